@@ -1,0 +1,157 @@
+"""Recipe: the parts of one experiment, the same parts for a Paddle port and its torch reference.
+
+Shapes of data, everywhere a recipe's parts meet:
+
+- a *batch* is ``{"inputs": tree, "targets": tree}`` of numpy arrays, with ``"meta"`` (ids) if wanted;
+- a *tree* is an array, or a tuple, list or dict of trees; a list is ragged (detections per image).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from fuxian.errors import InputError
+
+Tree = Any
+Batch = dict[str, Any]
+Framework = Literal["paddle", "torch"]
+
+
+class Metric(Protocol):
+    """What a recipe's ``metric()`` returns. Arrays are detached numpy arrays."""
+
+    def update(self, outputs: Tree, targets: Tree) -> None:
+        """Take in one batch."""
+
+    def compute(self) -> dict[str, float]:
+        """Every figure by name; a claim names the one it rules on."""
+
+    def examples(self) -> dict[str, list[float]]:
+        """Per figure, the units that may be resampled (test tasks, images): their mean is the figure."""
+
+
+def call_model(model: Any, inputs: tuple) -> Tree:
+    """The default ``forward``: ``model(*inputs)``."""
+    return model(*inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The parts of one experiment. Only ``model`` must be given.
+
+    The framework follows from what ``model()`` returns. ``forward`` may differentiate (inner loops): nothing
+    wraps it in ``no_grad``, and it follows ``model.training``.
+    """
+
+    model: Callable[[], Any]
+    """``model() -> paddle.nn.Layer | torch.nn.Module``, freshly initialised."""
+    train_data: Callable[[], Iterable[Batch]] | None = None
+    eval_data: Callable[[], Iterable[Batch]] | None = None
+    forward: Callable[[Any, tuple], Tree] = call_model
+    """``forward(model, inputs) -> outputs``; all that the loss needs besides the targets is in outputs."""
+    loss: Callable[[Tree, tuple], Any] | None = None
+    """``loss(outputs, targets) -> scalar``, or a dict of named scalars with ``"total"``."""
+    optimizer: Callable[[Any], Any] | None = None
+    """``optimizer(model) -> (optimizer, lr schedule or None)``, or a dict of such pairs. Clips by itself."""
+    metric: Callable[[], Metric] | None = None
+    schedule_every: Literal["step", "epoch"] = "step"
+    accumulate: int = 1
+    evaluated: Callable[[Any], Any] | None = None
+    """``evaluated(model)`` names what is evaluated where it is not the model itself (EMA)."""
+    step: Callable[[Any, Any, Batch], Any] | None = None
+    """``step(model, optimizers, batch) -> losses`` where one backward pass is not enough (GANs)."""
+    higher_order: bool = False
+
+
+def framework_of(model: Any) -> Framework:
+    """``"paddle"`` or ``"torch"``, from the model's class; imports neither.
+
+    Raises InputError for anything else.
+    """
+    for cls in type(model).__mro__:
+        if cls.__module__.split(".")[0] in ("paddle", "torch") and cls.__name__ in ("Layer", "Module"):
+            return cls.__module__.split(".")[0]  # type: ignore[return-value]
+    raise InputError(
+        f"model() returned {type(model).__name__}, which is neither a paddle.nn.Layer nor a torch.nn.Module:"
+        " return one of the two."
+    )
+
+
+def map_tree(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    """The same tree with ``function`` applied to each leaf."""
+    if isinstance(tree, dict):
+        return {key: map_tree(function, value) for key, value in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(map_tree(function, value) for value in tree)
+    return function(tree)
+
+
+def leaves(tree: Tree, path: str = "") -> list[tuple[str, Any]]:
+    """Every leaf with its path, as in ``"0.boxes.2"``, in order."""
+    if isinstance(tree, dict):
+        pairs: Iterable[tuple[Any, Any]] = tree.items()
+    elif isinstance(tree, (tuple, list)):
+        pairs = enumerate(tree)
+    else:
+        return [(path, tree)]
+    return [leaf for key, value in pairs for leaf in leaves(value, f"{path}.{key}" if path else str(key))]
+
+
+def to_tensors(framework: Framework, tree: Tree) -> Tree:
+    """Arrays become tensors of the framework; other leaves (strings, None) stay."""
+    if framework == "paddle":
+        import paddle
+
+        def convert(leaf: Any) -> Any:
+            return paddle.to_tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf
+    else:
+        import torch
+
+        def convert(leaf: Any) -> Any:
+            return torch.tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf
+
+    return map_tree(convert, tree)
+
+
+def to_arrays(tree: Tree) -> Tree:
+    """Tensors of either framework become detached numpy arrays; other leaves stay."""
+
+    def convert(leaf: Any) -> Any:
+        return leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else leaf
+
+    return map_tree(convert, tree)
+
+
+def load_recipe(source: str) -> Recipe:
+    """The recipe of a file that defines ``recipe()``, or of ``module:attribute``.
+
+    Raises InputError when there is none.
+    """
+    path = Path(source)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise InputError(f"{source}: there is no such recipe file; give a Python file that defines recipe().")
+        spec = importlib.util.spec_from_file_location(f"fuxian_recipe_{path.stem}", path)
+        assert spec is not None and spec.loader is not None  # noqa: S101
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        maker = getattr(module, "recipe", None)
+    elif ":" in source:
+        name, attribute = source.split(":", 1)
+        try:
+            maker = getattr(importlib.import_module(name), attribute, None)
+        except ModuleNotFoundError as error:
+            raise InputError(f"{source}: module {error.name!r} cannot be imported; check the name.") from error
+    else:
+        raise InputError(f"{source}: give a recipe file (path/to/recipe.py) or module:attribute.")
+    made = maker() if callable(maker) else maker
+    if not isinstance(made, Recipe):
+        raise InputError(f"{source}: no recipe() that returns a fuxian.Recipe was found; define one.")
+    return made
