@@ -1,0 +1,217 @@
+"""Zip archives that nobody trusts: what is in them, and unpacking them safely.
+
+An archive's *contents* are its files' names and bytes. Two archives with the same contents may differ in
+their own bytes (another compressor, other dates), so the contents are what is checked.
+"""
+
+import hashlib
+import re
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fuxian.errors import InputError
+
+MAX_FILES = 1_000_000
+MAX_BYTES = 64 * 1024**3
+# Deflate cannot shrink further than 1032 times, and real data comes nowhere near it.
+MAX_RATIO = 200
+# A small file of blanks shrinks well and harms nobody: the ratio is only looked at above this many bytes.
+_RATIO_FROM = 1024**2
+
+_CHUNK = 1024**2
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+_DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds, whoever packed it.
+
+    ``sha256`` is taken over one line ``<sha256 of the file's bytes>  <name>\\n`` per file, sorted by name
+    as UTF-8 bytes (the output of ``sha256sum``). Folders and macOS' ``__MACOSX/`` and ``.DS_Store`` do not
+    count.
+    """
+
+    files: int
+    bytes: int
+    sha256: str
+
+
+def contents(path: Path) -> Contents:
+    """Reads every file of the zip archive at ``path`` and says what it holds.
+
+    Raises:
+        InputError: not a zip archive, damaged, or unsafe (see ``safe_members``).
+    """
+    with opened(path) as archive:
+        return _contents(archive, safe_members(archive))
+
+
+def check(path: Path, expected: Contents) -> None:
+    """Compares the archive at ``path`` with what its source publishes.
+
+    Raises:
+        InputError: the archive is damaged, unsafe, or holds something else.
+    """
+    with opened(path) as archive:
+        members = safe_members(archive)
+        # The table of contents is enough to refuse a wrong archive before any of it is decompressed.
+        files, size = len(members), sum(m.file_size for m in members)
+        if (files, size) != (expected.files, expected.bytes):
+            raise InputError(
+                f"{path} holds {files} files of {size} bytes where {expected.files} files of {expected.bytes} "
+                "bytes were expected; remove it and download it again."
+            )
+        found = _contents(archive, members)
+    if found != expected:
+        raise InputError(
+            f"{path} has the right number of files and bytes, but not the published ones (sha256 of its "
+            f"contents {found.sha256[:12]}, expected {expected.sha256[:12]}); remove it and download it again."
+        )
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpacks the zip archive at ``path`` into ``folder``, which must be absent or empty.
+
+    All or nothing: files appear in ``folder`` only after every one was written and its checksum held.
+    Permissions in the archive are ignored.
+
+    Raises:
+        InputError: ``folder`` is not empty, or the archive is damaged or unsafe.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not an empty folder; name another one to unpack {path.name} into.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with opened(path) as archive:
+        members = safe_members(archive)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            inside = Path(temporary) / "contents"
+            inside.mkdir()
+            for member in members:
+                target = inside.joinpath(*PurePosixPath(member.filename).parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as out:
+                    out.writelines(chunks(archive, member))
+            inside.replace(folder)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip archive at ``path``, open for reading.
+
+    Raises:
+        InputError: it is absent or not a zip archive.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is not there; download it or put it there by hand.")
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BROKEN as error:
+        raise _broken(path, error) from error
+    with archive:
+        yield archive
+
+
+def chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The bytes of one file of ``archive``, never more than it declares, checked by CRC-32 at the end.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        with archive.open(member) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except _BROKEN as error:
+        raise _broken(archive.filename, error) from error
+
+
+def safe_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files that count in ``archive``, in its order, after none of its entries was found unsafe.
+
+    Raises:
+        InputError: an entry has an absolute path, ``..``, a drive, a control character, a name reserved by
+            Windows, appears twice (letter case aside), is also a folder of another, is a link, a device or
+            encrypted, or the sizes are those of a bomb.
+    """
+    where = archive.filename
+    entries = archive.infolist()
+    if len(entries) > MAX_FILES:
+        raise InputError(
+            f"{where} lists {len(entries)} entries, more than the {MAX_FILES} allowed; do not use it."
+        )
+    for entry in entries:
+        if reason := _unsafe(entry):
+            raise InputError(
+                f"{where} is unsafe: its entry {entry.filename[:200]!r} {reason}; do not use it."
+            )
+    files = [e for e in entries if not e.is_dir()]
+    if (total := sum(e.file_size for e in files)) > MAX_BYTES:
+        raise InputError(
+            f"{where} would unpack to {total} bytes, more than the {MAX_BYTES} allowed; do not use it."
+        )
+    names: set[str] = set()
+    for entry in files:
+        name = entry.filename.casefold()
+        if name in names:
+            raise InputError(
+                f"{where} is unsafe: its entry {entry.filename[:200]!r} appears twice; do not use it."
+            )
+        names.add(name)
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    if both := min(names & folders, default=None):
+        raise InputError(
+            f"{where} is unsafe: its entry {both[:200]!r} is both a file and a folder; do not use it."
+        )
+    return [e for e in files if not _is_litter(e.filename)]
+
+
+def _unsafe(entry: zipfile.ZipInfo) -> str | None:
+    # zipfile itself cuts a name at its first NUL and, on Windows, turns backslashes into slashes.
+    name = entry.orig_filename
+    parts = name.rstrip("/").split("/")
+    if name.startswith("/") or "\\" in name or ":" in name:
+        return "is not a relative path"
+    if any(part in ("", ".", "..") for part in parts):
+        return "leads out of its folder or has an empty part"
+    if any(ord(c) < 32 or ord(c) == 127 for c in name):
+        return "has a control character in its name"
+    if any(_DEVICE_NAME.fullmatch(part) or part != part.rstrip(". ") for part in parts):
+        return "has a name that some systems reserve"
+    if any(len(part.encode(errors="replace")) > 255 for part in parts) or len(name) > 1024:
+        return "has a name that is too long"
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
+        return "is a link, a device or another special file"
+    if entry.flag_bits & 0x1:
+        return "is encrypted"
+    if entry.file_size > _RATIO_FROM and entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
+        return f"would grow from {entry.compress_size} to {entry.file_size} bytes"
+    return None
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1] == ".DS_Store"
+
+
+def _contents(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Contents:
+    lines = {}
+    for member in members:
+        digest = hashlib.sha256()
+        for chunk in chunks(archive, member):
+            digest.update(chunk)
+        lines[member.filename] = digest.hexdigest()
+    total = hashlib.sha256()
+    for name in sorted(lines, key=str.encode):
+        total.update(f"{lines[name]}  {name}\n".encode())
+    return Contents(files=len(members), bytes=sum(m.file_size for m in members), sha256=total.hexdigest())
+
+
+def _broken(path: Path | str | None, error: Exception) -> InputError:
+    return InputError(f"{path} is not a whole zip archive ({error}); remove it and download it again.")

@@ -1,0 +1,64 @@
+"""The public data sets Fuxian reads: where they come from, on which terms, and what they must hold."""
+
+from dataclasses import dataclass
+
+from fuxian.datasets.archive import Contents
+
+
+@dataclass(frozen=True)
+class File:
+    """One archive as its source offers it. ``bytes`` is the download's size as far as it is known."""
+
+    name: str
+    url: str
+    bytes: int
+    contents: Contents
+
+
+@dataclass(frozen=True)
+class PublicDataset:
+    """A public data set; its files lie in ``<root>/<name>/``."""
+
+    name: str
+    title: str
+    homepage: str
+    licence: str
+    citation: str
+    files: tuple[File, ...]
+
+
+# The source publishes no sha256 of its archives, and copies of them were packed again: contents are checked.
+CATALOGUE: dict[str, PublicDataset] = {
+    "omniglot": PublicDataset(
+        name="omniglot",
+        title="Omniglot: 1,623 handwritten characters of 50 alphabets, each drawn by 20 people",
+        homepage="https://github.com/brendenlake/omniglot",
+        licence="MIT",
+        citation=(
+            "Lake, B. M., Salakhutdinov, R., and Tenenbaum, J. B. (2015). Human-level concept learning "
+            "through probabilistic program induction. Science, 350(6266), 1332-1338."
+        ),
+        files=(
+            File(
+                name="images_background.zip",
+                url="https://github.com/brendenlake/omniglot/raw/master/python/images_background.zip",
+                bytes=9_464_212,
+                contents=Contents(
+                    files=19_280,
+                    bytes=4_810_560,
+                    sha256="deaa02f758afda524b3a045c7af40311f2d9ded3e2a39f715ece8470d474bc6a",
+                ),
+            ),
+            File(
+                name="images_evaluation.zip",
+                url="https://github.com/brendenlake/omniglot/raw/master/python/images_evaluation.zip",
+                bytes=6_462_886,
+                contents=Contents(
+                    files=13_180,
+                    bytes=3_371_735,
+                    sha256="3d5e035f27423c362bf9a181af649b43cda64c1008f842177ddc5203269c901e",
+                ),
+            ),
+        ),
+    ),
+}
