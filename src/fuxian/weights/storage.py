@@ -1,0 +1,357 @@
+"""Files of weights: reads every usual format into numpy arrays and runs no code from them.
+
+Formats: ``.safetensors``; ``.pdparams`` and ``.pdopt`` (Paddle); ``.pt``, ``.pth`` and ``.bin`` (torch's zip
+format, read without torch); ``.npz`` and ``.npy``.
+
+Files may nest their tensors in dicts, lists and tuples. The rule: a tensor's name is its path, joined by
+dots. When no tensor lies at the top and exactly one of ``state_dict``, ``model_state_dict`` and ``model`` is a dict
+with tensors, those are the weights, named from there, and the rest is left out with a note. ``key`` chooses
+another part by its path.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from fuxian.errors import InputError, PlatformError
+from fuxian.weights.inert_pickle import (
+    NUMERIC_KINDS,
+    Budget,
+    Damaged,
+    PendingArray,
+    Refused,
+    make_array,
+    numpy_builders,
+    read_pickle,
+)
+from fuxian.weights.torch_zip import read_torch_zip, widen_bfloat16
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PADDLE_NAME_TABLE = "StructuredToParameterName@@"
+PADDLE_SPLIT_TABLE = "UnpackBigParamInfor@@"
+MAX_DEPTH = 32
+MAX_LEAVES = 1_000_000
+MAX_NPZ_RATIO = 100
+FREE_NPZ_BYTES = 1 << 30
+BFLOAT16_NOTE = "bfloat16 tensors were widened to float32, which is exact"
+
+
+@dataclass
+class Stored:
+    """What a file of weights holds.
+
+    ``tensors``: numpy arrays by name, possibly read-only views; ``notes``: what was changed or left out, a
+    sentence each; ``metadata``: the header of a safetensors file.
+    """
+
+    tensors: dict[str, np.ndarray]
+    notes: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def load_tensors(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
+    """The file's tensors by name, as numpy arrays (possibly read-only); bfloat16 widened to float32.
+
+    ``key`` is the path of a part of a nested file. Raises InputError when the file is missing, damaged, or
+    asks for more than weights.
+    """
+    return read(path, key).tensors
+
+
+def read(path: str | Path, key: str | None = None) -> Stored:
+    """The file's tensors with notes and metadata. Raises InputError as ``load_tensors`` does."""
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            f"{path}: {path.suffix or 'a name without an ending'} is not a known format of weights;"
+            f" give one of {', '.join(_READERS)}."
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; check the path.")
+    try:
+        tree, notes, metadata = reader(path)
+        tree = _part(path, tree, key) if key else _unwrapped(path, tree, notes)
+        tensors = _flatten(tree, notes)
+        if path.suffix.lower() in (".pdparams", ".pdopt"):
+            _widen_paddle_bfloat16(tensors, notes)
+        return Stored(tensors, notes, metadata)
+    except Refused as error:
+        raise InputError(f"{path}: refused, because it {error}; save the bare weights again.") from error
+    except Damaged as error:
+        raise InputError(f"{path}: the file is damaged ({error}); fetch or save it again.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
+
+
+_Read = tuple[Any, list[str], dict[str, str]]
+
+
+def _read_safetensors(path: Path) -> _Read:
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = dict(file.metadata() or {})
+            dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            unknown = sorted({d for d in dtypes.values() if d not in safetensors.numpy._TYPES} - {"BF16"})
+            if unknown:
+                raise Refused(f"holds tensors of dtype {', '.join(unknown)}, which numpy does not have")
+            if "BF16" not in dtypes.values():
+                return {name: file.get_tensor(name) for name in dtypes}, [], metadata
+        tensors = {}
+        for name, view in safetensors.deserialize(path.read_bytes()):
+            bfloat16 = view["dtype"] == "BF16"
+            dtype = np.uint16 if bfloat16 else safetensors.numpy._TYPES[view["dtype"]]
+            array = np.frombuffer(view["data"], dtype).reshape(view["shape"])
+            tensors[name] = widen_bfloat16(array) if bfloat16 else array
+        return tensors, [BFLOAT16_NOTE], metadata
+    except safetensors.SafetensorError as error:
+        raise Damaged(str(error)[:100]) from error
+
+
+def _read_paddle(path: Path) -> _Read:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size < 2 or file.read(1) != b"\x80":
+            raise Damaged("it is no binary pickle of a dict of arrays")
+        budget = Budget(2 * size)
+        # A map clamps every read to the file's end, so a lying length cannot ask for memory.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            tree = read_pickle(cast(IO[bytes], content), numpy_builders(budget), budget)
+    if isinstance(tree, dict) and PADDLE_SPLIT_TABLE in tree:
+        raise Refused("splits large parameters (Paddle's pickle protocols 2 and 3)")
+    return tree, [], {}
+
+
+def _read_torch(path: Path) -> _Read:
+    if not zipfile.is_zipfile(path):
+        raise Refused("is in torch's format from before 1.6, which is a bare pickle")
+    tree, widened = read_torch_zip(path)
+    return tree, [BFLOAT16_NOTE] if widened else [], {}
+
+
+def _read_npz(path: Path) -> _Read:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+            if total > max(FREE_NPZ_BYTES, MAX_NPZ_RATIO * path.stat().st_size):
+                raise Refused(f"unfolds into {total / 1e9:.0f} GB, {MAX_NPZ_RATIO} times its size")
+            tensors = {}
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    tensors[member.filename.removesuffix(".npy")] = _read_array(stream, member.file_size)
+            return tensors, [], {}
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error) as error:
+        raise Damaged(f"{type(error).__name__}: {str(error)[:80]}") from error
+
+
+def _read_npy(path: Path) -> _Read:
+    with path.open("rb") as stream:
+        return {path.stem: _read_array(stream, path.stat().st_size)}, [], {}
+
+
+def _read_array(stream: IO[bytes], size: int) -> np.ndarray:
+    """One ``.npy``. The header's claim is held against the file's size before any memory is taken."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read_header(stream)
+    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
+        raise Damaged(f"no readable .npy header: {str(error)[:80]}") from error
+    if dtype.kind not in NUMERIC_KINDS:
+        raise Refused(f"holds an array of dtype {dtype}, which is not numeric")
+    return make_array(stream.read(size), dtype, shape, "F" if fortran else "C")
+
+
+_READERS: dict[str, Callable[[Path], _Read]] = {
+    ".safetensors": _read_safetensors,
+    ".pdparams": _read_paddle,
+    ".pdopt": _read_paddle,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".bin": _read_torch,
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+}
+
+
+def _part(path: Path, tree: Any, key: str) -> Any:
+    part = tree
+    for name in key.split("."):
+        part = part.get(name) if isinstance(part, dict) else None
+    if not isinstance(part, dict):
+        names = ", ".join(repr(name)[:60] for name in list(tree)[:5]) if isinstance(tree, dict) else "nothing"
+        raise InputError(f"{path}: no dict lies under {key!r}; at the top lie {names}.")
+    return part
+
+
+def _is_tensor(node: Any) -> bool:
+    return isinstance(node, (np.ndarray, PendingArray)) or (
+        isinstance(node, tuple) and len(node) == 2 and isinstance(node[1], PendingArray)
+    )
+
+
+def _unwrapped(path: Path, tree: Any, notes: list[str]) -> Any:
+    if not isinstance(tree, dict) or any(_is_tensor(node) for node in tree.values()):
+        return tree
+    found = [
+        name
+        for name in WRAPPERS
+        if isinstance(tree.get(name), dict) and any(_is_tensor(node) for node in tree[name].values())
+    ]
+    if len(found) > 1:
+        raise InputError(f"{path}: holds weights under {' and '.join(found)}; choose one with key.")
+    if not found:
+        return tree
+    rest = [repr(name)[:60] for name in tree if name not in (found[0], PADDLE_NAME_TABLE)]
+    if rest:
+        notes.append(f"only {found[0]!r} was read; left out: {', '.join(rest[:20])}")
+    return tree[found[0]]
+
+
+def _walk(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every leaf with its dotted path; refuses structures that unfold without end."""
+    left = MAX_LEAVES
+
+    def visit(node: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
+        nonlocal left
+        left -= 1
+        if depth > MAX_DEPTH or left < 0:
+            raise Refused(f"nests deeper than {MAX_DEPTH} levels or wider than {MAX_LEAVES} entries")
+        if isinstance(node, tuple) and _is_tensor(node):
+            yield name, node[1]
+        elif isinstance(node, (dict, list, tuple)):
+            pairs = node.items() if isinstance(node, dict) else enumerate(node)
+            for key, value in pairs:
+                if key != PADDLE_NAME_TABLE:
+                    yield from visit(value, f"{name}.{key}" if name else str(key), depth + 1)
+        else:
+            yield name, node
+
+    return visit(tree, "", 0)
+
+
+def _flatten(tree: Any, notes: list[str]) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    others: list[str] = []
+    for name, leaf in _walk(tree):
+        if isinstance(leaf, PendingArray):
+            array = leaf.array
+            if array is None:
+                raise Damaged("an array has no content")
+        elif isinstance(leaf, np.ndarray):
+            array = leaf
+        else:
+            others.append(name[:60])
+            continue
+        if name in tensors:
+            raise Refused(f"holds two tensors named {name[:60]!r}")
+        tensors[name] = array
+    if others:
+        more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+        notes.append(f"left out, being no tensors: {', '.join(others[:10])}{more}")
+    return tensors
+
+
+def _widen_paddle_bfloat16(tensors: dict[str, np.ndarray], notes: list[str]) -> None:
+    """Paddle has no uint16: it writes bfloat16's bits under that dtype."""
+    widened: dict[int, np.ndarray] = {}
+    for name, array in tensors.items():
+        if array.dtype == np.uint16:
+            if id(array) not in widened:
+                widened[id(array)] = widen_bfloat16(array)
+            tensors[name] = widened[id(array)]
+    if widened:
+        notes.append(BFLOAT16_NOTE)
+
+
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write the tensors so that the file is whole or absent, whatever happens meanwhile.
+
+    The ending chooses the format: ``.safetensors``, ``.pdparams`` (a dict of numpy arrays, as ``paddle.load``
+    wants it), or ``.pt``/``.pth`` (with torch installed). Only safetensors carries ``metadata``.
+
+    Raises InputError for another ending, a tensor that is not numeric, or metadata without a place;
+    PlatformError when torch is needed and absent.
+    """
+    path = Path(path)
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise InputError(f"{path}: weights can be written as {', '.join(_WRITERS)}; choose such an ending.")
+    if metadata and path.suffix.lower() != ".safetensors":
+        raise InputError(f"{path}: only .safetensors carries metadata; choose that ending.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first.")
+    ready = {name: _plain(path, name, tensor) for name, tensor in tensors.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    try:
+        writer(Path(temporary), ready, dict(metadata or {}))
+        _sync(Path(temporary))
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+        _sync(path.parent)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _plain(path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
+    array = np.asarray(tensor, order="C")
+    if array.dtype.kind not in NUMERIC_KINDS:
+        raise InputError(f"{path}: {name!r} has dtype {array.dtype}, which is not numeric; leave it out.")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_safetensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    try:
+        safetensors.numpy.save_file(tensors, path, metadata or None)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"safetensors cannot hold these tensors: {str(error)[:100]}.") from error
+
+
+def _write_paddle(path: Path, tensors: dict[str, np.ndarray], _metadata: dict[str, str]) -> None:
+    with path.open("wb") as file:
+        pickle.dump(tensors, file, protocol=4)
+
+
+def _write_torch(path: Path, tensors: dict[str, np.ndarray], _metadata: dict[str, str]) -> None:
+    try:
+        import torch
+    except ImportError as error:
+        raise PlatformError("Writing torch's own format needs torch; write .safetensors instead.") from error
+    torch.save({name: torch.tensor(array) for name, array in tensors.items()}, path)
+
+
+_WRITERS: dict[str, Callable[[Path, dict[str, np.ndarray], dict[str, str]], None]] = {
+    ".safetensors": _write_safetensors,
+    ".pdparams": _write_paddle,
+    ".pt": _write_torch,
+    ".pth": _write_torch,
+}
