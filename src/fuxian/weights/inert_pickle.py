@@ -289,67 +289,10 @@ def _run(machine: _Machine, stream: IO[bytes]) -> Any:
     raise Damaged("the pickle has no end")
 
 
-_PUSH_ARGUMENT = frozenset(
-    ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
-    + ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING")
-    + ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
-)
-_PUSH_CONSTANT:
-            stack.append(_PUSH_CONSTANT[name]())
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
-        elif name == "MEMOIZE":
-            memo[len(memo)] = stack[-1]
-        elif name == "MARK":
-            machine.marks.append(len(stack))
-        elif name == "TUPLE":
-            stack.append(tuple(machine.pop_to_mark()))
-        elif name in _TUPLES:
-            stack.append(tuple(machine.pop(_TUPLES[name])))
-        elif name == "SETITEM":
-            items = machine.pop(2)
-            machine.set_items(stack[-1], items)
-        elif name == "SETITEMS":
-            items = machine.pop_to_mark()
-            machine.set_items(stack[-1], items)
-        elif name == "APPEND":
-            items = machine.pop(1)
-            machine.append(stack[-1], items)
-        elif name == "APPENDS":
-            items = machine.pop_to_mark()
-            machine.append(stack[-1], items)
-        elif name == "GLOBAL":
-            module, _, attribute = argument.partition(" ")
-            stack.append(Global(module, attribute))
-        elif name == "STACK_GLOBAL":
-            module, attribute = machine.pop(2)
-            if not isinstance(module, str) or not isinstance(attribute, str):
-                raise Damaged("a global's name is not text")
-            stack.append(Global(module, attribute))
-        elif name == "REDUCE":
-            function, arguments = machine.pop(2)
-            stack.append(machine.call(function, arguments))
-        elif name == "BUILD":
-            (state,) = machine.pop(1)
-            machine.build(stack[-1], state)
-        elif name == "BINPERSID" and machine.persistent is not None:
-            (reference,) = machine.pop(1)
-            stack.append(machine.persistent(reference))
-        elif name == "STOP":
-            if len(stack) != 1:
-                raise Damaged("the pickle ends with an uneven stack")
-            return stack[0]
-        elif name not in ("PROTO", "FRAME"):
-            raise Refused(f"uses the pickle instruction {name}")
-    raise Damaged("the pickle has no end")
-
-
-_PUSH_ARGUMENT = frozenset(
-    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES"
-    " SHORT_BINBYTES BINBYTES8 BINSTRING SHORT_BINSTRING".split()
-)
+_NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
+_TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING")
+_BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
+_PUSH_ARGUMENT = frozenset((*_NUMBERS, *_TEXTS, *_BYTES))
 _PUSH_CONSTANT: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,

@@ -4,9 +4,9 @@ Formats: ``.safetensors``; ``.pdparams`` and ``.pdopt`` (Paddle); ``.pt``, ``.pt
 format, read without torch); ``.npz`` and ``.npy``.
 
 Files may nest their tensors in dicts, lists and tuples. The rule: a tensor's name is its path, joined by
-dots. When no tensor lies at the top and exactly one of ``state_dict``, ``model_state_dict`` and ``model`` is a dict
-with tensors, those are the weights, named from there, and the rest is left out with a note. ``key`` chooses
-another part by its path.
+dots. When no tensor lies at the top and exactly one of ``state_dict``, ``model_state_dict`` and ``model`` is
+a dict with tensors, those are the weights, named from there, and the rest is left out with a note. ``key``
+chooses another part by its path.
 """
 
 from __future__ import annotations
