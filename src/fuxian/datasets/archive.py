@@ -10,18 +10,18 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fuxian.errors import InputError
+from fuxian.errors import InputError, PlatformError
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 1024**3
-# Deflate cannot shrink further than 1032 times, and real data comes nowhere near it.
+# Bytes unpacked per byte of archive. Deflate can reach 1032, and more where entries overlap; data does not.
 MAX_RATIO = 200
-# A small file of blanks shrinks well and harms nobody: the ratio is only looked at above this many bytes.
+# Below this many bytes no ratio does harm.
 _RATIO_FROM = 1024**2
 
 _CHUNK = 1024**2
@@ -65,40 +65,48 @@ def check(path: Path, expected: Contents) -> None:
         files, size = len(members), sum(m.file_size for m in members)
         if (files, size) != (expected.files, expected.bytes):
             raise InputError(
-                f"{path} holds {files} files of {size} bytes where {expected.files} files of {expected.bytes} "
-                "bytes were expected; remove it and download it again."
+                f"{path} holds {files} files of {size} bytes where {expected.files} files of "
+                f"{expected.bytes} bytes were expected; remove it and download it again."
             )
         found = _contents(archive, members)
     if found != expected:
         raise InputError(
-            f"{path} has the right number of files and bytes, but not the published ones (sha256 of its "
-            f"contents {found.sha256[:12]}, expected {expected.sha256[:12]}); remove it and download it again."
+            f"{path} has the right number of files and bytes, but not the published ones (sha256 of the "
+            f"contents {found.sha256[:12]}, expected {expected.sha256[:12]}); "
+            "remove it and download it again."
         )
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Unpacks the zip archive at ``path`` into ``folder``, which must be absent or empty.
+def unpack(paths: Iterable[Path], folder: Path) -> None:
+    """Unpacks zip archives together into ``folder``, which must be absent or empty.
 
-    All or nothing: files appear in ``folder`` only after every one was written and its checksum held.
-    Permissions in the archive are ignored.
+    All or nothing: ``folder`` appears only after every file was written and its CRC-32 held. Permissions and
+    dates in the archives are ignored.
 
     Raises:
-        InputError: ``folder`` is not empty, or the archive is damaged or unsafe.
+        InputError: ``folder`` is not empty, or an archive is damaged or unsafe.
+        PlatformError: the files cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not an empty folder; name another one to unpack {path.name} into.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with opened(path) as archive:
-        members = safe_members(archive)
+        raise InputError(f"{folder} is not an empty folder; name a new one to unpack into.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             inside = Path(temporary) / "contents"
             inside.mkdir()
-            for member in members:
-                target = inside.joinpath(*PurePosixPath(member.filename).parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("xb") as out:
-                    out.writelines(chunks(archive, member))
+            for path in paths:
+                with opened(path) as archive:
+                    for member in safe_members(archive):
+                        target = inside.joinpath(*member.filename.split("/"))
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        # "x": two archives that hold the same file are an error, not a question of order.
+                        with target.open("xb") as out:
+                            out.writelines(chunks(archive, member))
             inside.replace(folder)
+    except OSError as error:
+        raise PlatformError(
+            f"{folder} cannot be written ({error}); name another folder or free space."
+        ) from error
 
 
 @contextmanager
@@ -140,35 +148,26 @@ def safe_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
             Windows, appears twice (letter case aside), is also a folder of another, is a link, a device or
             encrypted, or the sizes are those of a bomb.
     """
-    where = archive.filename
+    where = Path(str(archive.filename))
     entries = archive.infolist()
     if len(entries) > MAX_FILES:
-        raise InputError(
-            f"{where} lists {len(entries)} entries, more than the {MAX_FILES} allowed; do not use it."
-        )
+        raise InputError(f"{where} lists {len(entries)} entries, and {MAX_FILES} are allowed; do not use it.")
     for entry in entries:
         if reason := _unsafe(entry):
-            raise InputError(
-                f"{where} is unsafe: its entry {entry.filename[:200]!r} {reason}; do not use it."
-            )
+            raise _refused(where, entry.filename, reason)
     files = [e for e in entries if not e.is_dir()]
-    if (total := sum(e.file_size for e in files)) > MAX_BYTES:
-        raise InputError(
-            f"{where} would unpack to {total} bytes, more than the {MAX_BYTES} allowed; do not use it."
-        )
+    limit = min(MAX_BYTES, max(_RATIO_FROM, MAX_RATIO * where.stat().st_size))
+    if (total := sum(e.file_size for e in files)) > limit:
+        raise InputError(f"{where} would unpack to {total} bytes, and {limit} are allowed; do not use it.")
     names: set[str] = set()
     for entry in files:
         name = entry.filename.casefold()
         if name in names:
-            raise InputError(
-                f"{where} is unsafe: its entry {entry.filename[:200]!r} appears twice; do not use it."
-            )
+            raise _refused(where, entry.filename, "appears twice (letter case aside)")
         names.add(name)
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
-    if both := min(names & folders, default=None):
-        raise InputError(
-            f"{where} is unsafe: its entry {both[:200]!r} is both a file and a folder; do not use it."
-        )
+    if both := names & folders:
+        raise _refused(where, min(both), "is both a file and a folder")
     return [e for e in files if not _is_litter(e.filename)]
 
 
@@ -191,8 +190,6 @@ def _unsafe(entry: zipfile.ZipInfo) -> str | None:
         return "is a link, a device or another special file"
     if entry.flag_bits & 0x1:
         return "is encrypted"
-    if entry.file_size > _RATIO_FROM and entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
-        return f"would grow from {entry.compress_size} to {entry.file_size} bytes"
     return None
 
 
@@ -215,3 +212,7 @@ def _contents(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Conte
 
 def _broken(path: Path | str | None, error: Exception) -> InputError:
     return InputError(f"{path} is not a whole zip archive ({error}); remove it and download it again.")
+
+
+def _refused(path: Path, entry: str, reason: str) -> InputError:
+    return InputError(f"{path} is unsafe: its entry {entry[:200]!r} {reason}; do not use it.")

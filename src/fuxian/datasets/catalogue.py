@@ -1,8 +1,14 @@
 """The public data sets Fuxian reads: where they come from, on which terms, and what they must hold."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
+from fuxian.datasets import archive
 from fuxian.datasets.archive import Contents
+from fuxian.errors import InputError
+
+State = Literal["present", "absent", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +68,29 @@ CATALOGUE: dict[str, PublicDataset] = {
         ),
     ),
 }
+
+
+def find(name: str) -> PublicDataset:
+    """The data set called ``name``.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return CATALOGUE[name]
+    except KeyError:
+        raise InputError(
+            f"There is no data set called {name!r}; the names are: {', '.join(sorted(CATALOGUE))}."
+        ) from None
+
+
+def state(file: File, folder: Path) -> State:
+    """Whether ``folder`` holds ``file`` with the published contents; reads all of it."""
+    path = folder / file.name
+    if not path.exists():
+        return "absent"
+    try:
+        archive.check(path, file.contents)
+    except InputError:
+        return "damaged"
+    return "present"

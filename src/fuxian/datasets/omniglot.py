@@ -3,7 +3,8 @@
 The official preparation (cbfinn/maml, data/omniglot_resized/resize_images.py) opens each 105 x 105 PNG with
 Pillow and calls ``resize((28, 28), resample=Image.LANCZOS)``. The PNGs have one bit per pixel, and for such
 an image (mode "1") Pillow ignores the filter asked for and always takes the nearest pixel. So the official
-pictures hold two values only. We do the same; data_generator.py's ``1 - x`` (ink = 1) is applied here too.
+pictures hold two values only (Pillow 3.4, of 2016, and today's agree). We do the same, and invert as
+data_generator.py does with ``1 - x``, so that ink is bright.
 """
 
 import hashlib
