@@ -1,0 +1,388 @@
+"""Paper and Claim: what was claimed, read from a ``paper.toml``.
+
+A claim fixes everything that decides its ruling (target, margin, checkpoint rule, seeds) before any training.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from fuxian.errors import InputError
+
+LARGEST_FILE = 1_000_000
+"""Bytes. A paper.toml or a recorded reference above this is refused unread."""
+
+Text = Annotated[str, Field(min_length=1)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, gt=0)]
+Seed = Annotated[int, Field(strict=True, ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reference(_Part):
+    """The reference implementation of a paper."""
+
+    repo: Text
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
+    licence: Text
+
+
+class Published(_Part):
+    """A figure as the paper or its official repository prints it."""
+
+    value: Number
+    half_width: Annotated[Number, Field(gt=0)] | None = None
+    """Half of the printed 95 % confidence interval, in the figure's own unit."""
+    source: Text
+    """The place: table, page, section or URL."""
+
+
+class ReferenceRun(_Part):
+    seed: Seed
+    value: Number
+
+
+class ReferenceRuns(_Part):
+    """Runs of the reference implementation, recorded in a JSON file beside the paper.toml."""
+
+    model_config = ConfigDict(extra="ignore")  # a recording may say more of how it was made
+
+    file: Text
+    """Path relative to the paper's folder."""
+    repo: Text
+    commit: Text
+    command: Text
+    metric: Text
+    values: Annotated[tuple[ReferenceRun, ...], Field(min_length=2)]
+
+    @field_validator("values")
+    @classmethod
+    def _seeds_differ(cls, values: tuple[ReferenceRun, ...]) -> tuple[ReferenceRun, ...]:
+        if len({run.seed for run in values}) < len(values):
+            raise ValueError("a seed is recorded twice; record each once")
+        return values
+
+    @property
+    def sample(self) -> tuple[float, ...]:
+        """The figure of each recorded run."""
+        return tuple(run.value for run in self.values)
+
+
+class Quick(_Part):
+    """What a smoke run does instead: enough to see that everything runs."""
+
+    iterations: Count
+    evaluate_every: Count | None = None
+    checkpoint_every: Count | None = None
+    log_every: Count | None = None
+
+
+class Claim(_Part):
+    """One figure of a paper, and how a reproduction of it is ruled on.
+
+    All figures are in the metric's own unit: an accuracy is a fraction, and ``display`` shows it in per cent.
+    The order of the fields matters: defaults and checks look at the fields above them.
+    """
+
+    id: Identifier
+    title: Text
+    dataset: Text
+    split: Text
+    metric: Text
+    """The key of ``Metric.compute()`` that is ruled on."""
+    unit: Text
+    display: Literal["percent", "number"] = "number"
+    range: tuple[Number, Number] | None = Field(default=None, validate_default=True)
+    """Least and greatest figure that one test example can have; (0, 1) where the unit is accuracy."""
+    direction: Literal["higher", "lower"]
+    scope: Literal["paper", "scaled"]
+    """``paper``: the paper's setting. ``scaled``: a smaller one, never compared with the paper's figure."""
+    subject: Literal["weights", "procedure"]
+    """``weights``: these weights, on more test examples. ``procedure``: training again, with other seeds."""
+    published: Published | None = None
+    reference: ReferenceRuns | None = None
+    target: Number | None = Field(default=None, validate_default=True)
+    """Default: the published value. None: the target is the recorded reference, as a sample."""
+    margin: Annotated[Number, Field(ge=0)] = Field(default=None, validate_default=True)
+    """Default: the published half-width, else one standard deviation of the reference's seeds."""
+    checkpoint: Literal["last", "best-on-validation"]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    """The runs of a full ruling."""
+    iterations: Count
+    quick: Quick | None = None
+    evaluate_every: Count = 1000
+    checkpoint_every: Count = 1000
+    log_every: Count = 100
+    data: tuple[Identifier, ...] = ()
+    """Names of the data sets needed."""
+    notes: str = ""
+
+    @field_validator("range")
+    @classmethod
+    def _range(cls, value: tuple[float, float] | None, info: ValidationInfo) -> tuple[float, float] | None:
+        if value is None and info.data.get("unit") == "accuracy":
+            return (0.0, 1.0)
+        if value is not None and value[0] >= value[1]:
+            raise ValueError("give the least figure first, then a greater one")
+        return value
+
+    @field_validator("published")
+    @classmethod
+    def _published(cls, published: Published | None, info: ValidationInfo) -> Published | None:
+        if published is not None:
+            if info.data.get("scope") == "scaled":
+                raise ValueError(
+                    "a scaled claim is never compared with the paper's figure; remove published or use the"
+                    " paper's own setting"
+                )
+            _check_in_range(published.value, info)
+        return published
+
+    @field_validator("reference")
+    @classmethod
+    def _reference(cls, reference: ReferenceRuns | None, info: ValidationInfo) -> ReferenceRuns | None:
+        if reference is not None:
+            if reference.metric != info.data.get("metric", reference.metric):
+                raise ValueError(
+                    f"{reference.file} records the metric {reference.metric!r} and the claim is about"
+                    f" {info.data['metric']!r}; record that one"
+                )
+            for value in reference.sample:
+                _check_in_range(value, info)
+        return reference
+
+    @field_validator("target")
+    @classmethod
+    def _target(cls, target: float | None, info: ValidationInfo) -> float | None:
+        published, reference = info.data.get("published"), info.data.get("reference")
+        if target is None and published is not None:
+            return published.value
+        if target is None and reference is None:
+            raise ValueError("there is nothing to reach; give target, published or reference")
+        if target is not None:
+            _check_in_range(target, info)
+        return target
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _margin(cls, margin: Any, info: ValidationInfo) -> Any:
+        if margin is not None:
+            return margin
+        published, reference = info.data.get("published"), info.data.get("reference")
+        if published is not None and published.half_width is not None:
+            return published.half_width
+        spread = statistics.stdev(reference.sample) if reference is not None else 0.0
+        if spread == 0:
+            raise ValueError(
+                "no margin can be had; give margin, a published half_width, or reference runs that differ"
+            )
+        return spread
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, seeds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice; the same run twice is one run")
+        if info.data.get("subject") == "weights" and len(seeds) > 1:
+            raise ValueError("a claim about weights has one run; give one seed, or subject = 'procedure'")
+        return seeds
+
+    def show(self, figure: float) -> str:
+        """A figure, or a difference of figures, as people read it: ``98.70 %`` or ``0.4211``."""
+        return f"{100 * figure:.2f} %" if self.display == "percent" else f"{figure:.4g}"
+
+
+class Paper(_Part):
+    """A paper and its claims."""
+
+    id: Identifier
+    title: Text
+    authors: Annotated[tuple[Text, ...], Field(min_length=1)]
+    venue: Text
+    year: Annotated[int, Field(strict=True, ge=1900, le=2100)]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s<>\"']+$")]
+    reference: Reference | None = None
+    claims: Annotated[tuple[Claim, ...], Field(alias="claim", min_length=1)]
+    folder: Path
+    """Where the paper.toml lies; not a field of the file."""
+
+    @field_validator("claims")
+    @classmethod
+    def _ids_differ(cls, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+        ids = [claim.id for claim in claims]
+        for name in ids:
+            if ids.count(name) > 1:
+                raise ValueError(f"two claims are called {name!r}; rename one")
+        return claims
+
+    def claim(self, id: str) -> Claim:
+        """The claim of that id. Raises InputError with the known ones."""
+        for claim in self.claims:
+            if claim.id == id:
+                return claim
+        known = ", ".join(claim.id for claim in self.claims)
+        raise InputError(f"{self.id} has no claim {id!r}; it has: {known}.")
+
+
+def load_paper(path: Path) -> Paper:
+    """The paper of a ``paper.toml``, given the file or its folder.
+
+    Raises InputError, naming file, line and field, for anything that is missing, unknown or contradictory.
+    """
+    file = path / "paper.toml" if path.is_dir() else path
+    text = _read(file, "a paper.toml")
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        line = found.group(1) if found and found.group(1) else str(max(text.count("\n"), 1))
+        what = str(error)[: found.start()] if found else "nested too deeply"
+        raise InputError(f"{file}, line {line}: this is not TOML ({what}); mend the line.") from error
+
+    lines = _line_numbers(text)
+    if "folder" in data:
+        raise _field_error(file, lines, data, ("folder",), "is not a known field; remove it")
+    claims = data.get("claim")
+    if isinstance(claims, list):
+        data["claim"] = [
+            _with_recorded_runs(claim, ("claim", number), file, lines, data)
+            for number, claim in enumerate(claims)
+        ]
+    try:
+        return Paper.model_validate({**data, "folder": file.parent})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _field_error(file, lines, data, first["loc"], _say(first)) from error
+
+
+def _check_in_range(figure: float, info: ValidationInfo) -> None:
+    bounds = info.data.get("range")
+    if bounds is not None and not bounds[0] <= figure <= bounds[1]:
+        raise ValueError(
+            f"{figure:g} lies outside the metric's range, {bounds[0]:g} to {bounds[1]:g}; give figures in the"
+            " metric's own unit (a fraction, not per cent)"
+        )
+
+
+def _with_recorded_runs(claim: Any, place: tuple, file: Path, lines: dict, data: dict) -> Any:
+    """The claim's table, its ``reference = {file = ...}`` filled with what that file records."""
+    if not isinstance(claim, dict) or not isinstance(claim.get("reference"), dict):
+        return claim
+    place = (*place, "reference")
+    table = claim["reference"]
+    for key in table:
+        if key != "file":
+            raise _field_error(file, lines, data, (*place, key), "is not a known field; give file alone")
+    name = table.get("file")
+    if not isinstance(name, str):
+        raise _field_error(
+            file, lines, data, (*place, "file"), "give the path of the recorded runs, a JSON file"
+        )
+    recording = file.parent / name
+    if not recording.resolve().is_relative_to(file.parent.resolve()):
+        raise _field_error(
+            file, lines, data, (*place, "file"), "leads out of the paper's folder; keep it inside"
+        )
+    text = _read(recording, "the recorded reference runs that paper.toml names")
+    try:
+        recorded = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{recording}: this is not JSON ({error}); record the reference again.") from error
+    if not isinstance(recorded, dict):
+        raise InputError(f"{recording}: this is not a JSON object; record the reference again.")
+    try:
+        runs = ReferenceRuns.model_validate({**recorded, "file": name})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(f"{recording}: field {field!r}: {_say(first)}.") from error
+    return {**claim, "reference": runs}
+
+
+def _read(file: Path, what: str) -> str:
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise InputError(
+                f"{file}: {what} has at most {LARGEST_FILE} bytes and this one has more; shorten it."
+            )
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise InputError(f"{file}: this is not UTF-8 text; save it as UTF-8.") from error
+        raise InputError(f"{file}: {what} cannot be read there; check the path.") from error
+
+
+def _say(error: Any) -> str:
+    """One of Pydantic's errors as half a sentence."""
+    if error["type"] == "missing":
+        return "is missing; add it"
+    if error["type"] == "extra_forbidden":
+        return "is not a known field; check its spelling or remove it"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    message = error["msg"]
+    return f"{message[0].lower()}{message[1:]} (found {str(error['input'])[:60]!r})"
+
+
+def _field_error(file: Path, lines: dict, data: dict, place: tuple, what: str) -> InputError:
+    known = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
+    fields = [str(part) for part in place]
+    where = ""
+    if place[0] == "claim" and len(place) > 1:
+        table = data["claim"][place[1]]
+        name = table.get("id", place[1] + 1) if isinstance(table, dict) else place[1] + 1
+        where, fields = f"claim {str(name)[:60]!r}, ", fields[2:] or ["claim"]
+    return InputError(f"{file}, line {known}: {where}field {'.'.join(fields)!r}: {what}.")
+
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]\]?\s*(?:#.*)?$", re.ASCII)
+_KEY = re.compile(r"^\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", re.ASCII)
+_INLINE_KEY = re.compile(r"[{,]\s*([\w-]+)\s*=", re.ASCII)
+
+
+def _line_numbers(text: str) -> dict[tuple, int]:
+    """Where each key of a valid TOML text stands: ``("claim", 0, "published", "value") -> 12``.
+
+    tomllib does not say. Exact for bare keys that begin a line; a key it misses is found by its table's line.
+    """
+    found: dict[tuple, int] = {}
+    counts: dict[tuple, int] = {}
+    table: tuple = ()
+    key: tuple = ()
+    open_string = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if open_string:
+            if open_string in line:
+                open_string = ""
+            continue
+        for quotes in ('"""', "'''"):
+            if line.count(quotes) % 2:
+                open_string = quotes
+        if header := _HEADER.match(line):
+            names = tuple(re.split(r"\s*\.\s*", header.group(2)))
+            table = ()
+            for depth, name in enumerate(names, start=1):
+                table = (*table, name)
+                if header.group(1) == "[[" and depth == len(names):
+                    counts[table] = counts.get(table, -1) + 1
+                    found.setdefault(table, number)
+                if table in counts:
+                    table = (*table, counts[table])
+            found[table] = number
+        elif match := _KEY.match(line):
+            key = (*table, *re.split(r"\s*\.\s*", match.group(1)))
+            found.setdefault(key, number)
+            for inline in _INLINE_KEY.finditer(line, match.end()):
+                found.setdefault((*key, inline.group(1)), number)
+    return found
