@@ -167,7 +167,9 @@ def test_a_name_cut_at_its_nul_is_refused(tmp_path, make_raw_zip):
 
 
 def test_a_folder_entry_may_not_lead_elsewhere_either(tmp_path, make_raw_zip):
-    assert_refused(make_raw_zip(tmp_path / "a.zip", [(info("../x/", stat.S_IFDIR | 0o755), b"")]), "leads out")
+    assert_refused(
+        make_raw_zip(tmp_path / "a.zip", [(info("../x/", stat.S_IFDIR | 0o755), b"")]), "leads out"
+    )
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])

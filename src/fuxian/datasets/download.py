@@ -130,7 +130,8 @@ def _read_validator(part: Path) -> str | None:
         validator = json.loads(_validator_path(part).read_text())["validator"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return validator if isinstance(validator, str) and validator.isprintable() else None
+    usable = isinstance(validator, str) and validator.isascii() and validator.isprintable()
+    return validator if usable else None
 
 
 def _forget(part: Path) -> None:
