@@ -329,6 +329,8 @@ def _say(error: Any) -> str:
         return "is missing; add it"
     if error["type"] == "extra_forbidden":
         return "is not a known field; check its spelling or remove it"
+    if error["type"] == "model_type":
+        return "should be a table; mend it"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     message = error["msg"]
@@ -341,8 +343,9 @@ def _field_error(file: Path, lines: dict, data: dict, place: tuple, what: str) -
     where = ""
     if place[0] == "claim" and len(place) > 1:
         table = data["claim"][place[1]]
-        name = table.get("id", place[1] + 1) if isinstance(table, dict) else place[1] + 1
-        where, fields = f"claim {str(name)[:60]!r}, ", fields[2:] or ["claim"]
+        name = table.get("id") if isinstance(table, dict) else None
+        name = repr(name[:60]) if isinstance(name, str) else place[1] + 1
+        where, fields = f"claim {name}, ", fields[2:] or ["claim"]
     return InputError(f"{file}, line {known}: {where}field {'.'.join(fields)!r}: {what}.")
 
 
