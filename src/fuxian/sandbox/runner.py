@@ -1,0 +1,197 @@
+"""Runs a command that nobody trusts."""
+
+import json
+import math
+import os
+import random
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+
+from fuxian.errors import InputError, PlatformError
+from fuxian.sandbox import bubblewrap, cgroups, collect, launch, mechanisms, processes
+from fuxian.sandbox.limits import Limits, process_limits
+from fuxian.sandbox.mounts import Mount, Scratch, check
+from fuxian.sandbox.outcome import Capture, Outcome, readable
+from fuxian.sandbox.supervise import Watched, conclude, end, kill_namespace, look, watch
+from fuxian.sandbox.unsandboxed import run_unsandboxed
+
+_SETUP = 30.0  # seconds that the sandbox may take to stand
+
+
+def run(
+    command: Sequence[str],
+    *,
+    mounts: Sequence[Mount] = (),
+    limits: Limits | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str = "/tmp",  # noqa: S108
+    cancel: threading.Event | None = None,
+    allow_unsandboxed: bool = False,
+) -> Outcome:
+    """Runs `command` in a sandbox and returns what came of it.
+
+    The command sees the system's programs and libraries read-only, `mounts`, a private /tmp, the variables
+    `env` and a few usual ones, and nothing else: no network, no host files, no other processes. It has no
+    input. It is stopped at `limits`, or when another thread sets `cancel`. When this returns, or raises,
+    none of its processes is left.
+
+    Raises InputError for mounts or arguments that make no sense, and PlatformError where this machine has
+    no sandbox. With `allow_unsandboxed` the command then runs unprotected, and the outcome says so.
+    """
+    limits = limits or Limits()
+    env = dict(env or {})
+    command = tuple(command)
+    _check(command, mounts, env, cwd)
+    try:
+        launch.tool("bwrap")
+    except PlatformError:
+        if not allow_unsandboxed:
+            raise
+        return run_unsandboxed(command, mounts, limits, env, cwd, cancel)
+    with cgroups.group(limits, cgroups.find()) as group:
+        return _run(command, mounts, limits, env, cwd, cancel, group)
+
+
+def _check(command: tuple[str, ...], mounts: Sequence[Mount], env: dict[str, str], cwd: str) -> None:
+    if not command:
+        raise InputError("There is no command to run in the sandbox.")
+    if any("\0" in text for text in (*command, *env, *env.values(), cwd)):
+        raise InputError("The sandbox command, its environment and its folder must not contain NUL.")
+    for name in env:
+        if not name or "=" in name:
+            raise InputError(f"{name!r} cannot be the name of an environment variable.")
+    if not PurePosixPath(cwd).is_absolute():
+        raise InputError(f"The sandbox needs an absolute working folder, not {cwd!r}.")
+    check(mounts)
+    for mount in mounts:
+        if isinstance(mount, Scratch) and mount.save_to is not None:
+            collect.empty_folder(mount.save_to)
+
+
+def _run(
+    command: tuple[str, ...],
+    mounts: Sequence[Mount],
+    limits: Limits,
+    env: dict[str, str],
+    cwd: str,
+    cancel: threading.Event | None,
+    group: cgroups.Group,
+) -> Outcome:
+    scratch = bubblewrap.scratch_directories(mounts, limits)
+    with ExitStack() as files, launch.prepared(mounts) as (prefix, sources, user):
+        if not group.holds("cpu"):
+            prefix = [*_on_some_cpus(limits), *prefix]
+        rlimits = process_limits(limits, memory=not group.holds("memory"), pids=not group.holds("pids"))
+        info, info_end = os.pipe()
+        files.callback(os.close, info)
+        with ExitStack() as handed_over:
+            handed_over.callback(os.close, info_end)
+            options, descriptors = bubblewrap.arguments(
+                mounts,
+                sources,
+                limits,
+                env,
+                cwd,
+                info=info_end,
+                with_cgroup=group.holds("memory"),
+                files=handed_over,
+            )
+            process = subprocess.Popen(  # noqa: S603 - a list, no shell
+                [
+                    *prefix,
+                    launch.tool("bwrap"),
+                    *options,
+                    *bubblewrap.held_command(command, mounts, rlimits),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=descriptors,
+                # The sandbox can read the environment that bwrap was started with.
+                env={"PATH": launch.TOOLS_PATH},
+                cwd="/",
+                start_new_session=True,
+                bufsize=0,
+            )
+        files.enter_context(process)
+        files.callback(_kill, process)
+        init = _wait_until_held(process, info)
+        init_descriptor = os.pidfd_open(init)
+        files.callback(os.close, init_descriptor)
+        run = Watched(
+            process=process,
+            root=init,
+            kill=lambda: kill_namespace(process, init_descriptor),
+            group=group,
+            scratch=[],
+            limits=limits,
+            stdout=Capture(limits.kept, opening=bubblewrap.STARTED),
+            stderr=Capture(limits.kept),
+        )
+        try:
+            for one in scratch:
+                run.scratch.append(_open_folder(init, one.target))
+                files.callback(os.close, run.scratch[-1])
+            for held in processes.tree(init):
+                if held.pid != init:
+                    group.add(held.pid)
+            began = time.monotonic()
+            _release(process)
+            stopped = watch(run, cancel)
+            stopped = look(run) or stopped
+        finally:
+            status = end(run)
+        wall = time.monotonic() - began
+        saved = tuple(
+            collect.save(descriptor, one.save_to, one.target, one.save)
+            for descriptor, one in zip(run.scratch, scratch, strict=True)
+            if one.save_to is not None
+        )
+    if run.stdout.opening and stopped is None:
+        # The command never started: what it was to start with does not fit in its scratch directory.
+        stopped = "disk"
+    return conclude(command, run, stopped, status, wall, saved, mechanisms.sandboxed(user, group))
+
+
+def _on_some_cpus(limits: Limits) -> list[str]:
+    """Without a cgroup the share of CPUs is held by pinning to whole ones, chosen by lot."""
+    usable = sorted(os.sched_getaffinity(0))
+    count = min(len(usable), math.ceil(limits.cpus))
+    chosen = random.SystemRandom().sample(usable, count)
+    return [launch.tool("taskset"), "--cpu-list", ",".join(map(str, chosen))]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
+def _wait_until_held(process: subprocess.Popen[bytes], info: int) -> int:
+    """Waits until the sandbox stands and holds the command back; the process id of its first process."""
+    assert process.stdout is not None and process.stderr is not None  # noqa: S101
+    said = b""
+    while b"\n" not in said:
+        if not select.select([process.stdout], [], [], _SETUP)[0]:
+            raise PlatformError(f"The sandbox did not stand within {_SETUP:.0f} s: run `fuxian doctor`.")
+        piece = process.stdout.read(1)
+        if not piece:
+            why = readable(process.stderr.read()).strip().replace("\n", "; ") or "it said nothing"
+            raise PlatformError(f"The sandbox could not be set up ({why}): run `fuxian doctor`.")
+        said += piece
+    return int(json.loads(os.read(info, 4096))["child-pid"])
+
+
+def _open_folder(init: int, target: str) -> int:
+    # Outlives the sandbox: with this descriptor its content can be read when every process has ended.
+    return os.open(f"/proc/{init}/root{target}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _release(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None  # noqa: S101
+    process.stdin.write(b"go\n")
+    process.stdin.close()
