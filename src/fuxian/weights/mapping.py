@@ -1,0 +1,224 @@
+"""Carries weights between a Paddle port and its torch reference, in both directions.
+
+``plan`` says for every tensor of both sides where it goes and how it is laid out there; ``apply`` does it.
+The plan is data: saved as JSON, it converts files with neither framework installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+
+from fuxian.errors import InputError
+from fuxian.weights.matching import Matching, match
+from fuxian.weights.overrides import Overrides
+from fuxian.weights.plans import Link, Plan
+from fuxian.weights.tree import COUNTER, Place, Tree, tree_of_model, tree_of_tensors
+
+Direction = Literal["to_port", "to_reference"]
+
+
+@dataclass
+class Draft:
+    """A plan with what it leaves open: names without a partner on each side, and why, a sentence each."""
+
+    plan: Plan
+    port_left: list[str]
+    reference_left: list[str]
+    problems: list[str]
+
+    @property
+    def complete(self) -> bool:
+        return not (self.port_left or self.reference_left or self.problems)
+
+
+def plan(
+    port: Any,
+    reference: Any,
+    *,
+    overrides: Overrides | None = None,
+    port_order: Sequence[str] | None = None,
+    reference_order: Sequence[str] | None = None,
+    ordered: bool = True,
+) -> Plan:
+    """Where every parameter and buffer of the reference goes in the port.
+
+    ``port`` is a live Paddle layer (or any live model). ``reference`` is a live torch module, or a torch
+    state dict as arrays by name: then the port's classes alone decide the layout, and ``ordered=False`` says
+    that the dict's order means nothing. ``port_order`` and ``reference_order`` are paths of modules in the order
+    of execution; without them the order of definition counts, where names do not decide.
+
+    Raises InputError with the list when a tensor is not accounted for.
+    """
+    made = draft(
+        port,
+        reference,
+        overrides=overrides,
+        port_order=port_order,
+        reference_order=reference_order,
+        ordered=ordered,
+    )
+    if made.complete:
+        return made.plan
+    reasons = list(made.problems)
+    if made.port_left:
+        reasons.append(f"nothing goes into the port's {_shown(made.port_left)}")
+    if made.reference_left:
+        reasons.append(f"no place for the reference's {_shown(made.reference_left)}")
+    raise InputError(
+        f"The weights cannot be mapped: {'; '.join(reasons)};"
+        " correct the port, or name the pairs in a mapping file."
+    )
+
+
+def draft(
+    port: Any,
+    reference: Any,
+    *,
+    overrides: Overrides | None = None,
+    port_order: Sequence[str] | None = None,
+    reference_order: Sequence[str] | None = None,
+    ordered: bool = True,
+) -> Draft:
+    """As ``plan``, for models that do not fit: the pairs that are certain, and what is left."""
+    overrides = overrides or Overrides()
+
+    def trees(tied_port: bool, tied_reference: bool) -> tuple[Tree, Tree]:
+        port_tree = tree_of_model(port, tied_port, port_order)
+        if isinstance(reference, Mapping):
+            return port_tree, tree_of_tensors(reference, tied_reference, ordered)
+        return port_tree, tree_of_model(reference, tied_reference, reference_order)
+
+    drafts = []
+    # Tied tensors count once, unless one side ties what the other keeps apart.
+    for tied in sorted(product((False, True), repeat=2), key=lambda pair: pair[0] != pair[1]):
+        port_tree, reference_tree = trees(*tied)
+        links = overrides.links(port_tree, reference_tree)
+        matching = match(port_tree, reference_tree)
+        drafts.append(_draft(port_tree, reference_tree, links, matching, overrides))
+        if drafts[-1].complete or not (port_tree.aliases or reference_tree.aliases):
+            break
+    return drafts[-1] if drafts[-1].complete else drafts[0]
+
+
+def _draft(port: Tree, reference: Tree, links: list[Link], matching: Matching, overrides: Overrides) -> Draft:
+    links = links + [Link(m.port.place, m.reference.place, m.how, m.note) for m in matching.matches]
+    into = {link.port.tensor for link in links}
+    taken = {link.reference.tensor for link in links}
+    made = Plan(
+        links,
+        {alias: name for alias, name in port.aliases.items() if alias not in into},
+        {alias: name for alias, name in reference.aliases.items() if alias not in taken},
+        {**port.dropped, **overrides.port_ignored},
+        {**reference.dropped, **overrides.reference_ignored},
+    )
+    return Draft(
+        made,
+        _names(matching.port_left),
+        _names(matching.reference_left),
+        matching.problems,
+    )
+
+
+def _names(left: Sequence[tuple[Any, Any]]) -> list[str]:
+    return list(dict.fromkeys(piece.place.tensor for _, piece in left))
+
+
+def _shown(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def apply(
+    plan: Plan, tensors: Mapping[str, np.ndarray], direction: Direction = "to_port"
+) -> dict[str, np.ndarray]:
+    """The tensors of the other side, under all names of its state dict, with the dtypes they came with.
+
+    Raises InputError when a tensor is missing, left over or of another shape than planned, and when tensors
+    that the target ties differ.
+    """
+    forward = direction == "to_port"
+    pairs = [(link.reference, link.port) if forward else (link.port, link.reference) for link in plan.links]
+    source_aliases = plan.reference_aliases if forward else plan.port_aliases
+    target_aliases = plan.port_aliases if forward else plan.reference_aliases
+    dropped = plan.reference_dropped if forward else plan.port_kept
+    sources = _sources(pairs, tensors, source_aliases, dropped)
+
+    blocks: dict[str, dict[int, np.ndarray]] = {}
+    places: dict[str, Place] = {}
+    for source, target in pairs:
+        block = _common(sources[source.tensor], source)
+        earlier = blocks.setdefault(target.tensor, {}).setdefault(target.part, block)
+        if not _equal(earlier, block):
+            raise InputError(
+                f"{target.tensor} is one tensor here, but {source.tensor} and what else goes into it differ;"
+                " untie it, or ignore one in a mapping file."
+            )
+        places[target.tensor] = target
+    made = {}
+    for name, place in places.items():
+        if len(blocks[name]) != place.parts:
+            raise InputError(
+                f"The plan fills only {len(blocks[name])} of {place.parts} parts of {name}; make it again."
+            )
+        made[name] = _stored([blocks[name][part] for part in range(place.parts)], place)
+    made |= {alias: made[name] for alias, name in target_aliases.items() if name in made}
+    if not forward:
+        counters = [name for name in plan.reference_dropped if name.rpartition(".")[2] == COUNTER]
+        made |= {name: np.zeros((), np.int64) for name in counters}
+    return made
+
+
+def _sources(
+    pairs: Sequence[tuple[Place, Place]],
+    tensors: Mapping[str, np.ndarray],
+    aliases: Mapping[str, str],
+    dropped: Mapping[str, str],
+) -> dict[str, np.ndarray]:
+    """The tensors that the plan reads, a tied one under its first name; every tensor is accounted for."""
+    shapes = {place.tensor: place.shape for place, _ in pairs}
+    unknown = [name for name in tensors if name not in shapes and name not in aliases and name not in dropped]
+    found = {name: tensors[name] for name in shapes if name in tensors}
+    for alias, name in aliases.items():
+        if alias in tensors and not _equal(found.setdefault(name, tensors[alias]), tensors[alias]):
+            raise InputError(
+                f"{alias} and {name} are one tensor in the model but differ in the file; make them equal."
+            )
+    wrong = [
+        f"missing {_shown([name for name in shapes if name not in found])}"
+        if set(shapes) - set(found)
+        else "",
+        f"not planned for {_shown(unknown)}" if unknown else "",
+        *(
+            f"{name} has shape {found[name].shape} instead of {shape}"
+            for name, shape in shapes.items()
+            if name in found and found[name].shape != shape
+        ),
+    ]
+    if any(wrong):
+        raise InputError(
+            f"The tensors do not fit the plan: {'; '.join(filter(None, wrong))}; check the file."
+        )
+    return found
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return one is other or np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+
+
+def _common(array: np.ndarray, place: Place) -> np.ndarray:
+    array = array.T if place.layout == "transposed" else array
+    if place.parts == 1:
+        return array
+    rows = array.shape[0] // place.parts
+    return array[place.part * rows : (place.part + 1) * rows]
+
+
+def _stored(blocks: Sequence[np.ndarray], place: Place) -> np.ndarray:
+    array = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    common = place.shape[::-1] if place.layout == "transposed" else place.shape
+    array = array.reshape(common)
+    return np.ascontiguousarray(array.T) if place.layout == "transposed" else array

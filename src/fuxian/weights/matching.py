@@ -1,0 +1,341 @@
+"""Pairs the tensors of two trees: by name first, then by structure and order; never by shape alone.
+
+Names are compared without case and separators, at each level of nesting. Numbered layers are counted, since a
+layer without tensors takes a number too. Layers that no name pairs are paired in order, and only if the whole
+sequence fits and nothing speaks against it; a layer of one side may stand for several of the other (nesting).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from fuxian.weights.tree import Layout, Node, Piece, Place, Tree, squashed, squeezed
+
+How = Literal["name", "order", "map"]
+
+_SYNONYMS = {
+    squashed(word): part
+    for part, words in {
+        "q": ("query", "q_proj", "query_proj", "to_q", "wq", "q_lin", "linear_q", "fc_q"),
+        "k": ("key", "k_proj", "key_proj", "to_k", "wk", "k_lin", "linear_k", "fc_k"),
+        "v": ("value", "v_proj", "value_proj", "to_v", "wv", "v_lin", "linear_v", "fc_v"),
+    }.items()
+    for word in words
+}
+_SAME_ARITHMETIC = frozenset({frozenset({"linear", "convolution"})})
+
+
+@dataclass(frozen=True)
+class Match:
+    """One piece of the port and the piece of the reference that belongs into it."""
+
+    port: Piece
+    reference: Piece
+    how: How
+    note: str = ""
+
+
+@dataclass
+class Matching:
+    """The pairs; the pieces that found no partner; and why, a sentence each."""
+
+    matches: list[Match] = field(default_factory=list)
+    port_left: list[tuple[Node, Piece]] = field(default_factory=list)
+    reference_left: list[tuple[Node, Piece]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return not (self.port_left or self.reference_left or self.problems)
+
+
+def match(port: Tree, reference: Tree) -> Matching:
+    """Pair every piece of the two trees, as far as names, structure and order say."""
+    matcher = _Matcher(port, reference)
+    matcher.nodes(port.root, reference.root, "name")
+    matcher.rest()
+    return matcher.result
+
+
+def _parts(node: Node) -> list[Node]:
+    """The node's own tensors as a layer of their own, and its sublayers."""
+    if not node.children:
+        return [node]
+    if not node.pieces:
+        return list(node.children)
+    return [replace(node, children=[]), *node.children]
+
+
+def _is_unit(node: Node) -> bool:
+    return not node.children
+
+
+def _numbered(nodes: Sequence[Node]) -> bool:
+    return bool(nodes) and all(node.name.isdigit() for node in nodes)
+
+
+def _last_name(node: Node) -> str:
+    name = squashed(node.name)
+    return _SYNONYMS.get(name, name)
+
+
+def _full_name(node: Node) -> str:
+    return "" if any(part.isdigit() for part in node.path.split(".")) else squashed(node.path)
+
+
+_Left = tuple[Node, Piece]
+
+
+def _turned(piece: Piece) -> Piece:
+    layout: Layout = "same" if piece.place.layout == "transposed" else "transposed"
+    return replace(piece, shape=piece.shape[::-1], place=replace(piece.place, layout=layout))
+
+
+class _Matcher:
+    def __init__(self, port: Tree, reference: Tree) -> None:
+        self.result = Matching()
+        self.ordered = port.ordered and reference.ordered
+        self.refused: set[Place] = set()
+        self.typed = port.typed and reference.typed
+        self.position = {
+            (side, piece.place): index
+            for side, tree in (("port", port), ("reference", reference))
+            for index, piece in enumerate(tree.root.all_pieces())
+        }
+
+    def nodes(self, port: Node, reference: Node, how: How) -> None:
+        if _is_unit(port) and _is_unit(reference):
+            self.units(port, reference, how)
+        else:
+            self.lists(_parts(port), _parts(reference))
+
+    def lists(self, port: list[Node], reference: list[Node]) -> None:
+        """Pair two sequences of layers, opening those that stand for several of the other side."""
+        pairs: list[tuple[Node, Node, How]] = []
+        while True:
+            named, port, reference = _pair_by_name(port, reference)
+            pairs += [(p, r, "name") for p, r in named]
+            differing = _first_difference(port, reference)
+            if differing is None:
+                against = self.against_order(list(zip(port, reference, strict=True)), pairs)
+                if against:
+                    self.result.problems.append(against)
+                    self.leave(port, reference)
+                else:
+                    pairs += [(p, r, "order") for p, r in zip(port, reference, strict=True)]
+                break
+            if not _open_one(port, reference, differing):
+                salvaged, port, reference = _pair_what_is_named_alike(port, reference)
+                pairs += [(p, r, "name") for p, r in salvaged]
+                self.leave(port, reference)
+                break
+        for p, r, how in pairs:
+            self.nodes(p, r, how)
+
+    def leave(self, port: Sequence[Node], reference: Sequence[Node]) -> None:
+        for nodes, left in ((port, self.result.port_left), (reference, self.result.reference_left)):
+            for node in nodes:
+                left += [(unit, piece) for unit in _units(node) for piece in unit.pieces]
+
+    def against_order(self, in_order: list[tuple[Node, Node]], by_name: list[tuple[Node, Node, How]]) -> str:
+        """Why these layers must not be paired by their order, or an empty text."""
+        groups: dict[str, list[tuple[Node, Node]]] = {}
+        for p, r in in_order:
+            groups.setdefault(str(p.signature()), []).append((p, r))
+        for signature, group in groups.items():
+            names = f"{_list([p.path for p, _ in group])} with {_list([r.path for _, r in group])}"
+            if not self.ordered and len(in_order) > 1:
+                return f"ambiguous: {names} (the file does not keep the order of its tensors)"
+            numbers = [(_number(p), _number(r)) for p, r in group]
+            if len(group) > 1 and all(a is not None and b is not None for a, b in numbers):
+                by_port = sorted(range(len(group)), key=lambda i: numbers[i][0] or 0)
+                by_reference = sorted(range(len(group)), key=lambda i: numbers[i][1] or 0)
+                if by_port != by_reference:
+                    return f"ambiguous: {names} (their numbers and their order disagree)"
+            alike = [(p, r) for p, r, _ in by_name if str(p.signature()) == signature]
+            for p, r in group:
+                for other_p, other_r in alike:
+                    if (self.at("port", p) < self.at("port", other_p)) != (
+                        self.at("reference", r) < self.at("reference", other_r)
+                    ):
+                        return (
+                            f"ambiguous: {p.path} with {r.path} (by order), while {other_p.path} and"
+                            f" {other_r.path} of the same shapes have the same name"
+                        )
+        return ""
+
+    def at(self, side: str, node: Node) -> int:
+        return min(self.position[side, piece.place] for piece in node.all_pieces())
+
+    def units(self, port: Node, reference: Node, how: How) -> None:
+        """Pair the pieces of two layers by their role."""
+        differ = (
+            port.family is not None
+            and reference.family is not None
+            and port.family != reference.family
+            and frozenset({port.family, reference.family}) not in _SAME_ARITHMETIC
+        )
+        if differ and how == "order":
+            self.result.problems.append(
+                f"{port.path} is a {port.class_name} and {reference.path} a {reference.class_name}"
+            )
+            self.leave([port], [reference])
+            return
+        note = f"{port.class_name} holds what {reference.class_name} held" if differ else ""
+        roles = {piece.role: piece for piece in reference.pieces}
+        matched = set()
+        for piece in port.pieces:
+            other = roles.get(piece.role)
+            if other is not None:
+                matched.add(piece.role)
+                self.fit((port, piece), (reference, other), how, note)
+        self.result.port_left += [(port, p) for p in port.pieces if p.role not in matched]
+        self.result.reference_left += [(reference, p) for p in reference.pieces if p.role not in matched]
+
+    def fit(self, port_left: _Left, reference_left: _Left, how: How, note: str = "") -> None:
+        """Record the pair, with the layout settled where one side's class does not say it."""
+        (port_node, port), (reference_node, reference) = port_left, reference_left
+        straight = squeezed(port.shape) == squeezed(reference.shape)
+        matrix = len(squeezed(port.shape)) == 2
+        turned = matrix and squeezed(port.shape) == squeezed(reference.shape)[::-1]
+        families = (port_node.family, reference_node.family)
+        unknown = families.count(None) if self.typed else int(port_node.family is None)
+        about = f"{port.place.tensor} and {reference.place.tensor}"
+        if straight and turned and unknown == 1 and "linear" in families:
+            why = (
+                f"ambiguous: {about} are square and only one side's class says its layout (give a transform)"
+            )
+            self.refuse(port_left, reference_left, why)
+        elif straight:
+            if turned and unknown:
+                note = "a square matrix whose class does not say its layout: taken as it is"
+            self.result.matches.append(Match(port, reference, how, note))
+        elif turned and unknown:
+            if port_node.family is None:
+                port = _turned(port)
+            else:
+                reference = _turned(reference)
+            self.result.matches.append(Match(port, reference, how, "fits only when transposed"))
+        else:
+            shapes = f"{_shape(port)} and {_shape(reference)}"
+            self.refuse(port_left, reference_left, f"{about} correspond by {how}, but are {shapes}")
+
+    def refuse(self, port_left: _Left, reference_left: _Left, why: str) -> None:
+        self.result.problems.append(why)
+        self.result.port_left.append(port_left)
+        self.result.reference_left.append(reference_left)
+        self.refused |= {port_left[1].place, reference_left[1].place}
+
+    def rest(self) -> None:
+        """Pair what is left where one side keeps its tensors without layers: by whole name, then by order."""
+        port = [left for left in self.result.port_left if left[1].place not in self.refused]
+        reference = [left for left in self.result.reference_left if left[1].place not in self.refused]
+        keys = [Counter(_piece_name(*left) for left in side) for side in (port, reference)]
+        by_key = {_piece_name(node, piece): (node, piece) for node, piece in reference}
+        pairs = [
+            (left, by_key[name])
+            for left in port
+            if keys[0][name := _piece_name(*left)] == 1 and keys[1][name] == 1
+        ]
+        how: How = "name"
+        if not pairs and self.ordered and not self.result.problems and _same_sequence(port, reference):
+            pairs, how = list(zip(port, reference, strict=True)), "order"
+        for left, right in pairs:
+            self.result.port_left.remove(left)
+            self.result.reference_left.remove(right)
+            self.fit(left, right, how)
+
+
+def _units(node: Node) -> list[Node]:
+    return [node] if _is_unit(node) else [unit for part in _parts(node) for unit in _units(part)]
+
+
+def _piece_name(node: Node, piece: Piece) -> str:
+    return squashed(f"{node.path}.{piece.role}")
+
+
+def _same_sequence(port: Sequence[tuple[Node, Piece]], reference: Sequence[tuple[Node, Piece]]) -> bool:
+    """Whether both hold the same sizes in the same order, one of them in a class of its own."""
+    sizes = [[sorted(squeezed(piece.shape)) for _, piece in side] for side in (port, reference)]
+    own = [all(node.family is None for node, _ in side) for side in (port, reference)]
+    return bool(port) and sizes[0] == sizes[1] and any(own)
+
+
+def _pair_by_name(
+    port: list[Node], reference: list[Node]
+) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+    """Pairs of layers with one name and the same sizes; and the layers left on each side."""
+    if _numbered(port) and _numbered(reference) and _first_difference(port, reference) is None:
+        return list(zip(port, reference, strict=True)), [], []
+    pairs: list[tuple[Node, Node]] = []
+    for naming in (_full_name, _last_name):
+        counts = [Counter(naming(node) for node in side) for side in (port, reference)]
+        by_name = {naming(node): node for node in reference}
+        for node in list(port):
+            name = naming(node)
+            other = by_name.get(name)
+            if not name or name.isdigit() or other is None or (counts[0][name], counts[1][name]) != (1, 1):
+                continue
+            if node.signature() == other.signature():
+                pairs.append((node, other))
+                port = [left for left in port if left is not node]
+                reference = [left for left in reference if left is not other]
+    return pairs, port, reference
+
+
+def _first_difference(port: Sequence[Node], reference: Sequence[Node]) -> int | None:
+    """Where two sequences of layers first differ in size; None when they are alike."""
+    for index, (p, r) in enumerate(zip(port, reference, strict=False)):
+        if p.signature() != r.signature():
+            return index
+    return None if len(port) == len(reference) else min(len(port), len(reference))
+
+
+def _open_one(port: list[Node], reference: list[Node], index: int) -> bool:
+    """Replace the larger of the two layers at ``index`` by its parts; False when neither has any."""
+    sides = [(nodes, nodes[index]) for nodes in (port, reference) if index < len(nodes)]
+    sides.sort(key=lambda side: -len(side[1].signature()))
+    for nodes, node in sides:
+        if not _is_unit(node):
+            nodes[index : index + 1] = _parts(node)
+            return True
+    return False
+
+
+def _pair_what_is_named_alike(
+    port: list[Node], reference: list[Node]
+) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+    """For models that do not fit: pairs by name alone, so that the rest can be named precisely."""
+    if len(port) == len(reference) and _numbered(port) and _numbered(reference):
+        return list(zip(port, reference, strict=True)), [], []
+    counts = [Counter(_last_name(node) for node in side) for side in (port, reference)]
+    by_name = {_last_name(node): node for node in reference}
+    pairs = [
+        (node, by_name[name])
+        for node in port
+        if (counts[0][name := _last_name(node)], counts[1][name]) == (1, 1)
+    ]
+    taken = {id(node) for pair in pairs for node in pair}
+    return (
+        pairs,
+        [node for node in port if id(node) not in taken],
+        [node for node in reference if id(node) not in taken],
+    )
+
+
+def _number(node: Node) -> int | None:
+    found = re.search(r"\d+", node.name)
+    return int(found.group()) if found else None
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(name or "the model itself" for name in names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
+
+
+def _shape(piece: Piece) -> str:
+    return "x".join(map(str, piece.shape)) or "scalar"
