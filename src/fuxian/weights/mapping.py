@@ -49,8 +49,8 @@ def plan(
 
     ``port`` is a live Paddle layer (or any live model). ``reference`` is a live torch module, or a torch
     state dict as arrays by name: then the port's classes alone decide the layout, and ``ordered=False`` says
-    that the dict's order means nothing. ``port_order`` and ``reference_order`` are paths of modules in the order
-    of execution; without them the order of definition counts, where names do not decide.
+    that the dict's order means nothing. ``port_order`` and ``reference_order`` are paths of modules in the
+    order of execution; without them the order of definition counts, where names do not decide.
 
     Raises InputError with the list when a tensor is not accounted for.
     """
