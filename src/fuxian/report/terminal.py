@@ -1,0 +1,97 @@
+"""Tables for the terminal: verdicts, and the papers with their claims."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fuxian.paper import Paper
+from fuxian.report.claim_section import SYMBOLS, ClaimRuns
+from fuxian.report.language import Say, translator
+from fuxian.report.run_view import VerdictFile, parse_verdict
+
+_STYLES = {"accepted": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
+
+
+def print_verdicts(
+    console: Console, verdicts: Sequence[tuple[Paper, Mapping[str, Any]]], lang: str = "en"
+) -> None:
+    """One row per verdict: published figure, target, ours with its 95 % interval, n, verdict.
+
+    Each verdict is what verdict.json holds. InputError when one is malformed or its claim is not the paper's.
+    """
+    say = translator(lang)
+    table = _table(say, "verdicts_title", "claim", "published", "target", "ours", "verdict")
+    reasons = []
+    for paper, document in verdicts:
+        part = _part(paper, parse_verdict(dict(document), f"the verdict on a claim of {paper.id}"))
+        name = _name(paper, part)
+        table.add_row(
+            name, part.show_published(say), _target(part, say), _ours(part, say), _verdict(part, say)
+        )
+        reasons.append(Text.assemble(name, ": ", part.ruling.reason if part.ruling else ""))
+    console.print(table)
+    for reason in reasons:
+        console.print(reason)
+
+
+def print_papers(
+    console: Console, papers: Sequence[Paper], verdicts: Mapping[str, Mapping[str, Any]], lang: str = "en"
+) -> None:
+    """Every claim of every paper with its published figure, target and last verdict.
+
+    `verdicts` maps "paper/claim" to what the last verdict.json holds. InputError when one is malformed.
+    """
+    say = translator(lang)
+    if not papers:
+        console.print(say("no_papers"))
+        return
+    table = _table(say, "papers_title", "claim", "title", "published", "target", "verdict")
+    for paper in papers:
+        for claim in paper.claims:
+            document = verdicts.get(f"{paper.id}/{claim.id}")
+            ruling = document and parse_verdict(dict(document), f"the last verdict on {paper.id}/{claim.id}")
+            part = ClaimRuns(claim, [], ruling or None)
+            table.add_row(
+                _name(paper, part),
+                Text(claim.title),
+                part.show_published(say),
+                _target(part, say),
+                _verdict(part, say),
+            )
+        table.add_section()
+    console.print(table)
+
+
+def _part(paper: Paper, ruling: VerdictFile) -> ClaimRuns:
+    return ClaimRuns(paper.claim(ruling.claim), [], ruling)
+
+
+def _table(say: Say, title: str, *columns: str) -> Table:
+    table = Table(title=say(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(say(f"col_{column}"), no_wrap=column in ("claim", "verdict"), overflow="fold")
+    return table
+
+
+def _name(paper: Paper, part: ClaimRuns) -> Text:
+    # in two lines: the table is to fit a terminal of 80 columns
+    scope = f" ({part.claim.scope})" if part.scaled else ""
+    return Text(f"{paper.id}/\n{part.claim.id}{scope}")
+
+
+def _target(part: ClaimRuns, say: Say) -> Text:
+    return Text(f"{part.show_target()}\n{say('margin_of', margin=part.show_margin())}")
+
+
+def _ours(part: ClaimRuns, say: Say) -> Text:
+    ruling = part.ruling
+    n = f"{ruling.measured.n} {say(f'counted_{ruling.counted}')}" if ruling else ""
+    return Text(f"{part.show_ours()}\n{part.show_interval()}\n{n}")
+
+
+def _verdict(part: ClaimRuns, say: Say) -> Text:
+    return Text(f"{SYMBOLS[part.verdict]} {say(part.verdict)}", style=_STYLES.get(part.verdict, ""))
