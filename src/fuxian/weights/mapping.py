@@ -6,8 +6,9 @@ The plan is data: saved as JSON, it converts files with neither framework instal
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -65,10 +66,13 @@ def plan(
     if made.complete:
         return made.plan
     reasons = list(made.problems)
-    if made.port_left:
-        reasons.append(f"nothing goes into the port's {_shown(made.port_left)}")
-    if made.reference_left:
-        reasons.append(f"no place for the reference's {_shown(made.reference_left)}")
+    said = {word for problem in made.problems for word in re.split(r"[\s,;:()]+", problem)}
+    for left, words in (
+        (made.port_left, "nothing goes into the port's"),
+        (made.reference_left, "no place for the reference's"),
+    ):
+        unsaid = [name for name in left if name not in said]
+        reasons += [f"{words} {', '.join(unsaid)}"] if unsaid else []
     raise InputError(
         f"The weights cannot be mapped: {'; '.join(reasons)};"
         " correct the port, or name the pairs in a mapping file."
@@ -106,7 +110,7 @@ def draft(
 
 
 def _draft(port: Tree, reference: Tree, links: list[Link], matching: Matching, overrides: Overrides) -> Draft:
-    links = links + [Link(m.port.place, m.reference.place, m.how, m.note) for m in matching.matches]
+    links = _whole(links + [Link(m.port.place, m.reference.place, m.how, m.note) for m in matching.matches])
     into = {link.port.tensor for link in links}
     taken = {link.reference.tensor for link in links}
     made = Plan(
@@ -122,6 +126,24 @@ def _draft(port: Tree, reference: Tree, links: list[Link], matching: Matching, o
         _names(matching.reference_left),
         matching.problems,
     )
+
+
+def _whole(links: list[Link]) -> list[Link]:
+    """Parts of one tensor that all become the same parts of another are one link."""
+    parts: dict[tuple[str, str], list[Link]] = {}
+    for link in links:
+        parts.setdefault((link.port.tensor, link.reference.tensor), []).append(link)
+    whole: list[Link] = []
+    for group in parts.values():
+        one = group[0]
+        same = all(link.port.part == link.reference.part for link in group)
+        if same and one.port.parts == one.reference.parts == len(group):
+            port = replace(one.port, part=0, parts=1)
+            reference = replace(one.reference, part=0, parts=1)
+            whole.append(Link(port, reference, one.how, one.note))
+        else:
+            whole += group
+    return whole
 
 
 def _names(left: Sequence[tuple[Any, Any]]) -> list[str]:

@@ -70,6 +70,13 @@ def _parts(node: Node) -> list[Node]:
     return [replace(node, children=[]), *node.children]
 
 
+def _inside(node: Node) -> Node:
+    """The only layer inside layers that wrap just one."""
+    while len(parts := _parts(node)) == 1 and parts[0] is not node:
+        (node,) = parts
+    return node
+
+
 def _is_unit(node: Node) -> bool:
     return not node.children
 
@@ -99,6 +106,7 @@ class _Matcher:
     def __init__(self, port: Tree, reference: Tree) -> None:
         self.result = Matching()
         self.ordered = port.ordered and reference.ordered
+        self.executed = port.executed and reference.executed
         self.refused: set[Place] = set()
         self.typed = port.typed and reference.typed
         self.position = {
@@ -108,6 +116,7 @@ class _Matcher:
         }
 
     def nodes(self, port: Node, reference: Node, how: How) -> None:
+        port, reference = _inside(port), _inside(reference)
         if _is_unit(port) and _is_unit(reference):
             self.units(port, reference, how)
         else:
@@ -129,12 +138,28 @@ class _Matcher:
                     pairs += [(p, r, "order") for p, r in zip(port, reference, strict=True)]
                 break
             if not _open_one(port, reference, differing):
+                in_groups, port, reference = self.pair_in_groups(port, reference)
+                pairs += [(p, r, "order") for p, r in in_groups]
                 salvaged, port, reference = _pair_what_is_named_alike(port, reference)
                 pairs += [(p, r, "name") for p, r in salvaged]
                 self.leave(port, reference)
                 break
         for p, r, how in pairs:
             self.nodes(p, r, how)
+
+    def pair_in_groups(
+        self, port: list[Node], reference: list[Node]
+    ) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+        """Pairs of layers of one class and size among these few: the only one, or by order of execution."""
+        if not self.typed:
+            return [], port, reference
+        pairs: list[tuple[Node, Node]] = []
+        for kind in {_kind(node) for node in port}:
+            ours = [node for node in port if _kind(node) == kind]
+            theirs = [node for node in reference if _kind(node) == kind]
+            if len(ours) == len(theirs) and (len(ours) == 1 or self.executed):
+                pairs += zip(ours, theirs, strict=True)
+        return _without(pairs, port, reference)
 
     def leave(self, port: Sequence[Node], reference: Sequence[Node]) -> None:
         for nodes, left in ((port, self.result.port_left), (reference, self.result.reference_left)):
@@ -296,13 +321,15 @@ def _first_difference(port: Sequence[Node], reference: Sequence[Node]) -> int | 
 
 
 def _open_one(port: list[Node], reference: list[Node], index: int) -> bool:
-    """Replace the larger of the two layers at ``index`` by its parts; False when neither has any."""
-    sides = [(nodes, nodes[index]) for nodes in (port, reference) if index < len(nodes)]
-    sides.sort(key=lambda side: -len(side[1].signature()))
-    for nodes, node in sides:
-        if not _is_unit(node):
-            nodes[index : index + 1] = _parts(node)
-            return True
+    """Replace one layer by its parts, the larger one at ``index`` first; False when none has any."""
+    here = [(nodes, at) for nodes in (port, reference) for at in range(len(nodes)) if at == index]
+    elsewhere = [(nodes, at) for nodes in (port, reference) for at in range(len(nodes)) if at != index]
+    for places in (here, elsewhere):
+        places.sort(key=lambda place: -len(place[0][place[1]].signature()))
+        for nodes, at in places:
+            if not _is_unit(nodes[at]):
+                nodes[at : at + 1] = _parts(nodes[at])
+                return True
     return False
 
 
@@ -319,12 +346,23 @@ def _pair_what_is_named_alike(
         for node in port
         if (counts[0][name := _last_name(node)], counts[1][name]) == (1, 1)
     ]
+    return _without(pairs, port, reference)
+
+
+def _without(
+    pairs: list[tuple[Node, Node]], port: list[Node], reference: list[Node]
+) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+    """The pairs, and the layers of each side that are in none."""
     taken = {id(node) for pair in pairs for node in pair}
     return (
         pairs,
         [node for node in port if id(node) not in taken],
         [node for node in reference if id(node) not in taken],
     )
+
+
+def _kind(node: Node) -> tuple[str | None, str]:
+    return node.family, str(node.signature())
 
 
 def _number(node: Node) -> int | None:

@@ -120,7 +120,8 @@ class Tree:
     """A model: its layers; tied names with the name they repeat; tensors with no counterpart, and why.
 
     ``names`` are the keys of its ``state_dict`` with their shapes. ``ordered`` is False where the order means
-    nothing (a file sorted by name). ``typed`` is False for a bare state dict, which knows no classes.
+    nothing (a file sorted by name), ``executed`` is True where it is that of a forward pass. ``typed`` is False
+    for a bare state dict, which knows no classes.
     """
 
     root: Node
@@ -129,6 +130,7 @@ class Tree:
     dropped: dict[str, str]
     ordered: bool = True
     typed: bool = True
+    executed: bool = False
 
 
 def squeezed(shape: Sequence[int]) -> tuple[int, ...]:
@@ -157,7 +159,8 @@ def tree_of_model(model: Any, tied_apart: bool = False, call_order: Sequence[str
     if call_order is not None:
         position = {path: index for index, path in reversed(list(enumerate(call_order)))}
         _sort_by_call(root, position)
-    return Tree(root, builder.names, builder.aliases, builder.dropped)
+    executed = call_order is not None
+    return Tree(root, builder.names, builder.aliases, builder.dropped, executed=executed)
 
 
 def _sort_by_call(node: Node, position: Mapping[str, int]) -> float:
