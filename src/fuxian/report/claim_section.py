@@ -9,7 +9,7 @@ from fuxian.paper import Claim
 from fuxian.report import figures
 from fuxian.report.language import Say
 from fuxian.report.numbers import format_figure, format_interval, format_spread, half_width
-from fuxian.report.run_view import RunView, VerdictFile
+from fuxian.report.run_view import MeasurementsFile, RunView, VerdictFile
 
 SYMBOLS = {"accepted": "✓", "rejected": "✗", "inconclusive": "?", "smoke": "○", "no_verdict": "○"}
 
@@ -55,14 +55,20 @@ class ClaimRuns:
         return any(file is not None and file.scope == "scaled" for file in files)
 
     @property
-    def measured_runs(self) -> list[tuple[RunView, int, float | None]]:
-        """Each seed's figure once, with the folder it is from; None for a run that failed.
-
-        Folders of one ruling may all hold the measurements of the whole of it.
-        """
-        by_seed: dict[int, tuple[RunView, int, float | None]] = {}
+    def measurements(self) -> list[tuple[RunView, MeasurementsFile]]:
+        """Each measurements.json once: folders of one ruling may all hold the measurements of the whole."""
+        found: list[tuple[RunView, MeasurementsFile]] = []
         for run in self.runs:
-            for one in run.measurements.runs if run.measurements else ():
+            if run.measurements and all(run.measurements != known for _, known in found):
+                found.append((run, run.measurements))
+        return found
+
+    @property
+    def measured_runs(self) -> list[tuple[RunView, int, float | None]]:
+        """Each seed's figure once, with the folder it is from; None for a run that failed."""
+        by_seed: dict[int, tuple[RunView, int, float | None]] = {}
+        for run, measurements in self.measurements:
+            for one in measurements.runs:
                 by_seed.setdefault(one.seed, (run, one.seed, one.value))
         return list(by_seed.values())
 

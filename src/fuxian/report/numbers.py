@@ -2,6 +2,9 @@
 
 import math
 
+NBSP = "\u00a0"
+"""The no-break space: a figure with its interval and unit stays in one line."""
+
 
 def format_figure(value: float | None, spread: float | None = None, *, percent: bool = False) -> str:
     """`value` with digits down to two significant digits of `spread`, e.g. an interval's half-width.
@@ -14,7 +17,9 @@ def format_figure(value: float | None, spread: float | None = None, *, percent: 
 
 def format_spread(value: float, half: float, *, percent: bool = False) -> str:
     """`value ± half`, both with the digits of the half-width."""
-    return _with_unit(f"{_digits(value, half, percent)} ± {_digits(half, half, percent)}", value, percent)
+    return _with_unit(
+        f"{_digits(value, half, percent)}{NBSP}±{NBSP}{_digits(half, half, percent)}", value, percent
+    )
 
 
 def format_interval(ends: tuple[float, float] | None, *, percent: bool = False) -> str:
@@ -22,7 +27,7 @@ def format_interval(ends: tuple[float, float] | None, *, percent: bool = False) 
     if ends is None:
         return "–"
     low, high = (_digits(end, half_width(ends), percent) for end in ends)
-    return _with_unit(f"[{low}, {high}]", ends[0], percent)
+    return _with_unit(f"[{low},{NBSP}{high}]", ends[0], percent)
 
 
 def half_width(ends: tuple[float, float] | None) -> float | None:
@@ -44,8 +49,7 @@ def _digits(value: float | None, spread: float | None, percent: bool) -> str:
 
 
 def _with_unit(text: str, value: float | None, percent: bool) -> str:
-    # a no-break space: the sign stays with its number
-    return f"{text}\u00a0%" if percent and value is not None and math.isfinite(value) else text
+    return f"{text}{NBSP}%" if percent and value is not None and math.isfinite(value) else text
 
 
 def format_seconds(seconds: float) -> str:

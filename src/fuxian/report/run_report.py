@@ -30,7 +30,14 @@ from fuxian.report.claim_section import (
     sentences,
 )
 from fuxian.report.language import Say, translator
-from fuxian.report.numbers import format_bytes, format_figure, format_interval, format_seconds, half_width
+from fuxian.report.numbers import (
+    NBSP,
+    format_bytes,
+    format_figure,
+    format_interval,
+    format_seconds,
+    half_width,
+)
 from fuxian.report.run_view import LogLine, RunView, Series, read_run
 
 _MOST_ROWS = 30
@@ -117,7 +124,7 @@ def _beside(parts: list[ClaimRuns], say: Say) -> Table:
                 part.show_interval(),
                 n,
                 say("scope_scaled" if part.scaled else "scope_paper"),
-                f"{SYMBOLS[part.verdict]} {say(part.verdict)}",
+                f"{SYMBOLS[part.verdict]}{NBSP}{say(part.verdict)}",
             )
         )
     return _table(say("beside_caption"), [say(f"col_{name}") for name in columns], rows)
@@ -160,22 +167,22 @@ def _logged(log: list[LogLine]) -> dict[str, list[tuple[float, float]]]:
 
 def _named_curves(part: ClaimRuns, say: Say) -> list[dict[str, Any]]:
     """Curves of measurements.json, those with the same axes in one picture, each with its numbers."""
-    with_curves = [run for run in part.runs if run.measurements and run.measurements.curves]
+    with_curves = [(run, found.curves) for run, found in part.measurements if found.curves]
     groups: dict[tuple[str, str], dict[str, Series]] = {}
-    for run in with_curves:
-        for name, series in run.measurements.curves.items():  # type: ignore[union-attr]
+    for run, curves in with_curves:
+        for name, series in curves.items():
             label = name if len(with_curves) == 1 else f"{name} ({_label(run, say)})"
             groups.setdefault((series.x_label, series.y_label), {})[label] = series
     found = []
-    for (x_label, y_label), curves in groups.items():
+    for (x_label, y_label), together in groups.items():
         lines = [
             figures.Line(name, one.x, one.y, one.low, one.high, style)
-            for style, (name, one) in enumerate(curves.items())
+            for style, (name, one) in enumerate(together.items())
         ]
         title = say("named_figure", x=x_label, y=y_label)
         picture = _line_picture(title, lines, x_label, y_label, say, markers=True)
         if picture:
-            found.append({"picture": picture, "table": _curve_table(title, x_label, curves, say)})
+            found.append({"picture": picture, "table": _curve_table(title, x_label, together, say)})
     return found
 
 
@@ -214,10 +221,10 @@ def _measurements_section(runs: list[RunView], parts: list[ClaimRuns], say: Say)
     rows, extra = [], []
     for part in parts:
         for run, seed, value in part.measured_runs:
-            shown = say("run_failed") if value is None else part.show(value)
+            shown = say("run_failed") if value is None else part.show(value, part.claim.margin)
             rows.append((f"{part.claim.id}: {part.claim.metric}", seed, shown, run.name))
-        named = ((run.name, run.measurements.figures) for run in part.runs if run.measurements)
-        extra += [(key, format_figure(value), name) for name, found in named for key, value in found.items()]
+        for run, measurements in part.measurements:
+            extra += [(name, format_figure(value), run.name) for name, value in measurements.figures.items()]
     tables = []
     if rows:
         heads = [say("col_claim"), say("col_seed"), say("col_ours"), say("col_run")]

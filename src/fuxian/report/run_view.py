@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -168,7 +169,7 @@ def read_run(folder: Path) -> RunView:
     )
 
 
-def parse_verdict(data: dict[str, Any], where: str) -> VerdictFile:
+def parse_verdict(data: Mapping[str, Any], where: str) -> VerdictFile:
     """What verdict.json holds, checked. InputError names `where` and the field."""
     return _parsed(VerdictFile, data, where)
 

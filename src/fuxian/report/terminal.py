@@ -11,7 +11,8 @@ from rich.text import Text
 from fuxian.paper import Paper
 from fuxian.report.claim_section import SYMBOLS, ClaimRuns
 from fuxian.report.language import Say, translator
-from fuxian.report.run_view import VerdictFile, parse_verdict
+from fuxian.report.numbers import NBSP
+from fuxian.report.run_view import parse_verdict
 
 _STYLES = {"accepted": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
 
@@ -27,12 +28,11 @@ def print_verdicts(
     table = _table(say, "verdicts_title", "claim", "published", "target", "ours", "verdict")
     reasons = []
     for paper, document in verdicts:
-        part = _part(paper, parse_verdict(dict(document), f"the verdict on a claim of {paper.id}"))
-        name = _name(paper, part)
-        table.add_row(
-            name, part.show_published(say), _target(part, say), _ours(part, say), _verdict(part, say)
-        )
-        reasons.append(Text.assemble(name, ": ", part.ruling.reason if part.ruling else ""))
+        ruling = parse_verdict(document, f"the verdict on a claim of {paper.id}")
+        part = ClaimRuns(paper.claim(ruling.claim), [], ruling)
+        cells = (_name(paper, part, say), _published(part, say), _target(part, say), _ours(part, say))
+        table.add_row(*cells, _verdict(part, say))
+        reasons.append(Text(f"{paper.id}/{ruling.claim}: {ruling.reason}"))
     console.print(table)
     for reason in reasons:
         console.print(reason)
@@ -52,35 +52,32 @@ def print_papers(
     table = _table(say, "papers_title", "claim", "title", "published", "target", "verdict")
     for paper in papers:
         for claim in paper.claims:
-            document = verdicts.get(f"{paper.id}/{claim.id}")
-            ruling = document and parse_verdict(dict(document), f"the last verdict on {paper.id}/{claim.id}")
-            part = ClaimRuns(claim, [], ruling or None)
-            table.add_row(
-                _name(paper, part),
-                Text(claim.title),
-                part.show_published(say),
-                _target(part, say),
-                _verdict(part, say),
-            )
+            name = f"{paper.id}/{claim.id}"
+            ruling = parse_verdict(verdicts[name], f"the verdict on {name}") if name in verdicts else None
+            part = ClaimRuns(claim, [], ruling)
+            cells = (_name(paper, part, say), Text(claim.title), _published(part, say), _target(part, say))
+            table.add_row(*cells, _verdict(part, say))
         table.add_section()
     console.print(table)
 
 
-def _part(paper: Paper, ruling: VerdictFile) -> ClaimRuns:
-    return ClaimRuns(paper.claim(ruling.claim), [], ruling)
-
-
 def _table(say: Say, title: str, *columns: str) -> Table:
-    table = Table(title=say(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=say(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for column in columns:
-        table.add_column(say(f"col_{column}"), no_wrap=column in ("claim", "verdict"), overflow="fold")
+        table.add_column(say(f"col_{column}"), no_wrap=column != "title")
     return table
 
 
-def _name(paper: Paper, part: ClaimRuns) -> Text:
-    # in two lines: the table is to fit a terminal of 80 columns
-    scope = f" ({part.claim.scope})" if part.scaled else ""
+def _name(paper: Paper, part: ClaimRuns, say: Say) -> Text:
+    # lines broken by hand: the table is to fit a terminal of 80 columns
+    scope = f"\n({say('scope_scaled')})" if part.scaled else ""
     return Text(f"{paper.id}/\n{part.claim.id}{scope}")
+
+
+def _published(part: ClaimRuns, say: Say) -> Text:
+    return Text("–" if part.scaled else part.show_published(say).replace(f"{NBSP}±", "\n±"))
 
 
 def _target(part: ClaimRuns, say: Say) -> Text:
