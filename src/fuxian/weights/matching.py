@@ -85,13 +85,13 @@ def _numbered(nodes: Sequence[Node]) -> bool:
     return bool(nodes) and all(node.name.isdigit() for node in nodes)
 
 
-def _last_name(node: Node) -> str:
+def _last_name(node: Node) -> str | None:
     name = squashed(node.name)
     return _SYNONYMS.get(name, name)
 
 
-def _full_name(node: Node) -> str:
-    return "" if any(part.isdigit() for part in node.path.split(".")) else squashed(node.path)
+def _full_name(node: Node) -> str | None:
+    return None if any(part.isdigit() for part in node.path.split(".")) else squashed(node.path)
 
 
 _Left = tuple[Node, Piece]
@@ -303,7 +303,12 @@ def _pair_by_name(
         for node in list(port):
             name = naming(node)
             other = by_name.get(name)
-            if not name or name.isdigit() or other is None or (counts[0][name], counts[1][name]) != (1, 1):
+            if (
+                name is None
+                or name.isdigit()
+                or other is None
+                or (counts[0][name], counts[1][name]) != (1, 1)
+            ):
                 continue
             if node.signature() == other.signature():
                 pairs.append((node, other))

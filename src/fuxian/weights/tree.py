@@ -120,8 +120,8 @@ class Tree:
     """A model: its layers; tied names with the name they repeat; tensors with no counterpart, and why.
 
     ``names`` are the keys of its ``state_dict`` with their shapes. ``ordered`` is False where the order means
-    nothing (a file sorted by name), ``executed`` is True where it is that of a forward pass. ``typed`` is False
-    for a bare state dict, which knows no classes.
+    nothing (a file sorted by name), ``executed`` is True where it is that of a forward pass. ``typed`` is
+    False for a bare state dict, which knows no classes.
     """
 
     root: Node

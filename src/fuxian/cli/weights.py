@@ -1,0 +1,248 @@
+"""``fuxian weights``: convert, compare and inspect files of weights, without running code from them."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fuxian.errors import InputError
+from fuxian.recipe import Recipe, load_recipe, to_tensors
+from fuxian.weights import mapping, storage
+from fuxian.weights.compare import Comparison, compare, figures
+from fuxian.weights.overrides import Overrides, load_overrides
+from fuxian.weights.plans import Plan
+
+app = typer.Typer(help="Convert, compare and inspect weights; no file's code is run.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Key = Annotated[str | None, typer.Option(help="The part of a nested file to read, as in `ema.state_dict`.")]
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help=".pt, .pth, .bin, .safetensors, .pdparams or .npz.")],
+    target: Annotated[Path, typer.Argument(help=".pdparams, .safetensors, or .pt/.pth (needs torch).")],
+    port: Annotated[str | None, typer.Option(help="The port: a recipe file, or module:attribute.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The reference, likewise; without it, SOURCE's names must do.")
+    ] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="A mapping file (.toml, .json) that overrides by name.")
+    ] = None,
+    to: Annotated[
+        Literal["port", "reference"], typer.Option(help="Whose weights TARGET will hold.")
+    ] = "port",
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="A saved plan; then no framework is needed.")
+    ] = None,
+    save_plan: Annotated[Path | None, typer.Option(help="Save the plan here as JSON.")] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry weights between a torch reference and its Paddle port.
+
+    Layouts come from the layers' classes. Every tensor is accounted for, or nothing is written.
+
+    Example: fuxian weights convert resnet.pth resnet.pdparams --port port.py --reference reference.py
+    """
+    stored = storage.read(source, key)
+    if plan_file is not None:
+        if port or reference or map_file:
+            raise InputError("--plan says everything already; leave out --port, --reference and --map.")
+        plan = Plan.from_json(_text(plan_file))
+    else:
+        overrides = load_overrides(map_file) if map_file else Overrides()
+        plan = _plan(stored, source, port, reference, overrides, to)
+    made = mapping.apply(plan, stored.tensors, "to_port" if to == "port" else "to_reference")
+    storage.save_tensors(target, made)
+    if save_plan is not None:
+        save_plan.write_text(plan.to_json(), encoding="utf-8")
+    kept = plan.port_kept if to == "port" else {}
+    dropped = plan.reference_dropped if to == "port" else plan.port_kept
+    if as_json:
+        links = [
+            {
+                "port": link.port.tensor,
+                "reference": link.reference.tensor,
+                "transform": link.transform,
+                "how": link.how,
+                "note": link.note,
+            }
+            for link in plan.links
+        ]
+        about = {"target": str(target), "tensors": len(made), "links": links}
+        typer.echo(json.dumps({**about, "dropped": dropped, "kept": kept, "notes": stored.notes}))
+        return
+    for note in stored.notes:
+        typer.echo(f"Note: {note}.", err=True)
+    by = [f"{sum(link.how == how for link in plan.links)} {words}" for how, words in _HOW.items()]
+    typer.echo(f"{target}: {len(made)} tensors; pairs made {', '.join(by)}.")
+    for link in plan.links:
+        if link.how == "order" or link.note:
+            note = f" ({link.note})" if link.note else ""
+            typer.echo(f"  {_HOW[link.how]}: {link.port.tensor} <-> {link.reference.tensor}{note}")
+    for words, names in (("dropped", dropped), ("left as the port initialises it", kept)):
+        for name, why in names.items():
+            typer.echo(f"  {words}: {name} ({why})")
+
+
+_HOW = {"name": "by name", "order": "by order", "map": "by the mapping file"}
+
+
+def _plan(
+    stored: storage.Stored,
+    source: Path,
+    port: str | None,
+    reference: str | None,
+    overrides: Overrides,
+    to: Literal["port", "reference"],
+) -> Plan:
+    if port is None:
+        raise InputError("No port was given; name its recipe with --port, or a saved plan with --plan.")
+    port_recipe = load_recipe(port)
+    port_model = port_recipe.model()
+    if reference is None:
+        if to == "reference":
+            raise InputError("The reference's layout is not known; name its recipe with --reference.")
+        ordered = source.suffix != ".safetensors"
+        return mapping.plan(port_model, stored.tensors, overrides=overrides, ordered=ordered)
+    reference_recipe = load_recipe(reference)
+    reference_model = reference_recipe.model()
+    made = mapping.draft(port_model, reference_model, overrides=overrides)
+    if made.complete and all(link.how != "order" for link in made.plan.links):
+        return made.plan
+    # Names do not settle it: let both models run once, if the recipes say on what.
+    orders = [_call_order(port_recipe, port_model), _call_order(reference_recipe, reference_model)]
+    if None in orders:
+        return mapping.plan(port_model, reference_model, overrides=overrides)
+    return mapping.plan(
+        port_model, reference_model, overrides=overrides, port_order=orders[0], reference_order=orders[1]
+    )
+
+
+def _call_order(recipe: Recipe, model: Any) -> list[str] | None:
+    data = recipe.eval_data or recipe.train_data
+    if data is None:
+        return None
+    from fuxian.recipe import framework_of
+    from fuxian.weights.execution import call_order
+
+    batch = next(iter(data()))
+    inputs = to_tensors(framework_of(model), batch["inputs"])
+    return call_order(model, lambda: recipe.forward(model, inputs))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the plan cannot be read; check the path.") from error
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="A file of weights.")],
+    second: Annotated[Path, typer.Argument(help="Another one, of any format.")],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two files tensor by tensor; exit 1 when they differ in any value, shape, dtype or name.
+
+    Example: fuxian weights diff before.safetensors after.pdparams
+    """
+    result = compare(storage.load_tensors(first, key), storage.load_tensors(second, key))
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "equal": result.equal,
+                    "tensors": [_json_ready(asdict(difference)) for difference in result.common],
+                    "only_first": result.only_first,
+                    "only_second": result.only_second,
+                }
+            )
+        )
+    else:
+        _show(result, first, second)
+    raise typer.Exit(0 if result.equal else 1)
+
+
+def _show(result: Comparison, first: Path, second: Path) -> None:
+    if result.equal:
+        typer.echo(f"Equal: {len(result.common)} tensors.")
+        return
+    table = Table("tensor", "max abs", "max rel", "what differs")
+    for difference in result.common:
+        if difference.equal:
+            continue
+        words = []
+        if difference.shapes[0] != difference.shapes[1]:
+            words.append(f"shape {difference.shapes[0]} and {difference.shapes[1]}")
+        if difference.dtypes[0] != difference.dtypes[1]:
+            words.append(f"dtype {difference.dtypes[0]} and {difference.dtypes[1]}")
+        table.add_row(
+            difference.name,
+            _short(difference.max_abs),
+            _short(difference.max_rel),
+            ", ".join(words) or "values",
+        )
+    for name in result.only_first:
+        table.add_row(name, "", "", f"only in {first}")
+    for name in result.only_second:
+        table.add_row(name, "", "", f"only in {second}")
+    Console().print(table)
+    same = sum(difference.equal for difference in result.common)
+    typer.echo(f"Different: {same} of {len(result.common)} common tensors are equal.")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A file of weights.")],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a file's tensors: names, shapes, dtypes, figures; warn of NaN and infinity.
+
+    Example: fuxian weights inspect model.pth
+    """
+    stored = storage.read(file, key)
+    rows = [figures(name, tensor) for name, tensor in stored.tensors.items()]
+    sick = [row.name for row in rows if row.nan or row.infinite]
+    elements = sum(tensor.size for tensor in stored.tensors.values())
+    warnings = [f"{len(sick)} tensors hold NaN or infinity: {', '.join(sick)}"] if sick else []
+    if as_json:
+        about = {"file": str(file), "elements": elements, "tensors": [asdict(row) for row in rows]}
+        typer.echo(
+            json.dumps({**about, "metadata": stored.metadata, "notes": stored.notes, "warnings": warnings})
+        )
+        return
+    table = Table("tensor", "shape", "dtype", "mean", "std", "min", "max", "NaN", "Inf")
+    for row in rows:
+        table.add_row(
+            row.name,
+            "x".join(map(str, row.shape)) or "scalar",
+            row.dtype,
+            *(_short(value) for value in (row.mean, row.std, row.low, row.high)),
+            str(row.nan or ""),
+            str(row.infinite or ""),
+        )
+    Console().print(table)
+    typer.echo(f"{len(rows)} tensors, {elements} elements.")
+    for note in stored.notes:
+        typer.echo(f"Note: {note}.", err=True)
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}.", err=True)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _json_ready(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity; a string says it."""
+    return {k: "inf" if isinstance(v, float) and math.isinf(v) else v for k, v in row.items()}
