@@ -44,6 +44,8 @@ class SinusoidTasks(Sequence[Batch]):
         return self.length
 
     def __getitem__(self, index):
+        if not 0 <= index < self.length:
+            raise IndexError(index)
         rng = np.random.default_rng([self.seed, index])
         amplitude = rng.uniform(*AMPLITUDE, (self.tasks, 1, 1))
         phase = rng.uniform(*PHASE, (self.tasks, 1, 1))
@@ -90,6 +92,8 @@ class OmniglotEpisodes(Sequence[Batch]):
         return self.length
 
     def __getitem__(self, index):
+        if not 0 <= index < self.length:
+            raise IndexError(index)
         rng = np.random.default_rng([self.seed, index])
         examples = 2 * self.shots
         pictures = np.empty((self.tasks, examples, self.ways, 28, 28), np.float32)
