@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuxian.errors import InputError
 from fuxian.paper import load_paper
 
+patient = settings(deadline=None)
 HEAD = """\
 id = "maml"
 title = "Model-Agnostic Meta-Learning"
@@ -282,6 +283,7 @@ def test_the_table_of_recorded_runs_names_a_file_alone(refusal, table):
     )
 
 
+@patient
 @given(st.text(max_size=300))
 def test_any_text_is_a_paper_or_one_clear_sentence(tmp_path_factory, text):
     file = Path(tmp_path_factory.mktemp("any")) / "paper.toml"
@@ -290,6 +292,7 @@ def test_any_text_is_a_paper_or_one_clear_sentence(tmp_path_factory, text):
         load_paper(file)
 
 
+@patient
 @given(
     st.integers(0, len((HEAD + CLAIM).splitlines()) - 1),
     st.sampled_from(["", "x = ", "[[claim]]", "[a.b]", "}"]),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,6 +18,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.verdict import Measurements, Run, measured_run, rule, smoke
 
+patient = settings(deadline=None)
 RATES = Path(__file__).parents[1] / "benchmarks" / "verdict_error_rates.py"
 
 
@@ -99,6 +100,7 @@ def at_an_edge(verdict):
 # Properties
 
 
+@patient
 @given(scenes(), st.floats(0, 100))
 def test_a_better_figure_never_gives_a_worse_verdict(scene, better):
     claim, measurements = scene
@@ -116,18 +118,19 @@ def test_a_better_figure_never_gives_a_worse_verdict(scene, better):
     assert order.index(after.verdict) >= order.index(before.verdict)
 
 
+@patient
 @given(scenes())
 def test_negating_everything_and_turning_the_direction_changes_nothing(scene):
     claim, measurements = moved(scene, lambda x: -x)
     other = "lower" if claim.direction == "higher" else "higher"
     before, after = rule(*scene), rule(claim.model_copy(update={"direction": other}), measurements)
-    assume(not at_an_edge(before))
     assert (after.verdict, after.needed, after.method) == (before.verdict, before.needed, before.method)
-    assert after.gain == pytest.approx(before.gain, abs=1e-9)
+    assert after.gain == before.gain
     if before.low is not None:
-        assert (-after.high, -after.low) == pytest.approx((before.low, before.high), abs=1e-9)
+        assert (-after.high, -after.low) == (before.low, before.high)
 
 
+@patient
 @given(scenes(), st.sampled_from([-64.0, -1.0, 0.5, 32.0]))
 def test_the_origin_of_the_scale_does_not_matter(scene, shift):
     before, after = rule(*scene), rule(*moved(scene, lambda x: x + shift))
@@ -135,6 +138,7 @@ def test_the_origin_of_the_scale_does_not_matter(scene, shift):
     assert after.verdict == before.verdict
 
 
+@patient
 @given(scenes(), st.sampled_from([1e-3, 0.5, 7.0, 1e6]))
 def test_the_unit_does_not_matter(scene, unit):
     claim, measurements = moved(scene, lambda x: x * unit)
@@ -144,6 +148,7 @@ def test_the_unit_does_not_matter(scene, unit):
     assert after.verdict == before.verdict
 
 
+@patient
 @given(scenes(), margins)
 def test_a_wider_margin_never_turns_accepted_into_anything_else(scene, wider):
     claim, measurements = scene
@@ -155,6 +160,7 @@ def test_a_wider_margin_never_turns_accepted_into_anything_else(scene, wider):
         assert before.verdict == "rejected"
 
 
+@patient
 @given(scenes(), st.randoms())
 def test_the_order_of_runs_and_examples_does_not_matter(scene, random):
     claim, measurements = scene
@@ -167,6 +173,7 @@ def test_the_order_of_runs_and_examples_does_not_matter(scene, random):
     assert rule(claim, Measurements(tuple(shuffled))) == rule(claim, measurements)
 
 
+@patient
 @given(scenes())
 def test_the_words_mean_what_they_say(scene):
     verdict = rule(*scene)
@@ -180,6 +187,7 @@ def test_the_words_mean_what_they_say(scene):
     assert verdict.low <= verdict.value <= verdict.high
 
 
+@patient
 @given(samples, figures, margins)
 def test_what_is_needed_decides_and_one_less_does_not(values, target, margin):
     verdict = rule(claim_about(target=target, margin=margin), runs_of(*values))
@@ -199,6 +207,7 @@ def test_what_is_needed_decides_and_one_less_does_not(values, target, margin):
     assert not decides(n - 1)
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(0, 99), st.floats(), st.none() | st.lists(st.floats(), max_size=4))))
 def test_measurements_survive_json(rows):
     runs = (Run(seed, value, None if given is None else tuple(given)) for seed, value, given in rows)
@@ -212,6 +221,7 @@ def test_measurements_survive_json(rows):
         assert (run.examples is None) == (given_examples is None)
 
 
+@patient
 @given(st.lists(st.floats(), min_size=1, max_size=5), st.sampled_from(["higher", "lower"]), st.booleans())
 def test_any_figures_whatever_give_a_verdict_that_json_can_hold(values, direction, against_runs):
     fields = {"target": None, "reference": recorded(1e-200, -1e99, 3.0)} if against_runs else {}
@@ -244,8 +254,10 @@ def test_seeds_against_reference_runs_give_welchs_interval():
 @pytest.mark.parametrize("against_runs", [False, True])
 def test_one_run_borrows_the_spread_of_the_reference(against_runs):
     theirs = [1.0, 2.0, 3.0, 4.0]
-    target = None if against_runs else 2.5
-    verdict = rule(claim_about(target=target, reference=recorded(*theirs)), runs_of(2.0))
+    target = None if against_runs else 1.5
+    verdict = rule(
+        claim_about(target=target, reference=recorded(*theirs)), runs_of(2.0 if against_runs else 1.0)
+    )
     error = np.std(theirs, ddof=1) * (math.sqrt(1 + 1 / 4) if against_runs else 1)
     width = stats.t.ppf(0.95, 3) * error
     assert (verdict.gain_low, verdict.gain_high) == pytest.approx((-0.5 - width, -0.5 + width))
