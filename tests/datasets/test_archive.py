@@ -13,7 +13,7 @@ from fuxian.datasets import archive
 from fuxian.datasets.archive import Contents, check, contents, unpack
 from fuxian.errors import InputError, PlatformError
 
-names = st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3}){0,2}\.png", fullmatch=True)
+names = st.from_regex(r"[a-e]{1,3}(/[a-e]{1,3}){0,2}\.png", fullmatch=True)
 trees = st.dictionaries(names, st.binary(max_size=50), min_size=1, max_size=8)
 
 
@@ -54,7 +54,7 @@ def test_contents_do_not_depend_on_the_packing(make_zip, make_raw_zip, tree, ran
         entries = [(info(name), data) for name, data in tree.items()]
         for made, _ in entries:
             made.date_time = (random.randint(1980, 2100), 1, 1, 0, 0, 0)
-            made.compress_type = random.choice([zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+            made.compress_type = random.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
         entries += [(info("empty/", stat.S_IFDIR | 0o755), b"")]
         entries += [(info("__MACOSX/a/._b.png"), b"litter"), (info("a/.DS_Store"), b"litter")]
         random.shuffle(entries)
@@ -196,6 +196,11 @@ def test_an_encrypted_entry_is_refused(tmp_path, make_zip):
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
     assert_refused(path, "is encrypted")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(tmp_path, make_zip, method):
+    assert_refused(make_zip(tmp_path / "a.zip", {"a": b"data"}, method), "another method than deflate")
 
 
 def test_a_bomb_is_refused_unread(tmp_path, make_zip):

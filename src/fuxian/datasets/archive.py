@@ -7,6 +7,7 @@ their own bytes (another compressor, other dates), so the contents are what is c
 import hashlib
 import re
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -25,7 +26,8 @@ MAX_RATIO = 200
 _RATIO_FROM = 1024**2
 
 _CHUNK = 1024**2
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+# All that zipfile raises on damaged archives.
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError)
 _DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -145,8 +147,8 @@ def safe_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
     Raises:
         InputError: an entry has an absolute path, ``..``, a drive, a control character, a name reserved by
-            Windows, appears twice (letter case aside), is also a folder of another, is a link, a device or
-            encrypted, or the sizes are those of a bomb.
+            Windows, appears twice (letter case aside), is also a folder of another, is a link or a device,
+            is encrypted or not compressed by deflate, or the sizes are those of a bomb.
     """
     where = Path(str(archive.filename))
     entries = archive.infolist()
@@ -190,6 +192,9 @@ def _unsafe(entry: zipfile.ZipInfo) -> str | None:
         return "is a link, a device or another special file"
     if entry.flag_bits & 0x1:
         return "is encrypted"
+    # LZMA and bzip2 can ask for gigabytes of memory, and no data set we read is packed with them.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is compressed by another method than deflate"
     return None
 
 

@@ -48,9 +48,10 @@ def fetch(file: File, folder: Path, report: Report = lambda done, total: None) -
         ) from error
     except InputError as error:
         _forget(part)
+        # Its last part says to download again, which is what was just done.
+        reason = str(error).rpartition(";")[0]
         raise PlatformError(
-            f"{file.url} did not send the published archive ({str(error).split(';')[0]}): try again later, "
-            f"or {by_hand}."
+            f"{file.url} did not send the published archive ({reason}): try again later, or {by_hand}."
         ) from error
     except OSError as error:
         raise PlatformError(
