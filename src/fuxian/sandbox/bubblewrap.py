@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fuxian.sandbox import seccomp
+from fuxian.sandbox.job import Job
 from fuxian.sandbox.limits import MIB, Limits
 from fuxian.sandbox.mounts import Mount, Scratch
 
@@ -41,7 +42,7 @@ STARTED = b"start\n"
 def scratch_directories(mounts: Sequence[Mount], limits: Limits) -> list[Scratch]:
     """Every writable place of the run: what was asked for, and the two that programs take for granted."""
     asked = [mount for mount in mounts if isinstance(mount, Scratch)]
-    size = min(512 * MIB, limits.memory)
+    size = min(512 * MIB, limits.memory // 4)  # they count as memory too
     usual = [Scratch("/tmp", size), Scratch("/dev/shm", size)]  # noqa: S108
     return asked + [mount for mount in usual if mount.target not in {scratch.target for scratch in asked}]
 
@@ -59,21 +60,18 @@ def environment(env: Mapping[str, str], limits: Limits) -> dict[str, str]:
     }
 
 
-def held_command(command: Sequence[str], mounts: Sequence[Mount], rlimits: Sequence[str]) -> list[str]:
-    """`command` behind HOLD and util-linux `prlimit`: what bwrap starts in the sandbox."""
+def held_command(job: Job, rlimits: Sequence[str]) -> list[str]:
+    """The job's command behind HOLD and util-linux `prlimit`: what bwrap starts in the sandbox."""
     copies: list[str] = []
-    for index, mount in enumerate(mounts):
+    for index, mount in enumerate(job.mounts):
         if isinstance(mount, Scratch) and mount.source is not None:
             copies += [f"{COPIES}/{index}", mount.target]
-    return ["/bin/sh", "-c", HOLD, "sh", *copies, "--", "prlimit", *rlimits, "--", *command]
+    return ["/bin/sh", "-c", HOLD, "sh", *copies, "--", "prlimit", *rlimits, "--", *job.command]
 
 
 def arguments(
-    mounts: Sequence[Mount],
+    job: Job,
     sources: Sequence[Path | None],
-    limits: Limits,
-    env: Mapping[str, str],
-    cwd: str,
     *,
     info: int,
     with_cgroup: bool,
@@ -103,7 +101,7 @@ def arguments(
         *("--seccomp", data(seccomp.program(with_cgroup=with_cgroup))),
         "--clearenv",
     ]
-    for name, value in environment(env, limits).items():
+    for name, value in environment(job.env, job.limits).items():
         options += ["--setenv", name, value]
     options += ["--ro-bind", "/usr", "/usr"]
     for name in _SYSTEM:
@@ -120,10 +118,10 @@ def arguments(
     options += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
     options += ["--proc", "/proc", "--dev", "/dev"]
 
-    for scratch in scratch_directories(mounts, limits):
-        if scratch not in mounts:
+    for scratch in scratch_directories(job.mounts, job.limits):
+        if scratch not in job.mounts:
             options += ["--perms", "0700", "--size", str(scratch.size), "--tmpfs", scratch.target]
-    placed = sorted(zip(mounts, sources, range(len(mounts)), strict=True), key=lambda one: one[0].target)
+    placed = sorted(zip(job.mounts, sources, range(len(sources)), strict=True), key=lambda one: one[0].target)
     for mount, source, index in placed:
         if isinstance(mount, Scratch):
             options += ["--perms", "0700", "--size", str(mount.size), "--tmpfs", mount.target]
@@ -131,5 +129,5 @@ def arguments(
             target = f"{COPIES}/{index}" if isinstance(mount, Scratch) else mount.target
             options += ["--ro-bind", str(source), target]
     # bwrap builds / and /dev in memory without a size: nobody may write there.
-    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cwd]
+    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", job.cwd]
     return ["--args", data(b"".join(os.fsencode(option) + b"\0" for option in options)), "--"], descriptors

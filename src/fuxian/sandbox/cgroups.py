@@ -115,6 +115,7 @@ def group(limits: Limits, hierarchy: Hierarchy) -> Iterator[Group]:
 
 def _set_limits(group: Group, limits: Limits) -> None:
     quota = max(1000, int(limits.cpus * _PERIOD))
+    settings: dict[str, dict[str, int | str]]
     if group.version == 2:
         settings = {
             "memory": {"memory.max": limits.memory, "memory.swap.max": 0, "memory.oom.group": 1},

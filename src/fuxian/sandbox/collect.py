@@ -142,9 +142,12 @@ def _save_file(folder: int, copy: int, name: str, path: str, tally: _Tally) -> N
         if tally.size + size > tally.limits.size:
             tally.refuse(path, f"more than {tally.limits.size} bytes in all")
             return
-        with _opened(name, _COPY, copy) as target:
-            with open(source, "rb", closefd=False) as reader, open(target, "wb", closefd=False) as writer:
-                shutil.copyfileobj(reader, writer, _CHUNK)
+        with (
+            _opened(name, _COPY, copy) as target,
+            open(source, "rb", closefd=False) as reader,
+            open(target, "wb", closefd=False) as writer,
+        ):
+            shutil.copyfileobj(reader, writer, _CHUNK)
         tally.size += size
         tally.files.append(path)
 

@@ -12,7 +12,7 @@ NO_ISOLATION = "none"
 def sandboxed(user: str, group: Group) -> dict[str, str]:
     cgroup = f"cgroup v{group.version}"
     return {
-        "isolation": f"{bubblewrap_version()}: user, pid, ipc, uts, net, cgroup and mount namespaces, no capabilities",
+        "isolation": f"{bubblewrap_version()}: all namespaces of its own, no capabilities",
         "user": user,
         "system calls": "seccomp filter",
         "network": "empty network namespace; seccomp allows local and internet sockets only",

@@ -24,8 +24,8 @@ def tree(root: int) -> list[Process]:
     """The process `root` and all below it."""
     children: dict[int, list[Process]] = {}
     found: list[Process] = []
-    for name in os.listdir("/proc"):
-        process = _read(int(name)) if name.isdigit() else None
+    for folder in Path("/proc").iterdir():
+        process = _read(int(folder.name)) if folder.name.isdigit() else None
         if process is not None:
             children.setdefault(process.parent, []).append(process)
             found += [process] if process.pid == root else []

@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import PurePosixPath
 
-from fuxian.errors import InputError, PlatformError
+from fuxian.errors import PlatformError
 from fuxian.sandbox import bubblewrap, cgroups, collect, launch, mechanisms, processes
+from fuxian.sandbox.job import Job
 from fuxian.sandbox.limits import Limits, process_limits
-from fuxian.sandbox.mounts import Mount, Scratch, check
+from fuxian.sandbox.mounts import Mount
 from fuxian.sandbox.outcome import Capture, Outcome, readable
 from fuxian.sandbox.supervise import Watched, conclude, end, kill_namespace, look, watch
 from fuxian.sandbox.unsandboxed import run_unsandboxed
@@ -43,70 +43,40 @@ def run(
     Raises InputError for mounts or arguments that make no sense, and PlatformError where this machine has
     no sandbox. With `allow_unsandboxed` the command then runs unprotected, and the outcome says so.
     """
-    limits = limits or Limits()
-    env = dict(env or {})
-    command = tuple(command)
-    _check(command, mounts, env, cwd)
+    job = Job(tuple(command), tuple(mounts), limits or Limits(), dict(env or {}), cwd)
     try:
         launch.tool("bwrap")
     except PlatformError:
         if not allow_unsandboxed:
             raise
-        return run_unsandboxed(command, mounts, limits, env, cwd, cancel)
-    with cgroups.group(limits, cgroups.find()) as group:
-        return _run(command, mounts, limits, env, cwd, cancel, group)
+        return run_unsandboxed(job, cancel)
+    with cgroups.group(job.limits, cgroups.find()) as group:
+        return _run(job, cancel, group)
 
 
-def _check(command: tuple[str, ...], mounts: Sequence[Mount], env: dict[str, str], cwd: str) -> None:
-    if not command:
-        raise InputError("There is no command to run in the sandbox.")
-    if any("\0" in text for text in (*command, *env, *env.values(), cwd)):
-        raise InputError("The sandbox command, its environment and its folder must not contain NUL.")
-    for name in env:
-        if not name or "=" in name:
-            raise InputError(f"{name!r} cannot be the name of an environment variable.")
-    if not PurePosixPath(cwd).is_absolute():
-        raise InputError(f"The sandbox needs an absolute working folder, not {cwd!r}.")
-    check(mounts)
-    for mount in mounts:
-        if isinstance(mount, Scratch) and mount.save_to is not None:
-            collect.empty_folder(mount.save_to)
-
-
-def _run(
-    command: tuple[str, ...],
-    mounts: Sequence[Mount],
-    limits: Limits,
-    env: dict[str, str],
-    cwd: str,
-    cancel: threading.Event | None,
-    group: cgroups.Group,
-) -> Outcome:
-    scratch = bubblewrap.scratch_directories(mounts, limits)
-    with ExitStack() as files, launch.prepared(mounts) as (prefix, sources, user):
-        if not group.holds("cpu"):
-            prefix = [*_on_some_cpus(limits), *prefix]
-        rlimits = process_limits(limits, memory=not group.holds("memory"), pids=not group.holds("pids"))
+def _run(job: Job, cancel: threading.Event | None, group: cgroups.Group) -> Outcome:
+    scratch = bubblewrap.scratch_directories(job.mounts, job.limits)
+    with ExitStack() as files, launch.prepared(job.mounts) as (prefix, sources, user):
+        pin = [] if group.holds("cpu") else _on_some_cpus(job.limits)
+        rlimits = process_limits(job.limits, memory=not group.holds("memory"), pids=not group.holds("pids"))
         info, info_end = os.pipe()
         files.callback(os.close, info)
         with ExitStack() as handed_over:
             handed_over.callback(os.close, info_end)
             options, descriptors = bubblewrap.arguments(
-                mounts,
+                job,
                 sources,
-                limits,
-                env,
-                cwd,
                 info=info_end,
                 with_cgroup=group.holds("memory"),
                 files=handed_over,
             )
             process = subprocess.Popen(  # noqa: S603 - a list, no shell
                 [
+                    *pin,
                     *prefix,
                     launch.tool("bwrap"),
                     *options,
-                    *bubblewrap.held_command(command, mounts, rlimits),
+                    *bubblewrap.held_command(job, rlimits),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -129,17 +99,17 @@ def _run(
             kill=lambda: kill_namespace(process, init_descriptor),
             group=group,
             scratch=[],
-            limits=limits,
-            stdout=Capture(limits.kept, opening=bubblewrap.STARTED),
-            stderr=Capture(limits.kept),
+            limits=job.limits,
+            stdout=Capture(job.limits.kept, opening=bubblewrap.STARTED),
+            stderr=Capture(job.limits.kept),
         )
         try:
             for one in scratch:
                 run.scratch.append(_open_folder(init, one.target))
                 files.callback(os.close, run.scratch[-1])
+            # The first process too: the command may write to its memory, as it has the same user.
             for held in processes.tree(init):
-                if held.pid != init:
-                    group.add(held.pid)
+                group.add(held.pid)
             began = time.monotonic()
             _release(process)
             stopped = watch(run, cancel)
@@ -155,7 +125,15 @@ def _run(
     if run.stdout.opening and stopped is None:
         # The command never started: what it was to start with does not fit in its scratch directory.
         stopped = "disk"
-    return conclude(command, run, stopped, status, wall, saved, mechanisms.sandboxed(user, group))
+    return conclude(
+        run,
+        command=job.command,
+        stopped=stopped,
+        status=status,
+        wall=wall,
+        saved=saved,
+        mechanisms=mechanisms.sandboxed(user, group),
+    )
 
 
 def _on_some_cpus(limits: Limits) -> list[str]:

@@ -116,6 +116,9 @@ def look(run: Watched) -> Reason | None:
     usage.pids_refused = group.pids_refused() or usage.pids_refused
     if usage.oom_kills:
         return "oom"
+    if usage.pids_refused > limits.pids:
+        # Refused once or twice a program may recover; refused this often it only tries to start more.
+        return "pids"
     if limits.cpu_time is not None and usage.cpu > limits.cpu_time:
         return "timeout"
     if files > limits.entries:
@@ -171,8 +174,9 @@ def _streams(run: Watched) -> list[tuple[int, Capture]]:
 
 
 def conclude(
-    command: tuple[str, ...],
     run: Watched,
+    *,
+    command: tuple[str, ...],
     stopped: Reason | None,
     status: int,
     wall: float,

@@ -7,45 +7,38 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fuxian.sandbox import bubblewrap, collect, launch, mechanisms, processes
 from fuxian.sandbox.cgroups import Group
-from fuxian.sandbox.limits import Limits, process_limits
-from fuxian.sandbox.mounts import Mount, Scratch
+from fuxian.sandbox.job import Job
+from fuxian.sandbox.limits import process_limits
+from fuxian.sandbox.mounts import Scratch
 from fuxian.sandbox.outcome import Capture, Outcome
 from fuxian.sandbox.supervise import Watched, conclude, end, look, watch
 
 
-def run_unsandboxed(
-    command: tuple[str, ...],
-    mounts: Sequence[Mount],
-    limits: Limits,
-    env: dict[str, str],
-    cwd: str,
-    cancel: threading.Event | None,
-) -> Outcome:
+def run_unsandboxed(job: Job, cancel: threading.Event | None) -> Outcome:
     """As `runner.run`, but the command runs as the caller, sees the host and has the network.
 
     The mounts become real folders, and their targets are replaced by those in the command, the
     environment and the working folder. A process that leaves the command's session may survive.
     """
     with ExitStack() as files:
-        places = _places(mounts, limits, Path(files.enter_context(TemporaryDirectory(prefix="fuxian-"))))
+        places = _places(job, Path(files.enter_context(TemporaryDirectory(prefix="fuxian-"))))
         environment = bubblewrap.environment(
-            {"PATH": os.environ.get("PATH", launch.TOOLS_PATH), **env}, limits
+            {"PATH": os.environ.get("PATH", launch.TOOLS_PATH), **job.env}, job.limits
         )
-        rlimits = process_limits(limits, memory=True, pids=False)
+        rlimits = process_limits(job.limits, memory=True, pids=False)
         process = subprocess.Popen(  # noqa: S603 - a list, no shell
-            [launch.tool("prlimit"), *rlimits, "--", *(_placed(part, places) for part in command)],
+            [launch.tool("prlimit"), *rlimits, "--", *(_placed(part, places) for part in job.command)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={name: _placed(value, places) for name, value in environment.items()},
-            cwd=_placed(cwd, places),
+            cwd=_placed(job.cwd, places),
             start_new_session=True,
             bufsize=0,
         )
@@ -56,9 +49,9 @@ def run_unsandboxed(
             kill=lambda: _kill(process),
             group=Group(2, {}),
             scratch=[],
-            limits=limits,
-            stdout=Capture(limits.kept),
-            stderr=Capture(limits.kept),
+            limits=job.limits,
+            stdout=Capture(job.limits.kept),
+            stderr=Capture(job.limits.kept),
         )
         stopped = None
         began = time.monotonic()
@@ -70,18 +63,26 @@ def run_unsandboxed(
         wall = time.monotonic() - began
         saved = tuple(
             _save(places[mount.target], mount)
-            for mount in mounts
+            for mount in job.mounts
             if isinstance(mount, Scratch) and mount.save_to is not None
         )
-    return conclude(command, run, stopped, status, wall, saved, mechanisms.unsandboxed())
+    return conclude(
+        run,
+        command=job.command,
+        stopped=stopped,
+        status=status,
+        wall=wall,
+        saved=saved,
+        mechanisms=mechanisms.unsandboxed(),
+    )
 
 
-def _places(mounts: Sequence[Mount], limits: Limits, home: Path) -> dict[str, Path]:
+def _places(job: Job, home: Path) -> dict[str, Path]:
     places: dict[str, Path] = {}
-    for mount in mounts:
+    for mount in job.mounts:
         if not isinstance(mount, Scratch):
             places[mount.target] = mount.source
-    for index, scratch in enumerate(bubblewrap.scratch_directories(mounts, limits)):
+    for index, scratch in enumerate(bubblewrap.scratch_directories(job.mounts, job.limits)):
         place = home / str(index)
         if scratch.source is None:
             place.mkdir()

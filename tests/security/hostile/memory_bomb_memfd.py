@@ -1,0 +1,8 @@
+"""Takes memory in files that have no name and no place."""
+
+import os
+
+block = b"x" * (1 << 20)
+hoard = os.memfd_create("hoard")
+while True:
+    os.write(hoard, block)

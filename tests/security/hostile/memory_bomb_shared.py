@@ -1,0 +1,8 @@
+"""Takes memory that belongs to no process in particular."""
+
+import mmap
+
+hoard = []
+while True:
+    hoard.append(mmap.mmap(-1, 4 << 20))
+    hoard[-1].write(b"x" * (4 << 20))

@@ -1,0 +1,5 @@
+"""Downloads weights, as careless code does."""
+
+import urllib.request
+
+urllib.request.urlopen("https://paddle-model.example.com/weights.pdparams", timeout=2)

@@ -1,0 +1,12 @@
+"""Opens a socket of every family that is not local; AF_VSOCK (40) reaches the host of a virtual machine."""
+
+import socket
+
+from attempt import end, refused
+
+for family in range(50):
+    if family not in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+            refused(f"family {family} type {int(kind)}", socket.socket, family, kind)
+            refused(f"pair {family} type {int(kind)}", socket.socketpair, family, kind)
+end()

@@ -1,0 +1,5 @@
+"""Waits without end."""
+
+import time
+
+time.sleep(3600)
