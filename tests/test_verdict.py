@@ -248,7 +248,9 @@ def test_seeds_against_reference_runs_give_welchs_interval():
     interval = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.90)
     assert (verdict.gain_low, verdict.gain_high) == pytest.approx(tuple(interval))
     assert verdict.target == pytest.approx(np.mean(theirs))
-    assert verdict == rule(claim_about(target=None, reference=recorded(7.0, 8.0)), runs_of(*ours), theirs)
+    assert verdict == rule(
+        claim_about(target=None, reference=recorded(7.0, 8.0)), runs_of(*ours), np.array(theirs)
+    )
 
 
 @pytest.mark.parametrize("against_runs", [False, True])

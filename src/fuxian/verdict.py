@@ -55,7 +55,7 @@ SAME = 1e-12
 LARGEST = 1e100
 """A figure beyond this has diverged as much as an infinite one; its square is still a number."""
 MOST = 10**8
-"""No more seeds or examples than this are ever asked for."""
+"""More seeds or examples than this are never asked for: then no number would decide."""
 
 Bounds = tuple[float, float]
 Word = Literal["accepted", "rejected", "inconclusive", "smoke"]
@@ -164,7 +164,7 @@ def rule(claim: Claim, measurements: Measurements, reference: Sequence[float] | 
     _check(claim, measurements)
     if reference is None and claim.reference is not None:
         reference = claim.reference.sample
-    if reference is not None and not (reference and all(map(_usable, reference))):
+    if reference is not None and not (len(reference) and all(map(_usable, reference))):
         raise InputError(f"claim {claim.id!r}: the reference needs runs, each with a finite figure; mend it.")
     recorded = None if reference is None else _Sample.of(reference)
     target = claim.target
