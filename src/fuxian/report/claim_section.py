@@ -5,34 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
+from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.report import figures
+from fuxian.report.blocks import Key, Picture
 from fuxian.report.language import Say
 from fuxian.report.numbers import format_figure, format_interval, format_spread, half_width
 from fuxian.report.run_view import MeasurementsFile, RunView, VerdictFile
 
 SYMBOLS = {"accepted": "✓", "rejected": "✗", "inconclusive": "?", "smoke": "○", "no_verdict": "○"}
-
-
-@dataclass(frozen=True)
-class Key:
-    """One entry of a picture's legend. `mark` is "line", "zone" or "dot"; a line has dashes and a width."""
-
-    text: str
-    colour: str = "ink"
-    mark: str = "line"
-    dashes: tuple[float, ...] = ()
-    width: float = 2
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the page: its title, the same in words for those who cannot see it, and the SVG itself."""
-
-    title: str
-    alt: str
-    svg: str
-    legend: list[Key]
 
 
 @dataclass(frozen=True)
@@ -47,12 +28,19 @@ class ClaimRuns:
     def verdict(self) -> str:
         return self.ruling.verdict if self.ruling else "no_verdict"
 
+    def __post_init__(self) -> None:
+        """A scaled figure is never shown beside the paper's, so all files have to agree on the scope."""
+        files = [self.ruling, *(run.verdict for run in self.runs), *(run.measurements for run in self.runs)]
+        said = next((file.scope for file in files if file and file.scope != self.claim.scope), None)
+        if said:
+            raise InputError(
+                f"A run of claim {self.claim.id!r} says its scope is {said!r}, and paper.toml says"
+                f" {self.claim.scope!r}; evaluate and rule again."
+            )
+
     @property
     def scaled(self) -> bool:
-        """True when any file says so: a scaled figure is never shown beside the paper's."""
-        rulings = [self.ruling, *(run.verdict for run in self.runs)]
-        files = [self.claim, *rulings, *(run.measurements for run in self.runs)]
-        return any(file is not None and file.scope == "scaled" for file in files)
+        return self.claim.scope == "scaled"
 
     @property
     def measurements(self) -> list[tuple[RunView, MeasurementsFile]]:

@@ -1,7 +1,6 @@
 """The HTML report of a reproduction: one page that needs nothing else, from the run folders of one paper."""
 
 import json
-import math
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -17,33 +16,25 @@ from markupsafe import Markup
 import fuxian
 from fuxian.errors import InputError
 from fuxian.paper import Paper
-from fuxian.report import figures
+from fuxian.report.blocks import Table
 from fuxian.report.claim_section import (
     SYMBOLS,
     ClaimRuns,
-    Key,
-    Picture,
     group_claims,
     interval_picture,
     reason,
     ruled_otherwise,
     sentences,
 )
+from fuxian.report.curve_section import learning_curves, named_curves
 from fuxian.report.language import Say, translator
 from fuxian.report.numbers import (
     NBSP,
     format_bytes,
     format_figure,
-    format_interval,
     format_seconds,
-    half_width,
 )
-from fuxian.report.run_view import LogLine, RunView, Series, read_run
-
-_MOST_ROWS = 30
-"""A plotted curve's numbers are also given as a table where it has at most this many points."""
-
-Table = dict[str, Any]
+from fuxian.report.run_view import RunView, read_run
 
 
 def write_report(run_folders: Sequence[Path], out: Path, lang: str, paper: Paper) -> None:
@@ -93,6 +84,7 @@ def write_report(run_folders: Sequence[Path], out: Path, lang: str, paper: Paper
 
 def _claim(part: ClaimRuns, say: Say) -> dict[str, Any]:
     claim = part.claim
+    learning, notes = learning_curves(part, say)
     return {
         "title": claim.title,
         "description": f"{claim.dataset} · {claim.split}",
@@ -102,8 +94,9 @@ def _claim(part: ClaimRuns, say: Say) -> dict[str, Any]:
         "reason": reason(part.ruling, say),
         "warnings": ruled_otherwise(part, say),
         "interval": interval_picture(part, say),
-        **_learning_curves(part, say),
-        "named": _named_curves(part, say),
+        "learning": learning,
+        "notes": notes,
+        "named": named_curves(part, say),
     }
 
 
@@ -127,94 +120,7 @@ def _beside(parts: list[ClaimRuns], say: Say) -> Table:
                 f"{SYMBOLS[part.verdict]}{NBSP}{say(part.verdict)}",
             )
         )
-    return _table(say("beside_caption"), [say(f"col_{name}") for name in columns], rows)
-
-
-def _learning_curves(part: ClaimRuns, say: Say) -> dict[str, Any]:
-    """The pictures of what was logged, every run in each, and notes on what a reader should know of them."""
-    notes = []
-    lines: dict[str, list[figures.Line]] = {}
-    for style, run in enumerate(part.runs):
-        if not run.log:
-            notes.append(f"{run.name}: {say('no_log' if run.log is None else 'empty_log')}")
-            continue
-        broken = next((e.step for e in run.log if e.loss is not None and not math.isfinite(e.loss)), None)
-        if broken is not None:
-            notes.append(say("not_finite", run=run.name, step=broken))
-        for name, points in _logged(run.log).items():
-            line = figures.Line(_label(run, say), [x for x, _ in points], [y for _, y in points], style=style)
-            lines.setdefault(name, []).append(line)
-    if any(len(line.x) > figures.MOST_POINTS for group in lines.values() for line in group):
-        notes.append(say("thinned", count=figures.MOST_POINTS))
-    pictures = []
-    for name, group in lines.items():
-        title = say("eval_figure", name=name) if name else say("loss_figure")
-        thin = [figures.thinned(line) for line in group]
-        pictures.append(_line_picture(title, thin, say("step"), name or say("loss"), say, markers=False))
-    return {"learning": [picture for picture in pictures if picture], "notes": notes}
-
-
-def _logged(log: list[LogLine]) -> dict[str, list[tuple[float, float]]]:
-    """(step, figure) pairs of every evaluated figure by its name, and of the loss under the empty name."""
-    series: dict[str, list[tuple[float, float]]] = {}
-    for entry in log:
-        if entry.loss is not None:
-            series.setdefault("", []).append((entry.step, entry.loss))
-        for name, value in (entry.eval or {}).items():
-            series.setdefault(name, []).append((entry.step, value))
-    return series
-
-
-def _named_curves(part: ClaimRuns, say: Say) -> list[dict[str, Any]]:
-    """Curves of measurements.json, those with the same axes in one picture, each with its numbers."""
-    with_curves = [(run, found.curves) for run, found in part.measurements if found.curves]
-    groups: dict[tuple[str, str], dict[str, Series]] = {}
-    for run, curves in with_curves:
-        for name, series in curves.items():
-            label = name if len(with_curves) == 1 else f"{name} ({_label(run, say)})"
-            groups.setdefault((series.x_label, series.y_label), {})[label] = series
-    found = []
-    for (x_label, y_label), together in groups.items():
-        lines = [
-            figures.Line(name, one.x, one.y, one.low, one.high, style)
-            for style, (name, one) in enumerate(together.items())
-        ]
-        title = say("named_figure", x=x_label, y=y_label)
-        picture = _line_picture(title, lines, x_label, y_label, say, markers=True)
-        if picture:
-            found.append({"picture": picture, "table": _curve_table(title, x_label, together, say)})
-    return found
-
-
-def _curve_table(title: str, x_label: str, curves: dict[str, Series], say: Say) -> Table | None:
-    xs = sorted({x for one in curves.values() for x in one.x})
-    if len(xs) > _MOST_ROWS:
-        return None
-    columns = [dict(zip(one.x, _curve_cells(one), strict=True)) for one in curves.values()]
-    rows = [(f"{x:g}", *(column.get(x, "–") for column in columns)) for x in xs]
-    return _table(say("numbers_of", title=title), [x_label, *curves], rows)
-
-
-def _curve_cells(series: Series) -> list[str]:
-    if series.low is None or series.high is None:
-        return [format_figure(y) for y in series.y]
-    return [
-        f"{format_figure(y, half_width(band))} {format_interval(band)}"
-        for y, band in zip(series.y, zip(series.low, series.high, strict=True), strict=True)
-    ]
-
-
-def _line_picture(
-    title: str, lines: list[figures.Line], x_label: str, y_label: str, say: Say, *, markers: bool
-) -> Picture | None:
-    lines = [line for line in lines if any(math.isfinite(y) for y in line.y)]
-    if not lines:
-        return None
-    last = "; ".join(f"{line.name} {format_figure(line.y[-1])}" for line in lines)
-    alt = say("curve_alt", x=x_label, y=y_label, names=", ".join(line.name for line in lines), last=last)
-    svg = figures.draw_lines(lines, x_label, y_label, markers=markers, key=title)
-    legend = [Key(line.name, figures.colour(line.style), dashes=figures.dashes(line.style)) for line in lines]
-    return Picture(title, alt, svg, legend)
+    return Table(say("beside_caption"), [say(f"col_{name}") for name in columns], rows)
 
 
 def _measurements_section(runs: list[RunView], parts: list[ClaimRuns], say: Say) -> dict[str, Any]:
@@ -228,10 +134,10 @@ def _measurements_section(runs: list[RunView], parts: list[ClaimRuns], say: Say)
     tables = []
     if rows:
         heads = [say("col_claim"), say("col_seed"), say("col_ours"), say("col_run")]
-        tables.append(_table(say("runs_caption"), heads, rows))
+        tables.append(Table(say("runs_caption"), heads, rows))
     if extra:
         heads = [say("col_figure"), say("col_value"), say("col_run")]
-        tables.append(_table(say("figures_caption"), heads, extra))
+        tables.append(Table(say("figures_caption"), heads, extra))
     return {
         "id": "runs",
         "tables": tables,
@@ -258,7 +164,7 @@ def _throughput_section(runs: list[RunView], say: Say) -> dict[str, Any]:
     heads = [say(f"col_{name}") for name in ("run", "steps", "ips", "batch_cost", "reader_share")]
     return {
         "id": "throughput",
-        "tables": [_table(say("throughput_caption"), heads, rows)] if rows else [],
+        "tables": [Table(say("throughput_caption"), heads, rows)] if rows else [],
         "notes": [] if rows else [say("no_throughput")],
     }
 
@@ -267,21 +173,19 @@ def _settings_section(
     id: str, runs: list[RunView], pick: Callable[[RunView], dict[str, Any] | None], say: Say
 ) -> dict[str, Any]:
     """One table of what all runs share and, where runs differ, one of what sets them apart."""
-    settings = {run.name: _flat(found) for run in runs if (found := pick(run)) is not None}
-    keys = list(dict.fromkeys(key for one in settings.values() for key in one))
-    shared = [key for key in keys if len({one.get(key) for one in settings.values()}) == 1]
-    apart = [key for key in keys if key not in shared]
-    first: dict[str, str] = next(iter(settings.values()), {})
+    found = [(run.name, _flat(settings)) for run in runs if (settings := pick(run)) is not None]
+    names, values = [name for name, _ in found], [flat for _, flat in found]
+    keys = dict.fromkeys(key for flat in values for key in flat)
+    rows = {key: [flat.get(key, "–") for flat in values] for key in keys}
+    shared = [(key, row[0]) for key, row in rows.items() if len(set(row)) == 1]
+    apart = [(key, *row) for key, row in rows.items() if len(set(row)) > 1]
     caption = say(f"{id}_caption")
     tables = []
     if shared:
-        heads = [say("col_key"), say("col_value")]
-        tables.append(_table(caption, heads, [(key, first[key]) for key in shared], "words"))
+        tables.append(Table(caption, [say("col_key"), say("col_value")], shared, "words"))
     if apart:
-        rows = [(key, *(one.get(key, "–") for one in settings.values())) for key in apart]
-        tables.append(
-            _table(say("apart_caption", caption=caption), [say("col_key"), *settings], rows, "words")
-        )
+        heads = [say("col_key"), *names]
+        tables.append(Table(say("apart_caption", caption=caption), heads, apart, "words"))
     return {"id": id, "tables": tables, "notes": _missing(runs, pick, say, f"no_{id}")}
 
 
@@ -352,20 +256,9 @@ def _evidence(runs: list[RunView], out: Path, say: Say) -> Table:
                 size, link = say("missing"), Markup("<code>{}</code>").format(where)
             rows.append((link, say(f"what_{Path(name).stem}"), size))
     heads = [say("col_file"), say("col_what"), say("col_size")]
-    return _table(say("evidence_caption"), heads, rows, "words")
+    return Table(say("evidence_caption"), heads, rows, "words")
 
 
 def _relative(path: Path, out: Path) -> str:
     """`path` as seen from the report, so that links hold wherever the folder is moved to."""
     return Path(os.path.relpath(path, out.parent)).as_posix()
-
-
-def _label(run: RunView, say: Say) -> str:
-    return run.name if run.seed is None else say("seed_name", seed=run.seed)
-
-
-def _table(
-    caption: str, heads: Sequence[str], rows: Sequence[tuple[Any, ...]], kind: str = "numbers"
-) -> Table:
-    """A table for the template; `kind` "words" lets its cells wrap anywhere."""
-    return {"caption": caption, "heads": list(heads), "rows": list(rows), "kind": kind}

@@ -205,8 +205,8 @@ def _parsed(model: type[Model], data: Any, where: str) -> Model:
 def read_log(path: Path) -> list[LogLine] | None:
     """The lines of log.jsonl by step, or None when there is no such file.
 
-    A run killed while writing leaves a last line without its end; that line is ignored. A step logged
-    twice (the run was resumed from an earlier checkpoint) counts once, as last written.
+    A run killed while writing leaves a last line without its end; that line is ignored. Lines of one step
+    (its training and its evaluation, or a step repeated after a resume) are joined; the later field holds.
     """
     try:
         whole, _, torn = path.read_bytes().rpartition(b"\n")
@@ -215,7 +215,7 @@ def read_log(path: Path) -> list[LogLine] | None:
     lines = whole.split(b"\n") if whole else []
     if torn and _is_json(torn):
         lines.append(torn)
-    by_step: dict[int, LogLine] = {}
+    by_step: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -225,8 +225,8 @@ def read_log(path: Path) -> list[LogLine] | None:
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON ({error}); remove that line.") from error
         entry = _parsed(LogLine, data, where)
-        by_step[entry.step] = entry
-    return [by_step[step] for step in sorted(by_step)]
+        by_step.setdefault(entry.step, {}).update(entry.model_dump(exclude_unset=True))
+    return [LogLine(**by_step[step]) for step in sorted(by_step)]
 
 
 def _is_json(line: bytes) -> bool:
