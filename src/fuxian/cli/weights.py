@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from fuxian.errors import InputError
-from fuxian.recipe import Recipe, load_recipe, to_tensors
+from fuxian.recipe import Recipe, framework_of, load_recipe, to_tensors
 from fuxian.weights import mapping, storage
 from fuxian.weights.compare import Comparison, compare, figures
+from fuxian.weights.execution import call_order
 from fuxian.weights.overrides import Overrides, load_overrides
 from fuxian.weights.plans import Plan
 
@@ -25,6 +27,7 @@ Key = Annotated[str | None, typer.Option(help="The part of a nested file to read
 
 @app.command()
 def convert(
+    *,
     source: Annotated[Path, typer.Argument(help=".pt, .pth, .bin, .safetensors, .pdparams or .npz.")],
     target: Annotated[Path, typer.Argument(help=".pdparams, .safetensors, or .pt/.pth (needs torch).")],
     port: Annotated[str | None, typer.Option(help="The port: a recipe file, or module:attribute.")] = None,
@@ -57,7 +60,17 @@ def convert(
         plan = Plan.from_json(_text(plan_file))
     else:
         overrides = load_overrides(map_file) if map_file else Overrides()
-        plan = _plan(stored, source, port, reference, overrides, to)
+        if port is None:
+            raise InputError("No port was given; name its recipe with --port, or a saved plan with --plan.")
+        if reference is not None:
+            plan = _plan_of_recipes(load_recipe(port), load_recipe(reference), overrides)
+        elif to == "port":
+            ordered = source.suffix != ".safetensors"
+            plan = mapping.plan(
+                load_recipe(port).model(), stored.tensors, overrides=overrides, ordered=ordered
+            )
+        else:
+            raise InputError("The reference's layout is not known; name its recipe with --reference.")
     made = mapping.apply(plan, stored.tensors, "to_port" if to == "port" else "to_reference")
     storage.save_tensors(target, made)
     if save_plan is not None:
@@ -94,34 +107,21 @@ def convert(
 _HOW = {"name": "by name", "order": "by order", "map": "by the mapping file"}
 
 
-def _plan(
-    stored: storage.Stored,
-    source: Path,
-    port: str | None,
-    reference: str | None,
-    overrides: Overrides,
-    to: Literal["port", "reference"],
-) -> Plan:
-    if port is None:
-        raise InputError("No port was given; name its recipe with --port, or a saved plan with --plan.")
-    port_recipe = load_recipe(port)
-    port_model = port_recipe.model()
-    if reference is None:
-        if to == "reference":
-            raise InputError("The reference's layout is not known; name its recipe with --reference.")
-        ordered = source.suffix != ".safetensors"
-        return mapping.plan(port_model, stored.tensors, overrides=overrides, ordered=ordered)
-    reference_recipe = load_recipe(reference)
-    reference_model = reference_recipe.model()
+def _plan_of_recipes(port: Recipe, reference: Recipe, overrides: Overrides) -> Plan:
+    port_model, reference_model = port.model(), reference.model()
     made = mapping.draft(port_model, reference_model, overrides=overrides)
     if made.complete and all(link.how != "order" for link in made.plan.links):
         return made.plan
     # Names do not settle it: let both models run once, if the recipes say on what.
-    orders = [_call_order(port_recipe, port_model), _call_order(reference_recipe, reference_model)]
-    if None in orders:
-        return mapping.plan(port_model, reference_model, overrides=overrides)
+    port_order, reference_order = _call_order(port, port_model), _call_order(reference, reference_model)
+    if port_order is None or reference_order is None:
+        port_order = reference_order = None
     return mapping.plan(
-        port_model, reference_model, overrides=overrides, port_order=orders[0], reference_order=orders[1]
+        port_model,
+        reference_model,
+        overrides=overrides,
+        port_order=port_order,
+        reference_order=reference_order,
     )
 
 
@@ -129,9 +129,6 @@ def _call_order(recipe: Recipe, model: Any) -> list[str] | None:
     data = recipe.eval_data or recipe.train_data
     if data is None:
         return None
-    from fuxian.recipe import framework_of
-    from fuxian.weights.execution import call_order
-
     batch = next(iter(data()))
     inputs = to_tensors(framework_of(model), batch["inputs"])
     return call_order(model, lambda: recipe.forward(model, inputs))
@@ -176,7 +173,7 @@ def _show(result: Comparison, first: Path, second: Path) -> None:
     if result.equal:
         typer.echo(f"Equal: {len(result.common)} tensors.")
         return
-    table = Table("tensor", "max abs", "max rel", "what differs")
+    table = Table(Column("tensor", overflow="fold"), "max abs", "max rel", "what differs")
     for difference in result.common:
         if difference.equal:
             continue
@@ -186,15 +183,15 @@ def _show(result: Comparison, first: Path, second: Path) -> None:
         if difference.dtypes[0] != difference.dtypes[1]:
             words.append(f"dtype {difference.dtypes[0]} and {difference.dtypes[1]}")
         table.add_row(
-            difference.name,
+            _printable(difference.name),
             _short(difference.max_abs),
             _short(difference.max_rel),
             ", ".join(words) or "values",
         )
     for name in result.only_first:
-        table.add_row(name, "", "", f"only in {first}")
+        table.add_row(_printable(name), "", "", f"only in {first}")
     for name in result.only_second:
-        table.add_row(name, "", "", f"only in {second}")
+        table.add_row(_printable(name), "", "", f"only in {second}")
     Console().print(table)
     same = sum(difference.equal for difference in result.common)
     typer.echo(f"Different: {same} of {len(result.common)} common tensors are equal.")
@@ -221,10 +218,10 @@ def inspect(
             json.dumps({**about, "metadata": stored.metadata, "notes": stored.notes, "warnings": warnings})
         )
         return
-    table = Table("tensor", "shape", "dtype", "mean", "std", "min", "max", "NaN", "Inf")
+    table = Table(Column("tensor", overflow="fold"), "shape", "dtype", "mean", "std", "min", "max", "NaN", "Inf")
     for row in rows:
         table.add_row(
-            row.name,
+            _printable(row.name),
             "x".join(map(str, row.shape)) or "scalar",
             row.dtype,
             *(_short(value) for value in (row.mean, row.std, row.low, row.high)),
@@ -237,6 +234,11 @@ def inspect(
         typer.echo(f"Note: {note}.", err=True)
     for warning in warnings:
         typer.echo(f"Warning: {warning}.", err=True)
+
+
+def _printable(name: str) -> Text:
+    """A name from a file, without markup and control characters."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name))
 
 
 def _short(value: float | None) -> str:

@@ -20,6 +20,8 @@ from fuxian.weights.overrides import Overrides
 from fuxian.weights.plans import Link, Plan
 from fuxian.weights.tree import COUNTER, Place, Tree, tree_of_model, tree_of_tensors
 
+PARALLEL = "module."
+"""What torch's DataParallel puts before every name."""
 Direction = Literal["to_port", "to_reference"]
 
 
@@ -202,6 +204,8 @@ def _sources(
 ) -> dict[str, np.ndarray]:
     """The tensors that the plan reads, a tied one under its first name; every tensor is accounted for."""
     shapes = {place.tensor: place.shape for place, _ in pairs}
+    if tensors and not set(tensors) & set(shapes) and all(name.startswith(PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
     unknown = [name for name in tensors if name not in shapes and name not in aliases and name not in dropped]
     found = {name: tensors[name] for name in shapes if name in tensors}
     for alias, name in aliases.items():

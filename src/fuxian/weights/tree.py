@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fuxian.recipe import framework_of
+from fuxian.errors import InputError
 
 Layout = Literal["same", "transposed"]
 
@@ -151,9 +151,12 @@ def tree_of_model(model: Any, tied_apart: bool = False, call_order: Sequence[str
 
     Raises InputError for anything else than a model.
     """
-    framework_of(model)
-    while type(model).__name__ == "DataParallel" and hasattr(model, "_layers"):
-        model = model._layers  # Paddle's state_dict names the tensors of the wrapped layer.
+    if not hasattr(model, "_modules") and not hasattr(model, "_sub_layers"):
+        raise InputError(
+            f"A {type(model).__name__} has no weights: give a paddle.nn.Layer or a torch.nn.Module."
+        )
+    while type(model).__name__ in ("DataParallel", "DistributedDataParallel"):
+        model = model._layers if hasattr(model, "_layers") else model.module
     builder = _Builder(model, tied_apart)
     root = builder.node(model, "")
     if call_order is not None:
