@@ -49,7 +49,8 @@ def process_limits(limits: Limits, *, memory: bool, pids: bool) -> list[str]:
     if memory:
         arguments.append(f"--data={_at_most(resource.RLIMIT_DATA, limits.memory)}")
     if pids:
-        arguments.append(f"--nproc={_at_most(resource.RLIMIT_NPROC, limits.pids)}")
+        # One more than allowed: the watchdog sees that one and stops the run.
+        arguments.append(f"--nproc={_at_most(resource.RLIMIT_NPROC, limits.pids + 1)}")
     return arguments
 
 

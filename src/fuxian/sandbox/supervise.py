@@ -108,12 +108,10 @@ def look(run: Watched) -> Reason | None:
             return "oom"
         if not group.holds("pids") and threads > limits.pids:
             return "pids"
-        if not group.holds("pids") and threads == limits.pids:
-            usage.pids_refused = 1
     usage.peak_memory = group.peak_memory() or usage.peak_memory
     usage.cpu = group.cpu_seconds() or usage.cpu
     usage.oom_kills = group.oom_kills()
-    usage.pids_refused = group.pids_refused() or usage.pids_refused
+    usage.pids_refused = group.pids_refused()
     if usage.oom_kills:
         return "oom"
     if usage.pids_refused > limits.pids:
