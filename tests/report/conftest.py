@@ -67,18 +67,42 @@ margin = 0.01
 checkpoint = "last"
 seeds = [0]
 iterations = 1000
+
+[[claim]]
+id = "sinusoid-reference"
+title = "Sinusoid regression against the official code"
+dataset = "sinusoids"
+split = "600 fresh tasks"
+metric = "mse"
+unit = "mean squared error"
+direction = "lower"
+scope = "paper"
+subject = "procedure"
+reference = { file = "runs.json" }
+checkpoint = "last"
+seeds = [0, 1, 2]
+iterations = 70000
 """
+
+REFERENCE = {
+    "repo": "https://github.com/cbfinn/maml",
+    "commit": "a7f45f1",
+    "command": "python main.py",
+    "metric": "mse",
+    "values": [{"seed": seed, "value": value} for seed, value in enumerate((0.39, 0.41, 0.42, 0.40))],
+}
+
+
+def write_json(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:
     path = tmp_path / "paper.toml"
     path.write_text(PAPER, encoding="utf-8")
+    write_json(tmp_path / "runs.json", REFERENCE)
     return load_paper(path)
-
-
-def write_json(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
 
 @pytest.fixture

@@ -184,6 +184,20 @@ def test_a_scaled_figure_cannot_pass_for_one_of_the_papers_setting(
         report(run)
 
 
+@pytest.mark.parametrize("ruled_on", [True, False])
+def test_a_target_that_is_recorded_runs_is_said_to_be_one(
+    report: Callable[..., Page], make_run: MakeRun, ruled_on: bool
+) -> None:
+    run = make_run("sinusoid-reference", (0.40, 0.41, 0.405))
+    if not ruled_on:
+        (run / "verdict.json").unlink()
+    page = report(run)
+    said = "The target is what the reference implementation reaches: 0.405, the mean of 4 recorded runs"
+    assert (said in page.text) is ruled_on
+    assert re.search(r"–\s*0\.405\s*0\.013", page.text), "target and margin stand in the table"
+    assert (">Reference<" in (run.parent / "report.html").read_text(encoding="utf-8")) is ruled_on
+
+
 def test_whatever_comes_from_files_is_escaped(report: Callable[..., Page], make_run: MakeRun) -> None:
     hostile = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}$\\frac'
     curve = {"x": [1, 2], "y": [1, 2], "x_label": hostile, "y_label": hostile}

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,9 +57,9 @@ def test_a_scaled_claim_is_not_shown_beside_the_papers_figure(
 def test_papers_show_the_last_verdict_or_none(paper: Paper, make_run: Callable[..., Path]) -> None:
     verdicts = {"maml/sinusoid-10shot": document(make_run())}
     text = shown(print_papers, [paper], verdicts, width=120)
-    assert text.count("Not ruled on") == 2
+    assert text.count("Not ruled on") == 3
     assert "Sinusoid regression" in text
-    assert shown(print_papers, [paper], {}, "zh").count("未判定") == 3
+    assert shown(print_papers, [paper], {}, "zh").count("未判定") == 4
     assert "no paper" in shown(print_papers, [], {})
 
 
@@ -69,3 +71,8 @@ def test_markup_in_a_verdict_is_only_text(paper: Paper, make_run: Callable[..., 
 def test_a_malformed_verdict_is_bad_input(paper: Paper) -> None:
     with pytest.raises(InputError, match="the verdict on"):
         print_verdicts(Console(file=io.StringIO()), [(paper, {"verdict": "fine"})])
+
+
+def test_tables_need_no_plotting_library() -> None:
+    code = "import sys, fuxian.report.terminal; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,7 +4,7 @@ import math
 
 from fuxian.report import figures
 from fuxian.report.blocks import Key, Picture, Table
-from fuxian.report.claim_section import ClaimRuns
+from fuxian.report.claim_runs import ClaimRuns
 from fuxian.report.language import Say
 from fuxian.report.numbers import format_figure, format_interval, half_width
 from fuxian.report.run_view import LogLine, RunView, Series

@@ -17,15 +17,8 @@ import fuxian
 from fuxian.errors import InputError
 from fuxian.paper import Paper
 from fuxian.report.blocks import Table
-from fuxian.report.claim_section import (
-    SYMBOLS,
-    ClaimRuns,
-    group_claims,
-    interval_picture,
-    reason,
-    ruled_otherwise,
-    sentences,
-)
+from fuxian.report.claim_runs import SYMBOLS, ClaimRuns, group_claims
+from fuxian.report.claim_section import interval_picture, ruled_otherwise, sentences
 from fuxian.report.curve_section import learning_curves, named_curves
 from fuxian.report.language import Say, translator
 from fuxian.report.numbers import (
@@ -91,7 +84,7 @@ def _claim(part: ClaimRuns, say: Say) -> dict[str, Any]:
         "verdict": part.verdict,
         "symbol": SYMBOLS[part.verdict],
         "sentences": sentences(part, say),
-        "reason": reason(part.ruling, say),
+        "ruling": part.ruling,
         "warnings": ruled_otherwise(part, say),
         "interval": interval_picture(part, say),
         "learning": learning,

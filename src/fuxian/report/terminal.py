@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fuxian.paper import Paper
-from fuxian.report.claim_section import SYMBOLS, ClaimRuns
+from fuxian.report.claim_runs import SYMBOLS, ClaimRuns
 from fuxian.report.language import Say, translator
 from fuxian.report.numbers import NBSP
 from fuxian.report.run_view import parse_verdict
