@@ -92,8 +92,12 @@ def default_dtype(dtype: str) -> Iterator[None]:
 
 
 def cast(model: paddle.nn.Layer, dtype: str) -> None:
-    """Every floating parameter and buffer in another precision."""
-    model.to(dtype=dtype)
+    """Every floating parameter and buffer in another precision. Layers that have it already are left alone:
+    casting again breaks a recurrent layer's flattened weights."""
+    for layer in model.sublayers(include_self=True):
+        held = [*layer._parameters.values(), *layer._buffers.values()]
+        if any(t is not None and t.is_floating_point() and element_type(t) != dtype for t in held):
+            layer._to_impl(dtype=dtype, include_sublayers=False, floating_only=True)
 
 
 def modules(model: paddle.nn.Layer) -> list[tuple[str, paddle.nn.Layer]]:
@@ -344,9 +348,8 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 def _dropout(
-    x: Any, p: float = 0.5, axis: Any = None, training: bool = True, mode: str = "upscale_in_train", name: Any = None
+    x: Any, p: float = 0.5, axis: Any = None, training: bool = True, mode: str = "upscale_in_train", **_: Any
 ) -> Any:
-    del name
     p = float(p)
     if not training:
         return x * (1.0 - p) if mode == "downscale_in_infer" else x
@@ -455,6 +458,6 @@ def _drawn() -> list[tuple[Any, str, Callable]]:
     ]
 
 
-def recurrent_dropout(model: paddle.nn.Layer) -> Iterator[paddle.nn.Layer]:
-    """Recurrent layers whose own dropout happens inside one kernel, where no mask can be shared."""
-    return (l for l in model.sublayers(include_self=True) if isinstance(l, paddle.nn.layer.rnn.RNNBase) and l.dropout)
+def recurrent(model: paddle.nn.Layer) -> list[Any]:
+    """Layers that run a whole sequence in one kernel, their dropout included."""
+    return [module for module in model.sublayers(include_self=True) if isinstance(module, paddle.nn.layer.rnn.RNNBase)]

@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from fuxian.align.sketch import sketch
+from fuxian.align import sketch as sketches
 from fuxian.errors import InputError
 
 FORMAT = 1
@@ -81,9 +81,18 @@ class RecordingWriter:
         self._pending_bytes = 0
         self._shards = 0
 
-    def put(self, name: str, array: np.ndarray, *, keep: bool = True, source: dict | None = None) -> None:
+    def put(
+        self,
+        name: str,
+        array: np.ndarray,
+        *,
+        keep: bool = True,
+        turned: bool = False,
+        source: dict | None = None,
+    ) -> None:
         """Store a tensor under a name. With ``keep=False``, its sketch alone if it is large.
 
+        ``turned`` says that the other side holds the transpose: then a sketch is of the transpose.
         ``source`` is what ``regenerate`` makes the same array from: then no elements are stored at all.
         Storing under a name again replaces what was there.
         """
@@ -96,7 +105,8 @@ class RecordingWriter:
                 raise InputError(f"{name}: the named seed does not regenerate this array; store it instead.")
             entry["source"] = source
         elif array.size > SKETCHED_ABOVE and (self.small or not keep):
-            entry["sketch"] = [_plain(number) for number in sketch(array)]
+            entry["sketch"] = [_plain(number) for number in sketches.sketch(array.T if turned else array)]
+            entry["turned"] = turned
         else:
             self._pending[name] = np.array(array, order="C", copy=True)
             self._pending_bytes += array.nbytes
@@ -110,7 +120,7 @@ class RecordingWriter:
         self._index[name] = {
             "shape": list(array.shape),
             "dtype": array.dtype.name,
-            "sketch": [_plain(number) for number in sketch(array)],
+            "sketch": [_plain(number) for number in sketches.sketch(array)],
         }
 
     def get(self, name: str) -> np.ndarray:
@@ -123,8 +133,21 @@ class RecordingWriter:
         with safe_open(self.folder / entry["shard"], framework="numpy") as shard:
             return shard.get_tensor(name)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._index and "sketch" not in self._index[name]
+    def error(self, name: str, array: np.ndarray) -> float | None:
+        """The largest error of an array against the one stored, relative to the largest element.
+
+        From the sketches where the elements were not kept; None where there is nothing to compare with.
+        """
+        entry = self._index.get(name)
+        if entry is None or entry["shape"] != list(array.shape):
+            return None
+        if "sketch" in entry:
+            kept = np.array([float(number) for number in entry["sketch"]])
+            return sketches.error(sketches.sketch(array.T if entry.get("turned") else array), kept)
+        stored = self.get(name).astype(np.float64)
+        size = np.abs(stored).max(initial=0.0)
+        worst = np.abs(array - stored).max(initial=0.0)
+        return float(worst / size) if size else float(worst)
 
     def _flush(self) -> None:
         if self._pending:
@@ -204,7 +227,7 @@ class Recording:
     def sketch(self, name: str) -> np.ndarray:
         """The sketch, computed where the elements were kept."""
         entry = self.tensors[name]
-        return np.array([_number(n) for n in entry["sketch"]]) if "sketch" in entry else sketch(self.get(name))
+        return np.array([_number(n) for n in entry["sketch"]]) if "sketch" in entry else sketches.sketch(self.get(name))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The tensor's shape."""

@@ -311,6 +311,6 @@ def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:
         yield
 
 
-def recurrent_dropout(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """Recurrent modules whose own dropout happens inside one kernel, where no mask can be shared."""
-    return (m for m in model.modules() if isinstance(m, torch.nn.RNNBase) and m.dropout)
+def recurrent(model: torch.nn.Module) -> list[Any]:
+    """Layers that run a whole sequence in one kernel, their dropout included."""
+    return [module for module in model.modules() if isinstance(module, torch.nn.RNNBase)]

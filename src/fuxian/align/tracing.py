@@ -9,6 +9,7 @@ call returned ``t<number>``, and what came from elsewhere (a constant) ``c<numbe
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -44,6 +45,10 @@ def operation(name: str) -> str:
     short = name.rsplit(".", 1)[-1]
     if short == "__get__":
         short = name.rsplit(".", 2)[-2]
+    if short[:1].isupper() and short not in SAME_OPERATION:
+        short = re.sub(r"(\d)D", r"\1d", short)
+        short = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", short).lower()
+        short = re.sub(r"(_norm)\d?d?$", r"\1", short)
     short = short.strip("_")
     return SAME_OPERATION.get(short, short)
 
@@ -116,15 +121,28 @@ def tensors_in(value: Any, is_tensor: Callable[[Any], bool], depth: int = 0) -> 
 
 @lru_cache(maxsize=4096)
 def parameter_names(function: Callable) -> tuple[str, ...]:
-    """The names of a function's positional parameters, empty where it does not tell."""
+    """The names of a function's positional parameters, empty where it does not tell.
+
+    Functions written in C tell in the first line of their documentation alone.
+    """
     try:
-        return tuple(
-            name
-            for name, parameter in inspect.signature(function).parameters.items()
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        )
+        parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):
+        parameters = ()  # type: ignore[assignment]
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+    if names:
+        return names
+    stated = _STATED.search((function.__doc__ or "")[:400])
+    if stated is None:
         return ()
+    return tuple(
+        word.split("=")[0].split(":")[0].strip()
+        for word in stated[1].split(",")
+        if word.strip() not in ("", "*", "/") and not word.strip().startswith("**")
+    )
+
+
+_STATED = re.compile(r"\w+\(([\w\s=.,:*/\[\]-]*)\) *->")
 
 
 @lru_cache(maxsize=4096)
@@ -300,9 +318,8 @@ class Tracer:
                 if tensor is not None and hasattr(tensor, TAG)
             ]
             fresh = [getattr(t, TAG, None) or self._new("t", t) for t in outputs]
-            self._note(
-                f"{type(module).__module__}.{type(module).__name__}", function, args, kwargs, inputs, fresh
-            )
+            name = f"{type(module).__module__}.{type(module).__name__}"
+            self._note(name, module.forward, args, kwargs, inputs, fresh)
             self.calls[-1].inputs += weights
         span.outputs = [self.identity(tensor) for tensor in outputs]
         span.calls = (first, len(self.calls))

@@ -1,0 +1,202 @@
+"""Compares numbers: element by element, in the largest error, never by means. Needs neither framework.
+
+What never passes: NaN or infinity, another shape (nothing is broadcast), another kind of element, a tensor that is
+missing or extra, and one without elements, since nothing was compared then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fuxian.align import sketch as sketches
+from fuxian.align.recording import Recording
+
+FLOAT32, FLOAT64 = 2.0**-24, 2.0**-53
+FLOOR = {"float64": 1e-10, "float32": 32 * FLOAT32}
+"""Relative errors below which nothing is called different, whatever the oracle says: some units of rounding."""
+WITHOUT_ORACLE = {"float64": (1e-9, 1e-6), "float32": (1e-5, 1e-2)}
+"""Where no second precision was run: aligned up to the first, diverged above the second, between inconclusive."""
+SAFETY = {"float64": 64.0, "float32": 4.0}
+"""The share of the oracle's error that is allowed. The float32 one is small because both sides' own errors are
+added up, which bounds the difference of two faithful sides exactly."""
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class TensorComparison:
+    """One tensor of both sides.
+
+    ``error`` is the largest absolute difference over the largest absolute element of the reference; ``tolerance``
+    is in the same terms, and ``error`` is also the smallest tolerance that would pass. ``ulps`` is the largest
+    difference in units of the last place of the precision that was run, at the size of the largest element.
+    ``problem`` says why the tensor cannot pass whatever the tolerance, ``""`` if nothing stands against it.
+    ``quantiles`` are of the absolute differences; ``worst`` lists (index, port, reference). With ``sketched``
+    the error is an estimate from sketches.
+    """
+
+    name: str
+    reference_name: str
+    error: float
+    tolerance: float
+    problem: str = ""
+    undecided: bool = False
+    sketched: bool = False
+    shape: tuple[int, ...] = ()
+    scale: float = 0.0
+    ulps: float = 0.0
+    quantiles: tuple[float, ...] = ()
+    histogram: tuple[int, ...] = ()
+    worst: list[tuple[list[int], float, float]] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the tensor passes."""
+        return not self.problem and not self.undecided and self.error <= self.tolerance
+
+    @property
+    def differs(self) -> bool:
+        """Whether it certainly does not pass."""
+        return not self.agrees and not self.undecided
+
+
+def problem_of(port: np.ndarray | None, reference: np.ndarray | None) -> tuple[str, bool]:
+    """Why two arrays cannot be equal, and whether that leaves the question undecided; ``""`` if they may be."""
+    if port is None and reference is None:
+        return "on neither side", True
+    if port is None:
+        return "missing in the port", False
+    if reference is None:
+        return "extra in the port", False
+    if port.shape != reference.shape:
+        return f"shape {tuple(port.shape)} instead of {tuple(reference.shape)}", False
+    if (port.dtype.kind == "f") != (reference.dtype.kind == "f") or (
+        (port.dtype == np.float16) != (reference.dtype == np.float16)
+    ):
+        return f"dtype {port.dtype} instead of {reference.dtype}", False
+    if port.size == 0:
+        return "no elements: nothing was compared", True
+    if port.dtype.kind == "f" and not (np.isfinite(port).all() and np.isfinite(reference).all()):
+        same = np.array_equal(port, reference, equal_nan=True)
+        if same or not np.isfinite(reference).all():
+            return "NaN or infinity in the reference itself", bool(
+                np.array_equal(np.isfinite(port), np.isfinite(reference))
+            )
+        return "NaN or infinity in the port", False
+    return "", False
+
+
+def compare(
+    name: str,
+    port: np.ndarray | None,
+    reference: np.ndarray | None,
+    tolerance: float,
+    *,
+    precision: str = "float64",
+    undecided_to: float = 0.0,
+    floor: float = 0.0,
+    reference_name: str = "",
+) -> TensorComparison:
+    """Compare one tensor of the port with the reference's.
+
+    ``tolerance`` is relative to the reference's largest element, or to ``floor`` where that is larger; errors up
+    to ``undecided_to`` are left undecided.
+    """
+    problem, undecided = problem_of(port, reference)
+    shape = tuple(port.shape) if port is not None else tuple(reference.shape) if reference is not None else ()
+    if problem:
+        return TensorComparison(name, reference_name, float("inf"), tolerance, problem, undecided, shape=shape)
+    assert port is not None and reference is not None  # noqa: S101
+    one, two = port.astype(np.float64), reference.astype(np.float64)
+    size = max(float(np.abs(two).max()), floor)
+    difference = np.abs(one - two).reshape(-1)
+    worst = float(difference.max())
+    error = worst / size if size else (0.0 if worst == 0 else float("inf"))
+    if port.dtype.kind != "f":
+        tolerance, undecided_to = 0.0, 0.0
+    order = np.argpartition(difference, -min(5, difference.size))[-min(5, difference.size) :]
+    order = order[np.argsort(-difference[order])]
+    unit = FLOAT64 if precision == "float64" else FLOAT32
+    return TensorComparison(
+        name,
+        reference_name,
+        error,
+        tolerance,
+        undecided=tolerance < error <= undecided_to,
+        shape=shape,
+        scale=size,
+        ulps=error / (2 * unit) if np.isfinite(error) else error,
+        quantiles=tuple(float(q) for q in np.quantile(difference, QUANTILES)),
+        histogram=_histogram(difference / size if size else difference),
+        worst=[
+            ([int(i) for i in np.unravel_index(place, shape)], float(one.flat[place]), float(two.flat[place]))
+            for place in order
+        ],
+    )
+
+
+def _histogram(relative: np.ndarray) -> tuple[int, ...]:
+    """Counts by decade of relative error: below 1e-17, then each decade up to 1e0 and above."""
+    decades = np.floor(np.log10(np.maximum(relative, 1e-18))).clip(-18, 0).astype(int) + 18
+    return tuple(int(n) for n in np.bincount(decades, minlength=19))
+
+
+def compare_sketches(
+    name: str, port: np.ndarray, reference: np.ndarray, tolerance: float, *, reference_name: str = ""
+) -> TensorComparison:
+    """Compare by sketches alone, where elements were not kept."""
+    if port[sketches.COUNT] != reference[sketches.COUNT]:
+        return TensorComparison(name, reference_name, float("inf"), tolerance, "another number of elements")
+    if port[sketches.NANS] + port[sketches.INFINITIES] + reference[sketches.NANS] + reference[sketches.INFINITIES]:
+        undecided = bool(np.array_equal(port[:3], reference[:3]))
+        return TensorComparison(name, reference_name, float("inf"), tolerance, "NaN or infinity", undecided)
+    error = sketches.error(port, reference)
+    return TensorComparison(
+        name, reference_name, error, tolerance, sketched=True, scale=sketches.scale(reference)
+    )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Says how much a tensor may differ: rounding as the oracle measured it, and the frameworks' own differences.
+
+    ``known`` is the largest relative perturbation that a known difference of the frameworks makes. How much such a
+    perturbation grows on the way is taken from the tensor's own error in float32 where ``amplified``, and from the
+    error ``growth`` in any case.
+    """
+
+    port: Recording
+    reference: Recording
+    known: float = 0.0
+    amplified: bool = True
+    growth: float = 0.0
+
+    @property
+    def precision(self) -> str:
+        return str(self.reference.data["dtype"])
+
+    def tolerance(self, port_name: str, reference_names: list[str], typical: float = 0.0) -> tuple[float, float]:
+        """The tolerance of a tensor and up to where it is undecided, relative to the largest element.
+
+        ``typical`` is the rounding error of the stage's tensors, for one that got off lightly by chance.
+        """
+        rounding = self.reference.data.get("rounding")
+        if rounding is None:
+            low, high = WITHOUT_ORACLE[self.precision]
+            return max(low, 4 * self.known), max(high, 4 * self.known)
+        own = max([rounding.get(name, 0.0) for name in reference_names] or [0.0])
+        own = max(float(own), typical)
+        grown = max(1.0, self.growth / FLOAT32, own / FLOAT32 if self.amplified else 0.0)
+        amplified = 4 * self.known * grown
+        floor = FLOOR[self.precision]
+        if self.precision == "float64":
+            return floor + SAFETY["float64"] * own * FLOAT64 / FLOAT32 + amplified, 0.0
+        ports = float(self.port.data.get("rounding", {}).get(port_name, 0.0))
+        return floor + SAFETY["float32"] * (own + ports) + amplified, 0.0
+
+    def typical(self, prefix: str) -> float:
+        """The median rounding error of the reference's tensors below a prefix."""
+        rounding = self.reference.data.get("rounding") or {}
+        found = [float(v) for name, v in rounding.items() if name.startswith(prefix) and np.isfinite(float(v))]
+        return float(np.median(found)) if found else 0.0

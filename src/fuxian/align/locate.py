@@ -1,0 +1,453 @@
+"""Finds the first place that diverges: its inputs agree, and what it gives does not.
+
+The two sides' calls form two graphs of tensors. A tensor *agrees* when the other side has one with the same
+elements; so nesting, names and fused or separate calls do not matter. From an output that differs, the search
+goes back through tensors that do not agree to the calls whose inputs all agree; a value that one side never
+forms does no harm where the two meet again. The gradients are searched from the loss back in the same way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fuxian.align import sketch as sketches
+
+from fuxian.align.divergence import Divergence, Scene
+from fuxian.align.recording import Recording
+from fuxian.align.stages import Pair, StageResult
+from fuxian.align.tracing import Call, Span, calls_from_json
+
+SEED_TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
+"""Relative error up to which tensors inside the model agree, where the stage's own tolerance is not larger."""
+
+
+@dataclass
+class Graph:
+    """One side's calls under a prefix (``eval``, ``train``, ``loss``), and who makes and uses each tensor."""
+
+    recording: Recording
+    prefix: str
+    calls: list[Call]
+    spans: list[Span]
+    outputs: dict[str, str]
+    maker: dict[str, Call] = field(default_factory=dict)
+    users: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for call in self.calls:
+            for name in call.outputs:
+                self.maker.setdefault(name, call)
+            for name in call.inputs:
+                self.users[name].append(call)
+
+    def sketch(self, identity: str) -> np.ndarray | None:
+        """The sketch of a tensor's value; None for parameters and what was not recorded."""
+        name = f"{self.prefix}/values/{identity}"
+        if name not in self._sketches:
+            self._sketches[name] = self.recording.sketch(name) if name in self.recording else None
+        return self._sketches[name]
+
+    def gradient(self, identity: str) -> np.ndarray | None:
+        """The sketch of a tensor's gradient; None where there is none."""
+        name = f"{self.prefix}/value_gradients/{identity}"
+        if name not in self._sketches:
+            self._sketches[name] = self.recording.sketch(name) if name in self.recording else None
+        return self._sketches[name]
+
+    def shape(self, identity: str) -> tuple[int, ...]:
+        return self.recording.shape(f"{self.prefix}/values/{identity}")
+
+    @cached_property
+    def _sketches(self) -> dict[str, np.ndarray | None]:
+        return {}
+
+    @cached_property
+    def classes(self) -> dict[str, dict[str, Any]]:
+        return {module["path"]: module for module in self.recording.data["modules"]}
+
+
+def graph(recording: Recording, prefix: str) -> Graph:
+    """The graph of one recorded pass; empty where it was not recorded."""
+    trace = recording.data.get("trace", {}).get(prefix, {"calls": [], "spans": []})
+    calls, spans = calls_from_json(trace)
+    return Graph(recording, prefix, calls, spans, trace.get("outputs", {}))
+
+
+@dataclass
+class Agreement:
+    """Which tensors of the two graphs have the same elements.
+
+    ``port`` maps a port's tensor to those of the reference; ``reference`` the other way. With ``any_order`` the
+    elements may be laid out in another shape.
+    """
+
+    port: dict[str, list[str]]
+    reference: dict[str, list[str]]
+
+
+def agreement(port: Graph, reference: Graph, both: Pair, tolerance: float) -> Agreement:
+    """Match the tensors of two graphs by their elements."""
+    by_size: dict[float, list[tuple[float, str]]] = defaultdict(list)
+    theirs = [name for name in _tensors(reference) if reference.sketch(name) is not None]
+    for name in theirs:
+        vector = reference.sketch(name)
+        assert vector is not None  # noqa: S101
+        by_size[vector[sketches.COUNT]].append((float(vector[sketches.L2]), name))
+    found = Agreement(defaultdict(list), defaultdict(list))
+    for name in _tensors(port):
+        vector = port.sketch(name)
+        if vector is None:
+            continue
+        shape = port.shape(name)
+        norm = float(vector[sketches.L2])
+        for other_norm, other in by_size.get(vector[sketches.COUNT], ()):
+            if abs(other_norm - norm) > 2 * tolerance * max(norm, other_norm):
+                continue
+            two = reference.sketch(other)
+            assert two is not None  # noqa: S101
+            same = sketches.same_arrangement(vector, two, tolerance)
+            laid_out = _squeezed(shape) != _squeezed(reference.shape(other)) and vector[sketches.COUNT] > 1
+            if same or (laid_out and sketches.same_elements(vector, two, tolerance)):
+                found.port[name].append(other)
+                found.reference[other].append(name)
+    for entry in both.port.data["parameters"]:
+        for other in both.links.reference_names(entry["name"]):
+            found.port[f"parameters.{entry['name']}"].append(f"parameters.{other}")
+            found.reference[f"parameters.{other}"].append(f"parameters.{entry['name']}")
+    return found
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _tensors(side: Graph) -> Iterable[str]:
+    names = dict.fromkeys(name for call in side.calls for name in (*call.inputs, *call.outputs))
+    return [name for name in names if not name.startswith("parameters.")]
+
+
+def _frontier(side: Graph, agrees: dict[str, list[str]], sinks: Iterable[str]) -> list[Call]:
+    """Going back from the sinks through tensors that do not agree: the calls whose inputs all agree, or come from
+    nowhere (a constant), in execution order."""
+    found: dict[int, Call] = {}
+    seen: set[str] = set()
+    waiting = [name for name in sinks if not agrees.get(name)]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        call = side.maker.get(name)
+        if call is None:
+            continue
+        behind = [n for n in call.inputs if not agrees.get(n) and n in side.maker]
+        if behind:
+            waiting += behind
+        else:
+            found[call.index] = call
+    return [found[index] for index in sorted(found)]
+
+
+def _alike(port: Call, reference: Call, agrees: dict[str, list[str]], sides: tuple[Graph, Graph]) -> float:
+    """How likely two calls are each other's counterparts."""
+    wanted = set(reference.inputs)
+    shared = [name for name in port.inputs if wanted & set(agrees.get(name, ()))]
+    score = 4.0 * (port.operation == reference.operation)
+    score += 4.0 * len(shared) / max(len(port.inputs), len(reference.inputs), 1)
+    score += 2.0 * (_tail(port.path) == _tail(reference.path)) + 1.0 * (port.path == reference.path)
+    shapes = [[_squeezed(side.shape(n)) for n in call.outputs if side.sketch(n) is not None]
+              for side, call in zip(sides, (port, reference), strict=True)]  # fmt: skip
+    return score + 1.0 * (shapes[0] == shapes[1])
+
+
+def _tail(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def forward_place(
+    both: Pair, prefix: str, sinks: tuple[list[str], list[str]] | None, tolerance: float
+) -> tuple[Graph, Graph, list[Call], list[Call]] | None:
+    """The calls of both sides where the forward pass first diverges."""
+    port, reference = graph(both.port, prefix), graph(both.reference, prefix)
+    agrees = agreement(port, reference, both, tolerance)
+    ours, theirs = sinks or (list(port.outputs.values()), list(reference.outputs.values()))
+    mine = _frontier(port, agrees.port, ours)
+    other = _frontier(reference, agrees.reference, theirs)
+    if not mine and not other:
+        return None
+    scored = [
+        (_alike(one, two, agrees.port, (port, reference)), -one.index, -two.index, one, two)
+        for one in mine
+        for two in other
+    ]
+    if scored:
+        _, _, _, one, two = max(scored, key=lambda found: found[:3])
+        first, second = _region(port, one, agrees.port), _region(reference, two, agrees.reference)
+        if one.operation == two.operation:
+            first, second = first[:1], second[:1]
+        return port, reference, first, second
+    if mine:
+        return port, reference, _region(port, mine[0], agrees.port), []
+    return port, reference, [], _region(reference, other[0], agrees.reference)
+
+
+def _region(side: Graph, first: Call, agrees: dict[str, list[str]]) -> list[Call]:
+    """The calls from the first on, in the same module, that hang on each other and do not agree yet."""
+    region, reached = [first], set(first.outputs)
+    for call in side.calls[first.index + 1 :]:
+        if len(region) >= 12 or (call.path != first.path and not call.path.startswith(first.path + ".")):
+            break
+        if reached & set(call.inputs):
+            region.append(call)
+            reached |= set(call.outputs)
+            if all(agrees.get(name) for name in call.outputs):
+                break
+    return region
+
+
+def backward_place(
+    both: Pair, prefix: str, bad_parameters: set[str], tolerance: float
+) -> tuple[Graph, Graph, list[Call], list[Call]] | None:
+    """The calls of both sides where the backward pass first diverges, walking from the loss back."""
+    port, reference = graph(both.port, prefix), graph(both.reference, prefix)
+    agrees = agreement(port, reference, both, max(tolerance, SEED_TOLERANCE[both.judge().precision]))
+    state = {name: _gradient_state(port, reference, name, agrees, tolerance) for name in _tensors(port)}
+    state |= {f"parameters.{name}": "bad" for name in bad_parameters}
+    suspects = []
+    for call in reversed(port.calls):
+        outputs = [state.get(name, "unknown") for name in call.outputs]
+        if any(kind == "bad" for kind in outputs):
+            continue
+        if any(state.get(name) == "bad" for name in call.inputs):
+            suspects.append(call)
+    if not suspects:
+        return None
+    certain = [call for call in suspects if any(state.get(name) == "good" for name in call.outputs)]
+    chosen = (certain or suspects)[0]
+    bad = [name for name in chosen.inputs if state.get(name) == "bad"]
+    users = [call for call in (certain or suspects) if set(bad) & set(call.inputs)]
+    partners = {call.index: _partner(call, reference, agrees) for call in users}
+    lonely = [call for call in users if partners[call.index] is None]
+    chosen = lonely[0] if lonely and len(users) > 1 else chosen
+    partner = partners.get(chosen.index) or _partner(chosen, reference, agrees)
+    return port, reference, [chosen], [partner] if partner is not None else []
+
+
+def _gradient_state(port: Graph, reference: Graph, name: str, agrees: Agreement, tolerance: float) -> str:
+    others = agrees.port.get(name, [])
+    if not others or port.recording.dtype(f"{port.prefix}/values/{name}")[:5] != "float":
+        return "unknown"
+    mine = port.gradient(name)
+    theirs = [reference.gradient(other) for other in others]
+    if mine is None:
+        return "unknown" if any(g is None for g in theirs) else "bad"
+    given = [g for g in theirs if g is not None]
+    if not given:
+        return "unknown" if mine[sketches.L2] == 0 else "bad"
+    for gradient in given:
+        if sketches.same_arrangement(mine, gradient, tolerance) or sketches.same_elements(mine, gradient, tolerance):
+            return "good"
+    return "bad"
+
+
+def _partner(call: Call, reference: Graph, agrees: Agreement) -> Call | None:
+    """The reference's call that uses and makes the same tensors."""
+    best, best_score = None, 0.0
+    for other in {c.index: c for n in call.inputs for o in agrees.port.get(n, ()) for c in reference.users[o]}.values():
+        same_output = any(o in other.outputs for n in call.outputs for o in agrees.port.get(n, ()))
+        score = 2.0 * same_output + 1.0 * (call.operation == other.operation)
+        if score > best_score:
+            best, best_score = other, score
+    return best
+
+
+def place_name(side: Graph, call: Call) -> str:
+    """A module's path; ``<path>:<function>`` for a call that the user's own module makes."""
+    prefix = {"loss": "loss"}.get(call.section, "")
+    kind = side.classes.get(call.path, {}).get("class", "")
+    if call.path and kind.startswith(("paddle.", "torch.")):
+        return call.path
+    return f"{prefix}{call.path if not prefix else ''}:{call.name.rpartition('.')[2].strip('_') or call.operation}"
+
+
+def scene(side: Graph, calls: list[Call], path: str = "") -> Scene:
+    """What was recorded at the place."""
+    path = calls[0].path if calls else path
+    identities = dict.fromkeys(name for call in calls for name in (*call.inputs, *call.outputs))
+    tensors, gradients = {}, {}
+    for identity in identities:
+        value = f"{side.prefix}/values/{identity}"
+        weight = f"weights/{identity.removeprefix('parameters.')}"
+        if identity.startswith("parameters.") and weight in side.recording and side.recording.kept(weight):
+            tensors[identity] = side.recording.get(weight)
+        elif value in side.recording and side.recording.kept(value):
+            tensors[identity] = side.recording.get(value)
+        gradient = f"{side.prefix}/value_gradients/{identity}"
+        parameter = f"{side.prefix}/gradients/{identity.removeprefix('parameters.')}"
+        for name in (gradient, parameter):
+            if name in side.recording and side.recording.kept(name):
+                gradients[identity] = side.recording.get(name)
+    module = side.classes.get(path, {})
+    return Scene(
+        side.recording.framework,
+        path,
+        module.get("class", ""),
+        module.get("settings", {}),
+        calls,
+        tensors,
+        gradients,
+        calls[0].line if calls else "",
+    )
+
+
+# --- from a stage's result to the divergence -------------------------------------------------------------------------
+
+
+def locate(both: Pair, result: StageResult) -> Divergence:
+    """The first divergence within a stage that diverges."""
+    worst = result.worst
+    assert worst is not None  # noqa: S101
+    facts = dict(result.facts)
+    facts["names"] = [tensor.name for tensor in result.differing]
+    facts["names_agreeing"] = [tensor.name for tensor in result.tensors if tensor.agrees]
+    facts["problems"] = {tensor.name: tensor.problem for tensor in result.differing if tensor.problem}
+
+    def divergence(place: str, reference_place: str, kind: str, **scenes: Any) -> Divergence:
+        return Divergence(
+            stage=result.stage,
+            place=place,
+            reference_place=reference_place,
+            kind=kind,
+            error=worst.error,
+            tolerance=worst.tolerance,
+            facts=facts,
+            recordings=(both.port, both.reference),
+            to_port=lambda name: _weight_in_port(both, name),
+            **scenes,
+        )
+
+    if "error" in result.facts:
+        failure = result.facts["error"]
+        facts["message"], facts["line"] = failure["message"], failure["line"]
+        return divergence(failure["path"], failure["path"], "error", **_scenes_of_error(both, result.stage))
+    tolerance = _inner_tolerance(both, result)
+    found = None
+    if result.stage == "forward":
+        found = forward_place(both, "eval", None, tolerance)
+    elif result.stage == "loss":
+        found = forward_place(both, "loss", _loss_sinks(both), tolerance)
+    elif result.stage == "backward":
+        found = backward_place(both, "eval", _bad_parameters(result), tolerance)
+    elif result.stage in ("training mode", "higher order"):
+        found = _training_place(both, result, tolerance)
+    if found is not None:
+        port, reference, ours, theirs = found
+        mine = place_name(port, ours[0]) if ours else _path_of_partner(both, reference, theirs[0])
+        other = place_name(reference, theirs[0]) if theirs else ""
+        return divergence(
+            mine,
+            other,
+            "call",
+            port=scene(port, ours, mine.partition(":")[0]),
+            reference=scene(reference, theirs, other.partition(":")[0]),
+        )
+    return divergence(*_named_place(both, result), **{})
+
+
+def _scenes_of_error(both: Pair, stage: str) -> dict[str, Scene]:
+    prefix = {"loss": "loss", "training mode": "train", "training steps": "train"}.get(stage, "eval")
+    port, reference = graph(both.port, prefix), graph(both.reference, prefix)
+    done = len(port.calls)
+    return {"port": scene(port, port.calls[-1:]), "reference": scene(reference, reference.calls[done : done + 1])}
+
+
+def _inner_tolerance(both: Pair, result: StageResult) -> float:
+    """For tensors inside: no smaller than the stage's own, and below the smallest error that must be seen."""
+    floor = SEED_TOLERANCE[both.judge().precision]
+    allowed = [t.tolerance for t in result.tensors if np.isfinite(t.tolerance) and t.tolerance > 0]
+    seen = [t.error for t in result.differing if np.isfinite(t.error)]
+    tolerance = max(floor, float(np.median(allowed)) if allowed else 0.0)
+    return min(tolerance, max(floor, 0.1 * max(seen))) if seen else tolerance
+
+
+def _loss_sinks(both: Pair) -> tuple[list[str], list[str]]:
+    sinks = []
+    for side in (both.port, both.reference):
+        made = graph(side, "loss")
+        used = {name for call in made.calls for name in call.inputs}
+        last = [name for call in made.calls for name in call.outputs if name not in used]
+        sinks.append(last)
+    return sinks[0], sinks[1]
+
+
+def _bad_parameters(result: StageResult, prefix: str = "") -> set[str]:
+    return {t.name.removeprefix(prefix) for t in result.differing if t.name.startswith(prefix)}
+
+
+def _training_place(both: Pair, result: StageResult, tolerance: float) -> Any:
+    differing = [tensor.name for tensor in result.differing]
+    if result.stage == "training mode" and any(n.startswith("outputs") for n in differing):
+        return forward_place(both, "train", None, tolerance)
+    if any(n.startswith("buffers/") for n in differing):
+        return _buffer_place(both, next(n for n in differing if n.startswith("buffers/")).removeprefix("buffers/"))
+    if any(n.startswith("losses/") for n in differing):
+        return forward_place(both, "train", _train_loss_sinks(both), tolerance)
+    prefix = "gradients/" if result.stage == "training mode" else ""
+    return backward_place(both, "train", _bad_parameters(result, prefix), tolerance)
+
+
+def _train_loss_sinks(both: Pair) -> tuple[list[str], list[str]]:
+    sinks = []
+    for side in (both.port, both.reference):
+        made = graph(side, "train")
+        used = {name for call in made.calls for name in call.inputs}
+        sinks.append([n for call in made.calls if call.section == "loss" for n in call.outputs if n not in used])
+    return sinks[0], sinks[1]
+
+
+def _buffer_place(both: Pair, name: str) -> tuple[Graph, Graph, list[Call], list[Call]] | None:
+    port, reference = graph(both.port, "train"), graph(both.reference, "train")
+    ours = port.users.get(f"parameters.{name}", [])
+    theirs = [c for n in both.links.reference_names(name) for c in reference.users.get(f"parameters.{n}", [])]
+    return (port, reference, ours[:1], theirs[:1]) if ours else None
+
+
+def _path_of_partner(both: Pair, reference: Graph, call: Call) -> str:
+    """The port's place where it lacks a call of the reference: the same path if it has it, else the nearest."""
+    paths = {module["path"] for module in both.port.data["modules"]}
+    name = place_name(reference, call)
+    path, colon, function = name.partition(":")
+    while path and path not in paths:
+        path = path.rpartition(".")[0]
+        colon = ""
+    return f"{path}{colon}{function}" if colon else path
+
+
+def _named_place(both: Pair, result: StageResult) -> tuple[str, str, str]:
+    """For stages whose tensors carry their place in their name: the first that differs."""
+    first = result.differing[0]
+    if result.stage in ("eval data", "train data"):
+        return first.name.partition("/")[2] or first.name, first.reference_name or first.name, "leaf"
+    if result.stage == "metric":
+        return first.name, first.reference_name, "figure"
+    if result.stage == "learning rate":
+        return first.name, first.reference_name, "group"
+    names = [t for t in result.differing if not t.name.startswith(("losses/", "outputs"))] or [first]
+    chosen = names[0]
+    name = chosen.name
+    for prefix in ("gradients/", "buffers/"):
+        name = name.removeprefix(prefix)
+    if result.stage == "optimizer":
+        parameters = {entry["name"] for entry in both.port.data["parameters"]}
+        name = name if name in parameters else name.rpartition("/")[0]
+    settings = set(both.reference.data["settings"]) | set(both.reference.data["parts"])
+    kind = "setting" if result.stage == "configuration" and name in settings else "parameter"
+    return name, chosen.reference_name, kind
+
+

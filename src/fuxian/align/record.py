@@ -1,0 +1,885 @@
+"""Runs the parts of a recipe and records what they did.
+
+The reference is recorded first, with its own weights and batches. The port is recorded with ``inputs``, the
+reference's recording: it is given the same weights (mapped by name and layout), batches, outputs and gradients,
+and the same random draws, so that each stage compares one part and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import platform
+import random
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fuxian.align import mapping
+from fuxian.align.draws import SEED, Draws
+from fuxian.align.recording import Recording, RecordingWriter, array_hash
+from fuxian.align.stage_names import STAGES
+from fuxian.align.tracing import Tracer
+from fuxian.errors import InputError
+from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors
+
+DATA_BATCHES = 8
+DATA_BYTES = 64 * 2**20
+METRIC_BATCHES = 4
+TRAINING_STEPS = 4
+EPOCH_OF = 2
+"""Steps that count as an epoch where the schedule is stepped per epoch."""
+GRADIENT_FACTORS = ((1.0, 1.0, -30.0, 0.03, 1.0), (1e-6, -1e-6))
+"""What the gradients are multiplied by, step by step: the first trial shows clipping and momentum, the second, from
+fresh states, the optimizer's epsilon."""
+TICKS = (200, 20_000)
+"""Fewest and most ticks of a schedule that are recorded."""
+INITIAL_ELEMENTS = 8192
+"""Initial values kept of one parameter; small ones are drawn again until there are enough for a test."""
+
+SIDES = {"paddle": "fuxian.align.paddle_side", "torch": "fuxian.align.torch_side"}
+
+
+class Sink(Protocol):
+    """Where tensors of a run go."""
+
+    def put(self, name: str, array: np.ndarray, *, keep: bool = True, turned: bool = False) -> None: ...
+
+
+class RoundingSink:
+    """Compares a run in the other precision with what the first one recorded, and keeps the errors alone."""
+
+    def __init__(self, recorded: RecordingWriter) -> None:
+        self.recorded = recorded
+        self.errors: dict[str, float] = {}
+
+    def put(self, name: str, array: np.ndarray, *, keep: bool = True, turned: bool = False) -> None:
+        del keep, turned
+        error = self.recorded.error(name, array)
+        if error is not None:
+            self.errors[name] = error
+
+
+@dataclass
+class Subject:
+    """One side being recorded: the framework's module, the recipe, the initial weights, the shared inputs."""
+
+    side: Any
+    recipe: Recipe
+    weights: dict[str, np.ndarray]
+    stages: Sequence[str]
+    keep_values: bool
+    inputs: Recording | None = None
+    links: mapping.Links | None = None
+    batches: dict[str, list[Batch]] = field(default_factory=dict)
+
+    def turned(self, name: str) -> bool:
+        """Whether the reference lays the parameter out transposed."""
+        links = self.links.pairs if self.links is not None else []
+        return any(port.tensor == name and port.layout != reference.layout for port, reference in links)
+
+
+def side_of(recipe: Recipe) -> Any:
+    """The module that knows the recipe's framework."""
+    return importlib.import_module(SIDES[framework_of(_seeded_model(recipe, None))])
+
+
+def _seed(side: Any, number: int) -> None:
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 - recipes may draw from it
+    if side is not None:
+        side.seed(number)
+
+
+def _seeded_model(recipe: Recipe, side: Any, number: int = SEED) -> Any:
+    _seed(side, number)
+    return recipe.model()
+
+
+def record(
+    recipe: Recipe,
+    folder: Path | str,
+    *,
+    inputs: Recording | None = None,
+    stages: Sequence[str] = STAGES,
+    dtype: str = "float64",
+    oracle: bool = True,
+    small: bool = False,
+    keep_values: bool = True,
+    source: str = "",
+) -> None:
+    """Record a reference, or with ``inputs`` (the reference's recording) a port, into a new folder.
+
+    ``dtype`` is the precision of the run; with ``oracle``, a second run in the other precision measures how much
+    of each figure is rounding. ``small`` keeps sketches of large tensors only; ``keep_values=False`` does so for
+    what lies inside the model, and keeps outputs, gradients and weights.
+
+    Raises InputError when the reference fails, or when the port's weights cannot be told from the reference's.
+    """
+    _imported_first(inputs)
+    probe = _seeded_model(recipe, None)
+    side = importlib.import_module(SIDES[framework_of(probe)])
+    if inputs is not None:
+        dtype = inputs.data["dtype"]
+    with RecordingWriter(folder, framework=side.NAME, small=small) as writer, side.installed():
+        model = _seeded_model(recipe, side)
+        subject = Subject(side, recipe, {}, stages, keep_values, inputs)
+        writer.data |= {
+            "source": source,
+            "dtype": dtype,
+            "higher_order": recipe.higher_order,
+            "settings": {"schedule_every": recipe.schedule_every, "accumulate": recipe.accumulate},
+            "parts": [name for name in PARTS if getattr(recipe, name) is not None],
+            "environment": environment(side),
+            "recorded_stages": list(stages),
+        }
+        _describe(subject, model, writer)
+        _give_weights(subject, model, writer)
+        _guarded(subject, writer, "data", lambda: _record_data(subject, writer))
+        _take_batches(subject, writer)
+        writer.data["hashes"] = _hashes(subject)
+        del model, probe
+        _record_runs(subject, writer, dtype, oracle)
+        if "initialisation" in stages:
+            _guarded(subject, writer, "initialisation", lambda: _record_initialisation(subject, writer))
+
+
+PARTS = ("train_data", "eval_data", "loss", "optimizer", "metric", "evaluated", "step")
+
+
+def _imported_first(inputs: Recording | None) -> None:
+    if inputs is not None and inputs.data.get("weights_from") not in (None, "own"):
+        raise InputError(f"{inputs.folder}: this is a port's recording; give the reference's.")
+
+
+def _record_runs(subject: Subject, writer: RecordingWriter, dtype: str, oracle: bool) -> None:
+    """The run in the precision asked for, then the one that measures rounding."""
+    writer.data["trace"] = {}
+    _runs(subject, writer, writer, dtype)
+    if not oracle or (subject.inputs is not None and dtype == "float64"):
+        return
+    other = "float32" if dtype == "float64" else "float64"
+    sink = RoundingSink(writer)
+    before = writer.data["stages"]
+    writer.data["stages"] = {}
+    try:
+        _runs(subject, writer, sink, other)
+        failed = [part["error"]["message"] for part in writer.data["stages"].values() if "error" in part]
+    except InputError as error:
+        failed = [str(error)]
+    writer.data["stages"] = before
+    writer.data["oracle"] = {"dtype": other, "failed": failed}
+    writer.data["rounding"] = sink.errors
+
+
+def _runs(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> None:
+    stages, first = set(subject.stages), sink is writer
+    with subject.side.default_dtype(dtype):
+        forward_given = bool(subject.batches["eval"])
+        if stages & {"forward", "loss", "backward", "metric"} and forward_given:
+            _guarded(subject, writer, "eval", lambda: _record_pass(subject, writer, sink, dtype, training=False))
+        if first and "loss" in stages and subject.recipe.loss is not None:
+            _guarded(subject, writer, "loss", lambda: _record_loss(subject, writer, sink, dtype))
+        if first and "metric" in stages and subject.recipe.metric is not None:
+            _guarded(subject, writer, "metric", lambda: _record_metric(subject, writer, dtype))
+        if stages & {"training mode", "higher order"} and subject.batches["train"]:
+            _guarded(subject, writer, "train", lambda: _record_pass(subject, writer, sink, dtype, training=True))
+        if subject.recipe.optimizer is None:
+            return
+        if "optimizer" in stages:
+            _guarded(subject, writer, "optimizer", lambda: _record_optimizer(subject, writer, sink, dtype))
+        if "regularisation" in stages:
+            _guarded(subject, writer, "regularisation", lambda: _record_decay(subject, sink, dtype))
+        if first and "learning rate" in stages:
+            _guarded(subject, writer, "learning rate", lambda: _record_schedule(subject, writer))
+        trains = subject.recipe.loss is not None or subject.recipe.step is not None
+        if "training steps" in stages and trains and subject.batches["train"]:
+            _guarded(subject, writer, "training steps", lambda: _record_steps(subject, writer, sink, dtype))
+
+
+def _guarded(subject: Subject, writer: RecordingWriter, stage: str, run: Callable[[], None]) -> None:
+    """Run a stage. A port that fails is a divergence and noted; a reference that fails is bad input."""
+    entry = writer.data["stages"].setdefault(stage, {})
+    try:
+        run()
+    except InputError:
+        raise
+    except Exception as error:
+        text = (str(error).strip().splitlines() or [""])[-1][:300]
+        if subject.inputs is None:
+            raise InputError(f"The reference fails in {stage}: {type(error).__name__}: {text}.") from error
+        entry["error"] = {
+            "message": f"{type(error).__name__}: {text}",
+            "path": getattr(error, "fuxian_path", ""),
+            "section": getattr(error, "fuxian_section", ""),
+            "line": _line_of(error),
+        }
+
+
+def _line_of(error: BaseException) -> str:
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if "site-packages" not in file and "/fuxian/" not in file:
+            lines.append(f"{file}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return lines[-1] if lines else ""
+
+
+def environment(side: Any) -> dict[str, Any]:
+    """Versions, flags and threads of this process."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES")
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": sys.platform,
+        "numpy": np.__version__,
+        "seed": SEED,
+        "variables": {name: os.environ[name] for name in names if name in os.environ},
+        **side.environment(),
+    }
+
+
+# --- what the model is -------------------------------------------------------------------------------------------
+
+
+def _describe(subject: Subject, model: Any, writer: RecordingWriter) -> None:
+    """Module tree with settings, and the inventory of parameters and buffers."""
+    side = subject.side
+    writer.data["modules"] = [
+        {
+            "path": path,
+            "class": f"{type(module).__module__}.{type(module).__name__}",
+            "settings": module_settings(module),
+        }
+        for path, module in side.modules(model)
+    ]
+    first: dict[int, str] = {}
+    inventory = []
+    for name, tensor, kind in side.tensors(model):
+        same_as = first.setdefault(id(tensor), name)
+        inventory.append(
+            {
+                "name": name,
+                "kind": kind,
+                "shape": [int(size) for size in tensor.shape],
+                "dtype": side.element_type(tensor),
+                "trainable": kind == "parameter" and side.trainable(tensor),
+                "same_as": None if same_as == name else same_as,
+            }
+        )
+    writer.data["parameters"] = inventory
+    writer.data["tree"] = mapping.tree_to_json(model)
+
+
+def module_settings(module: Any) -> dict[str, Any]:
+    """A module's plain attributes: numbers, texts, booleans, and short tuples of them."""
+    plain = (bool, int, float, str, type(None))
+    ignored = {"training", "_full_name", "name", "_built", "_init_in_dynamic_mode", "_cast_to_low_precision"}
+    found = {}
+    for name, value in vars(module).items():
+        if name in ignored or name.startswith("__"):
+            continue
+        if isinstance(value, plain) or (
+            isinstance(value, (tuple, list)) and len(value) <= 8 and all(isinstance(v, plain) for v in value)
+        ):
+            found[name] = list(value) if isinstance(value, tuple) else value
+        elif callable(value) and hasattr(value, "__name__") and not hasattr(value, "parameters"):
+            found[name] = value.__name__
+    return found
+
+
+def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None:
+    side = subject.side
+    own = {name: np.array(side.to_array(tensor)) for name, tensor, _ in side.tensors(model)}
+    if subject.inputs is None:
+        writer.data["weights_from"] = "own"
+        subject.weights = own
+        for name, array in own.items():
+            writer.put(f"weights/{name}", array)
+        return
+    tied = {p["name"]: p["same_as"] for p in writer.data["parameters"] if p["same_as"]}
+    subject.links = mapping.link(writer.data["tree"], subject.inputs.data["tree"])
+    writer.data["weights_from"] = subject.inputs.data["hashes"]["weights"]
+    writer.data["links"] = subject.links.to_json()
+    subject.weights = own | subject.links.convert(
+        {name: subject.inputs.get(f"weights/{name}") for name in subject.inputs.names("weights/")},
+        {name: array.shape for name, array in own.items()},
+    )
+    for name, same_as in tied.items():
+        subject.weights[name] = subject.weights[same_as]
+    for name, array in subject.weights.items():
+        writer.put_sketch(f"weights/{name}", array)
+
+
+def _hashes(subject: Subject) -> dict[str, str]:
+    """What two recordings must share to be comparable: initial weights and batches of the reference."""
+    if subject.inputs is not None:
+        return dict(subject.inputs.data["hashes"])
+    weights = array_hash(np.frombuffer("".join(
+        name + array_hash(array) for name, array in sorted(subject.weights.items())
+    ).encode(), np.uint8))  # fmt: skip
+    text = "".join(
+        f"{kind}{i}{path}{array_hash(leaf)}"
+        for kind, batches in subject.batches.items()
+        for i, batch in enumerate(batches)
+        for part in ("inputs", "targets")
+        for path, leaf in leaves(batch.get(part, ()))
+        if isinstance(leaf, np.ndarray)
+    )
+    return {"weights": weights, "inputs": array_hash(np.frombuffer(text.encode(), np.uint8))}
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+def _record_data(subject: Subject, writer: RecordingWriter) -> None:
+    """Each side's own first batches; the reference's are those that both sides are run on."""
+    for kind, part in (("eval", subject.recipe.eval_data), ("train", subject.recipe.train_data)):
+        wanted = f"{kind} data" in subject.stages or subject.inputs is None
+        if part is None or not wanted:
+            continue
+        _seed(subject.side, SEED)
+        made = part()
+        batches: list[Batch] = []
+        size = 0
+        limit = DATA_BATCHES if f"{kind} data" in subject.stages else TRAINING_STEPS
+        for batch in itertools.islice(made, limit):
+            batches.append(_arrays(batch))
+            size += sum(leaf.nbytes for _, leaf in leaves(batches[-1]) if isinstance(leaf, np.ndarray))
+            if size > DATA_BYTES:
+                break
+        entry: dict[str, Any] = {"batches": len(batches), "whole": len(batches) < limit, "leaves": []}
+        try:
+            entry["length"] = len(made)  # type: ignore[arg-type]
+        except TypeError:
+            entry["length"] = None
+        if kind == "train" and batches:
+            entry["framework_random"] = _draws_from_framework(subject.side, part, batches[0])
+        for i, batch in enumerate(batches):
+            for name, leaf in leaves({key: batch[key] for key in ("inputs", "targets") if key in batch}):
+                if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf":
+                    writer.put(f"data/{kind}/{i}/{name}", leaf)
+                else:
+                    entry["leaves"].append([i, name, repr(leaf)[:80]])
+        writer.data["stages"][f"{kind} data"] = entry
+        if subject.inputs is None:
+            subject.batches[kind] = batches
+            writer.data.setdefault("batches", {})[kind] = [_structure(batch) for batch in batches]
+
+
+def _draws_from_framework(side: Any, part: Callable[[], Iterable[Batch]], first: Batch) -> bool:
+    """Whether another seed of the framework alone gives another first batch: then draws cannot be shared."""
+    _seed(side, SEED)
+    side.seed(SEED + 1)
+    again = _arrays(next(iter(part())))
+    return any(
+        isinstance(one, np.ndarray) and not np.array_equal(one, two)
+        for (_, one), (_, two) in zip(leaves(first), leaves(again), strict=False)
+    )
+
+
+def _arrays(batch: Batch) -> Batch:
+    return map_tree(lambda leaf: np.array(leaf) if isinstance(leaf, np.generic) else leaf, dict(batch))
+
+
+def _structure(batch: Batch, prefix: str = "") -> Any:
+    """The batch's tree with ``{"array": name}`` for each leaf."""
+    names = iter(leaves({key: batch[key] for key in ("inputs", "targets") if key in batch}))
+
+    def mark(leaf: Any) -> Any:
+        name, _ = next(names)
+        return {"array": name} if isinstance(leaf, np.ndarray) else {"value": leaf}
+
+    return _tree_to_json(map_tree(mark, {key: batch[key] for key in ("inputs", "targets") if key in batch}))
+
+
+def _tree_to_json(tree: Tree) -> Any:
+    if isinstance(tree, dict) and set(tree) in ({"array"}, {"value"}):
+        return tree
+    if isinstance(tree, dict):
+        return {"dict": {key: _tree_to_json(part) for key, part in tree.items()}}
+    return {"list" if isinstance(tree, list) else "tuple": [_tree_to_json(part) for part in tree]}
+
+
+def _tree_from_json(tree: Any, get: Callable[[str], np.ndarray]) -> Tree:
+    if "array" in tree:
+        return get(tree["array"])
+    if "value" in tree:
+        return tree["value"]
+    if "dict" in tree:
+        return {key: _tree_from_json(part, get) for key, part in tree["dict"].items()}
+    parts = tree.get("list", tree.get("tuple"))
+    made = [_tree_from_json(part, get) for part in parts]
+    return made if "list" in tree else tuple(made)
+
+
+def _take_batches(subject: Subject, writer: RecordingWriter) -> None:
+    """Eval and train batches that both sides run on; one kind stands in for the other where it is missing."""
+    if subject.inputs is not None:
+        recorded = subject.inputs
+        for kind, structures in recorded.data.get("batches", {}).items():
+            subject.batches[kind] = [
+                _tree_from_json(tree, lambda name, k=kind, i=i: recorded.get(f"data/{k}/{i}/{name}"))
+                for i, tree in enumerate(structures)
+            ]
+    del writer
+    for kind, other in (("eval", "train"), ("train", "eval")):
+        if not subject.batches.get(kind):
+            subject.batches[kind] = subject.batches.get(other) or []
+
+
+def _in_precision(tree: Tree, dtype: str) -> Tree:
+    """Floating leaves in the precision of the run."""
+    return map_tree(
+        lambda leaf: leaf.astype(dtype) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" else leaf, tree
+    )
+
+
+# --- running the model -------------------------------------------------------------------------------------------
+
+
+def _built(subject: Subject, dtype: str) -> Any:
+    """A model in the precision of the run, with the shared initial weights."""
+    model = _seeded_model(subject.recipe, subject.side)
+    if dtype == "float64":
+        subject.side.cast(model, dtype)
+    for name, tensor, _ in subject.side.tensors(model):
+        if tuple(tensor.shape) == subject.weights[name].shape:
+            subject.side.assign(tensor, subject.weights[name])
+    return model
+
+
+def _set_training(subject: Subject, model: Any, training: bool) -> None:
+    """Training or evaluation mode. Recurrent layers draw their dropout inside one kernel, where no mask can be
+    shared: theirs is switched off. They stay in training mode, without which Paddle's have no backward."""
+    subject.side.set_training(model, training)
+    for module in subject.side.recurrent(model):
+        module.dropout = 0.0
+        module.training = True
+
+
+def _total(losses: Any) -> Any:
+    return losses["total"] if isinstance(losses, dict) else losses
+
+
+def _named(losses: Any) -> dict[str, Any]:
+    return losses if isinstance(losses, dict) else {"total": losses}
+
+
+def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str, *, training: bool) -> None:
+    """One forward, loss and backward, in evaluation or training mode, with everything inside it followed."""
+    side, recipe = subject.side, subject.recipe
+    prefix = "train" if training else "eval"
+    batch = subject.batches[prefix][0]
+    model = _built(subject, dtype)
+    _set_training(subject, model, training)
+    first = sink is writer
+    tracer = None
+    if first:
+        tracer = Tracer(
+            side,
+            lambda name, array: writer.put(f"{prefix}/values/{name}", array, keep=subject.keep_values),
+            lambda name, array: writer.put(f"{prefix}/value_gradients/{name}", array, keep=subject.keep_values),
+            {id(module): path for path, module in reversed(side.modules(model))},
+        )
+        for name, tensor, _ in reversed(list(side.tensors(model))):
+            tracer.tag(tensor, f"parameters.{name}")
+    inputs = to_tensors(side.NAME, _in_precision(batch["inputs"], dtype))
+    targets = to_tensors(side.NAME, _in_precision(batch.get("targets", ()), dtype))
+    for name, leaf in leaves({"inputs": inputs, "targets": targets}):
+        if tracer is not None and side.is_tensor(leaf):
+            tracer.tag(leaf, name)
+            writer.put(f"{prefix}/values/{name}", side.to_array(leaf), keep=subject.keep_values)
+    side.clear_gradients(model)
+    section = "forward"
+    try:
+        with _watching(side, tracer):
+            outputs = recipe.forward(model, inputs)
+            _put_tree(side, sink, f"{prefix}/outputs", outputs)
+            if tracer is not None:
+                writer.data["trace"].setdefault(prefix, {})["outputs"] = {
+                    path: tracer.identity(leaf) for path, leaf in leaves(outputs) if side.is_tensor(leaf)
+                }
+                tracer.section = "loss"
+            section = "loss"
+            wants_loss = {"loss", "backward", "training mode", "higher order"} & set(subject.stages)
+            losses = recipe.loss(outputs, targets) if recipe.loss is not None and wants_loss else None
+        if losses is not None:
+            for name, value in _named(losses).items():
+                sink.put(f"{prefix}/losses/{name}", np.asarray(side.to_array(value), dtype=np.float64))
+            if tracer is not None:
+                tracer.collect_gradients = True
+            section = "backward"
+            if training or {"backward", "higher order"} & set(subject.stages):
+                _total(losses).backward()
+    except Exception as error:
+        error.fuxian_path = tracer.path if tracer is not None else ""  # type: ignore[attr-defined]
+        error.fuxian_section = section  # type: ignore[attr-defined]
+        raise
+    finally:
+        if tracer is not None:
+            writer.data["trace"].setdefault(prefix, {}).update(tracer.to_json())
+    seen = set()
+    for name, tensor, kind in side.tensors(model):
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if kind == "buffer":
+            if training:
+                sink.put(f"{prefix}/buffers/{name}", side.to_array(tensor))
+            continue
+        gradient = side.gradient(tensor)
+        if gradient is not None:
+            sink.put(f"{prefix}/gradients/{name}", gradient)
+
+
+def _watching(side: Any, tracer: Tracer | None) -> Any:
+    from contextlib import ExitStack
+
+    stack = ExitStack()
+    stack.enter_context(side.sharing_draws(Draws(), tracer))
+    if tracer is not None:
+        stack.enter_context(side.following(tracer))
+    return stack
+
+
+def _put_tree(side: Any, sink: Sink, prefix: str, tree: Tree) -> None:
+    for path, leaf in leaves(tree):
+        if side.is_tensor(leaf):
+            sink.put(f"{prefix}.{path}" if path else prefix, side.to_array(leaf))
+
+
+def _reference_outputs(subject: Subject, own: Tree, prefix: str, dtype: str) -> Tree | None:
+    """The outputs' tree with the reference's elements; None where the leaves are not the same."""
+    recorded = subject.inputs
+    if recorded is None:
+        return own
+    paths = [path for path, leaf in leaves(own) if isinstance(leaf, np.ndarray)]
+    names = [f"{prefix}.{path}" if path else prefix for path in paths]
+    if any(name not in recorded for name in names):
+        return None
+    wanted = iter(names)
+    return map_tree(
+        lambda leaf: _in_precision(recorded.get(next(wanted)), dtype) if isinstance(leaf, np.ndarray) else leaf, own
+    )
+
+
+def _outputs_of(subject: Subject, batch: Batch, dtype: str) -> Tree:
+    """The outputs in evaluation mode, as arrays."""
+    side = subject.side
+    model = _built(subject, dtype)
+    _set_training(subject, model, False)
+    with side.sharing_draws(Draws(), None):
+        outputs = subject.recipe.forward(model, to_tensors(side.NAME, _in_precision(batch["inputs"], dtype)))
+    return map_tree(lambda leaf: np.array(side.to_array(leaf)) if side.is_tensor(leaf) else leaf, outputs)
+
+
+def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> None:
+    """The loss alone, of the reference's outputs."""
+    side = subject.side
+    structure = (subject.inputs.data if subject.inputs is not None else writer.data).get("outputs")
+    if structure is None:
+        own = _outputs_of(subject, subject.batches["eval"][0], dtype)
+        structure = _tree_to_json(_marked(own))
+        writer.data["outputs"] = structure
+    source: Any = subject.inputs if subject.inputs is not None else writer
+    outputs = _tree_from_json(structure, lambda path: source.get(f"eval/outputs.{path}" if path else "eval/outputs"))
+    tracer = Tracer(
+        side,
+        lambda name, array: writer.put(f"loss/values/{name}", array, keep=subject.keep_values),
+        lambda name, array: writer.put(f"loss/value_gradients/{name}", array, keep=subject.keep_values),
+    )
+    tracer.section = "loss"
+    given = to_tensors(side.NAME, _in_precision(outputs, dtype))
+    targets = to_tensors(side.NAME, _in_precision(subject.batches["eval"][0].get("targets", ()), dtype))
+    for name, leaf in leaves({"outputs": given, "targets": targets}):
+        if side.is_tensor(leaf):
+            tracer.tag(leaf, name)
+            writer.put(f"loss/values/{name}", side.to_array(leaf), keep=subject.keep_values)
+    try:
+        with _watching(side, tracer):
+            losses = subject.recipe.loss(given, targets)  # type: ignore[misc]
+    finally:
+        writer.data["trace"]["loss"] = tracer.to_json()
+    for name, value in _named(losses).items():
+        sink.put(f"loss/losses/{name}", np.asarray(side.to_array(value), dtype=np.float64))
+
+
+def _marked(own: Tree) -> Tree:
+    names = iter(leaves(own))
+    return map_tree(
+        lambda leaf: ({"array": next(names)[0]} if isinstance(leaf, np.ndarray) else {"value": next(names) and leaf}),
+        own,
+    )
+
+
+def _record_metric(subject: Subject, writer: RecordingWriter, dtype: str) -> None:
+    """The metric's figures of the reference's outputs over several batches, the last one short where it is."""
+    batches = subject.batches["eval"]
+    chosen = sorted({*range(min(len(batches), METRIC_BATCHES - 1)), len(batches) - 1})
+    metric = subject.recipe.metric()  # type: ignore[misc]
+    source: Any = subject.inputs if subject.inputs is not None else writer
+    structures = (subject.inputs.data if subject.inputs is not None else writer.data).setdefault("metric_outputs", {})
+    for i in chosen:
+        if subject.inputs is None:
+            own = _outputs_of(subject, batches[i], dtype)
+            structures[str(i)] = _tree_to_json(_marked(own))
+            for path, leaf in leaves(own):
+                if isinstance(leaf, np.ndarray):
+                    writer.put(f"metric/{i}/outputs.{path}" if path else f"metric/{i}/outputs", leaf)
+        prefix = f"metric/{i}/outputs"
+        outputs = _tree_from_json(
+            structures[str(i)], lambda path, p=prefix: source.get(f"{p}.{path}" if path else p)
+        )
+        metric.update(outputs, batches[i].get("targets", ()))
+    figures = {str(name): float(value) for name, value in metric.compute().items()}
+    writer.data["stages"]["metric"]["figures"] = figures
+
+
+# --- optimizer, schedule, training ---------------------------------------------------------------------------------
+
+
+def _optimizers(made: Any) -> dict[str, tuple[Any, Any]]:
+    return made if isinstance(made, dict) else {"": made}
+
+
+def _names_of(side: Any, model: Any) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for name, tensor, _ in side.tensors(model):
+        names.setdefault(id(tensor), name)
+    return names
+
+
+def _gradients(subject: Subject) -> Callable[[str, tuple[int, ...]], np.ndarray | None]:
+    """The gradient that each parameter is given in the optimizer stage: seeded by the reference's name of it."""
+
+    def reference_gradient(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        seeded = np.random.Generator(np.random.PCG64([SEED, *name.encode()]))
+        return seeded.standard_normal(shape) * 0.1
+
+    if subject.links is None or subject.inputs is None:
+        return reference_gradient
+    inventory = {p["name"]: tuple(p["shape"]) for p in subject.inputs.data["parameters"] if p["kind"] == "parameter"}
+    converted = subject.links.convert(
+        {name: reference_gradient(name, shape) for name, shape in inventory.items()},
+        {name: array.shape for name, array in subject.weights.items()},
+    )
+    return lambda name, _: converted.get(name)
+
+
+def _record_optimizer(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> None:
+    """Updates and states of the optimizer alone, given the same gradients for a few steps."""
+    side = subject.side
+    model = _built(subject, dtype)
+    names = _names_of(side, model)
+    gradients = _gradients(subject)
+    entry = writer.data["stages"]["optimizer"]
+    made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
+    entry["settings"] = {key: optimizer_settings(side, optimizer, names) for key, (optimizer, _) in made.items()}
+    for trial, factors in enumerate(GRADIENT_FACTORS):
+        if trial:
+            model = _built(subject, dtype)
+            names = _names_of(side, model)
+            made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
+        for optimizer, _ in made.values():
+            _step_alone(subject, sink, optimizer, names, gradients, [(f"{trial}.{i}", f) for i, f in enumerate(factors)])
+
+
+def _step_alone(
+    subject: Subject,
+    sink: Sink,
+    optimizer: Any,
+    names: dict[int, str],
+    gradients: Callable[[str, tuple[int, ...]], np.ndarray | None],
+    steps: list[tuple[str, float]],
+) -> None:
+    side = subject.side
+    parameters = [t for group in side.groups(optimizer) for t in group["params"] if side.trainable(t)]
+    given = [(t, gradients(names.get(id(t), ""), tuple(t.shape))) for t in parameters]
+    for step, factor in steps:
+        side.backward_from([(t, g * factor) for t, g in given if g is not None])
+        before = {id(t): np.array(side.to_array(t)) for t in parameters}
+        side.optimizer_step(optimizer)
+        for t in parameters:
+            name = names.get(id(t), "")
+            update = side.to_array(t).astype(np.float64) - before[id(t)]
+            sink.put(f"optimizer/{step}/updates/{name}", update, keep=False, turned=subject.turned(name))
+        if step in (steps[0][0], steps[-1][0]):
+            for t, state, array in side.optimizer_state(optimizer):
+                name = names.get(id(t), "")
+                turned = subject.turned(name)
+                sink.put(f"optimizer/{step}/states/{name}/{state}", array, keep=False, turned=turned)
+
+
+def optimizer_settings(side: Any, optimizer: Any, names: dict[int, str]) -> dict[str, Any]:
+    """Class, plain settings and groups of an optimizer, parameters by name."""
+    plain = (bool, int, float, str, type(None))
+
+    def plain_only(settings: dict) -> dict:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()
+                if isinstance(v, plain) or (isinstance(v, (tuple, list)) and all(isinstance(p, plain) for p in v))}  # fmt: skip
+
+    return {
+        "class": type(optimizer).__name__,
+        "settings": plain_only(vars(optimizer) | getattr(optimizer, "defaults", {})),
+        "groups": [
+            {
+                **plain_only({k: v for k, v in group.items() if k != "params"}),
+                "learning_rate_now": rate,
+                "params": [names.get(id(t), "") for t in group["params"]],
+            }
+            for group, rate in zip(side.groups(optimizer), side.learning_rates(optimizer), strict=True)
+        ],
+    }
+
+
+def _record_decay(subject: Subject, sink: Sink, dtype: str) -> None:
+    """One step with zero gradients: what moves is decayed, by how much, and how."""
+    side = subject.side
+    model = _built(subject, dtype)
+    names = _names_of(side, model)
+    for optimizer, _ in _optimizers(subject.recipe.optimizer(model)).values():  # type: ignore[misc]
+        parameters = [t for group in side.groups(optimizer) for t in group["params"] if side.trainable(t)]
+        for t in parameters:  # A zero weight does not show its decay.
+            side.assign(t, np.where(subject.weights[names[id(t)]] == 0, 1.0, subject.weights[names[id(t)]]))
+        before = {id(t): np.array(side.to_array(t)) for t in parameters}
+        side.backward_from([(t, np.zeros(tuple(t.shape))) for t in parameters])
+        side.optimizer_step(optimizer)
+        for t in parameters:
+            update = side.to_array(t).astype(np.float64) - before[id(t)]
+            name = names[id(t)]
+            sink.put(f"decay/{name}", update, keep=False, turned=subject.turned(name))
+
+
+def _record_schedule(subject: Subject, writer: RecordingWriter) -> None:
+    """The learning rate of every group, tick by tick."""
+    side = subject.side
+    model = _built(subject, "float32")
+    names = _names_of(side, model)
+    made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
+    recorded = subject.inputs.data["stages"].get("learning rate", {}) if subject.inputs is not None else {}
+    ticks = recorded.get("ticks") or min(TICKS[1], max([TICKS[0], *(_horizon(s) for _, s in made.values())]))
+    groups = []
+    for key, (optimizer, schedule) in made.items():
+        series = [side.learning_rates(optimizer)]
+        for _ in range(ticks if schedule is not None else 0):
+            side.optimizer_step(optimizer)
+            side.step_schedule(schedule)
+            series.append(side.learning_rates(optimizer))
+        for i, group in enumerate(side.groups(optimizer)):
+            name = f"{key}/{i}" if key else str(i)
+            writer.put(f"schedule/{name}", np.array([rates[i] for rates in series]))
+            groups.append({
+                "name": name,
+                "params": [names.get(id(t), "") for t in group["params"]],
+                "scheduled": schedule is not None,
+            })  # fmt: skip
+    writer.data["stages"]["learning rate"] |= {"groups": groups, "ticks": ticks}
+
+
+def _horizon(schedule: Any, depth: int = 0) -> int:
+    """A little more ticks than the largest count that the schedule was given."""
+    if schedule is None or depth > 3:
+        return 0
+    found = [0]
+    for value in vars(schedule).values():
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 1 < value <= TICKS[1]:
+            found.append(int(value * 1.1) + 2)
+        elif isinstance(value, (list, tuple, dict)):
+            found += [int(part * 1.1) + 2 for part in value if isinstance(part, int) and 1 < part <= TICKS[1]]
+            found += [_horizon(part, depth + 1) for part in value if hasattr(part, "last_epoch")]
+        elif hasattr(value, "last_epoch"):
+            found.append(_horizon(value, depth + 1))
+    return max(found)
+
+
+def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> None:
+    """A few training steps as training does them: losses, weights, buffers and states after each."""
+    side, recipe = subject.side, subject.recipe
+    model = _built(subject, dtype)
+    _set_training(subject, model, True)
+    made = recipe.optimizer(model)  # type: ignore[misc]
+    optimizers = _optimizers(made)
+    draws = Draws()
+    batches = itertools.cycle(subject.batches["train"][:TRAINING_STEPS])
+    start = {name: np.array(side.to_array(t)) for name, t, _ in side.tensors(model)}
+    with side.sharing_draws(draws, None):
+        for step in range(TRAINING_STEPS):
+            losses = _train_step(side, recipe, model, made, optimizers, batches, dtype)
+            for name, value in losses.items():
+                sink.put(f"steps/{step}/losses/{name}", np.asarray(value, dtype=np.float64))
+            ticks = recipe.schedule_every == "step" or (step + 1) % EPOCH_OF == 0
+            for _, schedule in optimizers.values():
+                if schedule is not None and ticks:
+                    side.step_schedule(schedule, losses.get("total"))
+            seen = set()
+            for name, tensor, kind in side.tensors(model):
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    moved = side.to_array(tensor).astype(np.float64) - start[name]
+                    turned = subject.turned(name)
+                    sink.put(f"steps/{step}/{kind}s/{name}", moved, keep=False, turned=turned)
+    writer.data["stages"]["training steps"]["steps"] = TRAINING_STEPS
+
+
+def _train_step(
+    side: Any, recipe: Recipe, model: Any, made: Any, optimizers: dict, batches: Iterable[Batch], dtype: str
+) -> dict[str, float]:
+    batches = iter(batches)
+    if recipe.step is not None:
+        batch = _in_precision({k: v for k, v in next(batches).items() if k != "meta"}, dtype)
+        losses = _named(recipe.step(model, made, to_tensors(side.NAME, batch)))
+        return {name: side.scalar(value) for name, value in losses.items()}
+    sums: dict[str, float] = {}
+    for optimizer, _ in optimizers.values():
+        side.clear_optimizer(optimizer)
+    for _ in range(recipe.accumulate):
+        batch = _in_precision({k: v for k, v in next(batches).items() if k != "meta"}, dtype)
+        tensors = to_tensors(side.NAME, batch)
+        outputs = recipe.forward(model, tensors["inputs"])
+        losses = _named(recipe.loss(outputs, tensors.get("targets", ())))  # type: ignore[misc]
+        (_total(losses) / recipe.accumulate).backward()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + side.scalar(value) / recipe.accumulate
+    for optimizer, _ in optimizers.values():
+        side.optimizer_step(optimizer)
+    return sums
+
+
+# --- initialisation ------------------------------------------------------------------------------------------------
+
+
+def _record_initialisation(subject: Subject, writer: RecordingWriter) -> None:
+    """A sorted sample of each parameter's own initial values; small ones pooled over several initialisations."""
+    side = subject.side
+    samples: dict[str, list[np.ndarray]] = {}
+    total = 0
+    for number in range(12):
+        model = _seeded_model(subject.recipe, side, SEED + 1 + number)
+        for name, tensor, kind in side.tensors(model):
+            if kind != "parameter":
+                continue
+            array = np.array(side.to_array(tensor), dtype=np.float64).reshape(-1)
+            total += array.size
+            samples.setdefault(name, []).append(array)
+        if total > 4_000_000 or all(sum(map(len, held)) >= 512 or not np.ptp(held[0]) for held in samples.values()):
+            break
+    for name, held in samples.items():
+        values = np.sort(np.concatenate(held))
+        if values.size > INITIAL_ELEMENTS:
+            values = values[np.linspace(0, values.size - 1, INITIAL_ELEMENTS).astype(int)]
+        writer.put(f"initial/{name}", values)
+        writer.data["stages"]["initialisation"][name] = {
+            "mean": values.mean() if values.size else 0.0,
+            "deviation": values.std() if values.size else 0.0,
+            "low": values.min() if values.size else 0.0,
+            "high": values.max() if values.size else 0.0,
+            "drawn": sum(len(h) for h in held),
+        }

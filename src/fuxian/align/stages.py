@@ -1,0 +1,724 @@
+"""Judges each stage from the two recordings: aligned, diverged, inconclusive, or not given.
+
+Imports neither framework. Every stage that compares the model's parameters looks at the reference's tensors as
+the port lays them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from fuxian.align import sketch as sketches
+from fuxian.align.compare import Judge, TensorComparison, compare, compare_sketches
+from fuxian.align.known import BUFFERS, OPTIMIZER, RUNNING_VARIANCE, Known, in_calls
+from fuxian.align.mapping import Links, links_from_json
+from fuxian.align.recording import Recording
+from fuxian.align.stage_names import STAGES
+
+EXACT = 1e-9
+DATA_TOLERANCE = 1e-6
+RATE_TOLERANCE = 1e-5
+RATE_FLOOR = 1e-6
+"""Learning rates below this share of the schedule's peak count as zero."""
+SIGNIFICANCE = 1e-7
+"""Below this probability under equal distributions, two distributions are called different."""
+SPREAD_TOLERANCE = 0.02
+"""Standard deviations of initial values that differ by less are told apart by the test alone."""
+
+
+@dataclass
+class StageResult:
+    """One stage's verdict, with every tensor compared.
+
+    ``verdict`` is ``aligned``, ``diverged``, ``inconclusive`` or ``not given``. ``max_error`` and ``tolerance`` are
+    those of the tensor that comes nearest to its tolerance, or goes furthest beyond it. ``known`` are the
+    frameworks' own differences that were allowed for.
+    """
+
+    stage: str
+    verdict: str
+    tensors: list[TensorComparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> TensorComparison | None:
+        """The tensor furthest beyond its tolerance."""
+        return max(self.tensors, key=_excess, default=None)
+
+    @property
+    def max_error(self) -> float | None:
+        return None if self.worst is None else self.worst.error
+
+    @property
+    def tolerance(self) -> float | None:
+        return None if self.worst is None else self.worst.tolerance
+
+    @property
+    def differing(self) -> list[TensorComparison]:
+        return [tensor for tensor in self.tensors if tensor.differs]
+
+
+def _excess(tensor: TensorComparison) -> float:
+    if tensor.problem:
+        return float("inf")
+    return tensor.error / tensor.tolerance if tensor.tolerance else tensor.error * 1e30
+
+
+@dataclass
+class Pair:
+    """The two recordings with what relates them."""
+
+    port: Recording
+    reference: Recording
+    links: Links
+
+    def both(self, part: str) -> tuple[bool, bool]:
+        return part in self.port.data["parts"], part in self.reference.data["parts"]
+
+    def judge(self, known: Sequence[Known] = (), *, amplified: bool = True, growth: float = 0.0) -> Judge:
+        return Judge(self.port, self.reference, sum(k.bound for k in known), amplified, growth)
+
+
+def pair(port: Recording, reference: Recording) -> Pair:
+    """The two recordings as a pair."""
+    return Pair(port, reference, links_from_json(port.data["links"]))
+
+
+def judge_all(both: Pair) -> list[StageResult]:
+    """Every stage that was recorded, in order."""
+    wanted = set(both.port.data["recorded_stages"]) & set(both.reference.data["recorded_stages"])
+    return [JUDGES[stage](both) for stage in STAGES if stage in wanted]
+
+
+def _verdict(stage: str, tensors: list[TensorComparison], **rest: Any) -> StageResult:
+    if any(tensor.differs for tensor in tensors):
+        verdict = "diverged"
+    elif any(tensor.undecided for tensor in tensors) or not tensors:
+        verdict = "inconclusive"
+    else:
+        verdict = "aligned"
+    return StageResult(stage, verdict, tensors, **rest)
+
+
+def _missing(both: Pair, stage: str, *parts: str) -> StageResult | None:
+    """The result where a part of the recipe is missing, or the port failed; None where there is work to do."""
+    for part in parts:
+        port, reference = both.both(part)
+        if not port and not reference:
+            return StageResult(stage, "not given", notes=[f"neither recipe has {part}"])
+        if port != reference:
+            side = "port" if reference else "reference"
+            return StageResult(stage, "not given", notes=[f"the {side} has no {part}"])
+    return None
+
+
+def _failed(both: Pair, stage: str, recorded: str) -> StageResult | None:
+    error = both.port.stages.get(recorded, {}).get("error")
+    if error is None or (stage == "forward" and error["section"] not in ("", "forward")):
+        return None
+    problem = TensorComparison(error["path"], "", float("inf"), 0.0, f"the port raised {error['message']}")
+    return StageResult(stage, "diverged", [problem], facts={"error": error})
+
+
+def _compare_named(both: Pair, judge: Judge, name: str, prefix: str, **options: Any) -> TensorComparison:
+    """One tensor that goes by the same name on both sides (outputs, losses)."""
+    port, reference = both.port, both.reference
+    full = prefix + name
+    tolerance, undecided_to = judge.tolerance(full, [full], judge.typical(prefix))
+    if full in port and full in reference and not (port.kept(full) and reference.kept(full)):
+        if port.shape(full) != reference.shape(full):
+            return compare(name, np.zeros(port.shape(full)), np.zeros(reference.shape(full)), tolerance)
+        return compare_sketches(name, port.sketch(full), reference.sketch(full), tolerance)
+    return compare(
+        name,
+        port.get(full) if full in port else None,
+        reference.get(full) if full in reference else None,
+        tolerance,
+        precision=judge.precision,
+        undecided_to=undecided_to,
+        **options,
+    )
+
+
+def _names(both: Pair, prefix: str) -> list[str]:
+    """Names below a prefix on either side, the reference's first."""
+    return list(dict.fromkeys([*both.reference.names(prefix), *both.port.names(prefix)]))
+
+
+def _compare_parameters(
+    both: Pair, judge: Judge, prefix: str, *, suffix: str = "", absent_is_zero: bool = False
+) -> Iterator[TensorComparison]:
+    """Tensors that belong to parameters: gradients, updates, states, buffers."""
+    port, reference, links = both.port, both.reference, both.links
+    typical = judge.typical(prefix)
+    shapes = {entry["name"]: tuple(entry["shape"]) for entry in port.data["parameters"] if not entry["same_as"]}
+
+    def get(name: str) -> np.ndarray | None:
+        full = f"{prefix}{name}{suffix}"
+        return reference.get(full) if full in reference and reference.kept(full) else None
+
+    for name, shape in shapes.items():
+        full = f"{prefix}{name}{suffix}"
+        reference_names = links.reference_names(name)
+        if not reference_names:
+            continue
+        fulls = [f"{prefix}{other}{suffix}" for other in reference_names]
+        there = [other in reference for other in fulls]
+        shown = ", ".join(reference_names)
+        if full not in port and not any(there):
+            continue
+        tolerance, undecided_to = judge.tolerance(full, fulls, typical)
+        options: dict[str, Any] = {
+            "precision": judge.precision, "undecided_to": undecided_to, "reference_name": shown
+        }  # fmt: skip
+        if full not in port or not all(there):
+            given = port.get(full) if full in port and port.kept(full) else None
+            expected = links.to_port(name, get, shape) if all(there) else None
+            only = given if given is not None else expected
+            if absent_is_zero and only is not None and not only.any():
+                continue
+            yield compare(name, given, expected, tolerance, **options)
+        elif port.kept(full) and all(reference.kept(other) for other in fulls):
+            yield compare(name, port.get(full), links.to_port(name, get, shape), tolerance, **options)
+        elif len(fulls) == 1 and port.tensors[full]["shape"] != [] and not port.kept(full):
+            yield _compare_sketched(name, port.sketch(full), reference.sketch(fulls[0]), tolerance, shown,
+                                    same_order=_same_order(both, name, port.tensors[full]))  # fmt: skip
+        else:
+            yield _compare_joined(name, port.sketch(full), [reference.sketch(f) for f in fulls], tolerance, shown)
+
+
+def _same_order(both: Pair, name: str, entry: dict[str, Any]) -> bool:
+    places = [(p, r) for p, r in both.links.pairs if p.tensor == name]
+    turned = bool(entry.get("turned"))
+    return all(p.parts == r.parts == 1 and (p.layout != r.layout) == turned for p, r in places)
+
+
+def _compare_sketched(
+    name: str, one: np.ndarray, two: np.ndarray, tolerance: float, reference_name: str, *, same_order: bool
+) -> TensorComparison:
+    """By sketches; where the elements are in another order, by what does not change with the order."""
+    if same_order:
+        return compare_sketches(name, one, two, tolerance, reference_name=reference_name)
+    return _compare_joined(name, one, [two], tolerance, reference_name)
+
+
+def _compare_joined(
+    name: str, one: np.ndarray, parts: list[np.ndarray], tolerance: float, reference_name: str
+) -> TensorComparison:
+    count = sum(part[sketches.COUNT] for part in parts)
+    if count != one[sketches.COUNT] or not np.isfinite(one).all():
+        return TensorComparison(name, reference_name, float("inf"), tolerance, "NaN or another size", True)
+    norm = float(np.sqrt(sum(part[sketches.L2] ** 2 for part in parts)))
+    total = float(sum(part[sketches.ABSOLUTE] for part in parts))
+    signed = float(sum(part[sketches.SUM] for part in parts))
+    if norm == 0:
+        error = 0.0 if one[sketches.L2] == 0 else float("inf")
+    else:
+        error = max(abs(one[sketches.L2] - norm) / norm, abs(one[sketches.SUM] - signed) / total)
+    return TensorComparison(name, reference_name, error, tolerance, sketched=True, scale=norm)
+
+
+# --- the stages ----------------------------------------------------------------------------------------------------
+
+
+def configuration(both: Pair) -> StageResult:
+    """Part settings, flags, and the inventory of parameters and buffers."""
+    port, reference, links = both.port.data, both.reference.data, both.links
+    tensors = []
+
+    def differ(name: str, problem: str, reference_name: str = "") -> None:
+        tensors.append(TensorComparison(name, reference_name, float("inf"), 0.0, problem))
+
+    for name in links.reference_left:
+        differ(name, "in the reference, and not in the port", name)
+    for name in links.port_left:
+        differ(name, "in the port, and not in the reference")
+    for setting, value in reference["settings"].items():
+        if port["settings"].get(setting) != value:
+            differ(setting, f"{port['settings'].get(setting)} instead of {value}", setting)
+    for part in sorted(set(port["parts"]) ^ set(reference["parts"])):
+        if part not in ("train_data", "eval_data"):
+            differ(part, f"only the {'port' if part in port['parts'] else 'reference'} has this part", part)
+    theirs = {entry["name"]: entry for entry in reference["parameters"]}
+    compared = 0
+    for entry in port["parameters"]:
+        for name in links.reference_names(entry["name"]):
+            compared += 1
+            if entry["kind"] == "parameter" and theirs[name]["kind"] == "parameter":
+                if entry["trainable"] != theirs[name]["trainable"]:
+                    word = "is trained" if entry["trainable"] else "is not trained"
+                    differ(entry["name"], f"{word}, unlike in the reference", name)
+    for name, problem, reference_name in _tied(both):
+        differ(name, problem, reference_name)
+    notes = [f"{compared} parameters and buffers matched", *links.problems]
+    notes += _environment_notes(both)
+    return StageResult("configuration", "diverged" if tensors else "aligned", tensors, notes=notes)
+
+
+def _tied(both: Pair) -> Iterator[tuple[str, str, str]]:
+    """Weights that only one side ties."""
+    links = both.links
+
+    def owners(recording: Recording) -> dict[str, str]:
+        return {entry["name"]: entry["same_as"] or entry["name"] for entry in recording.data["parameters"]}
+
+    ours, theirs = owners(both.port), owners(both.reference)
+    for entry in both.reference.data["parameters"]:
+        if entry["same_as"]:
+            one, two = links.port_names(entry["name"]), links.port_names(entry["same_as"])
+            if one and two and {ours[n] for n in one} != {ours[n] for n in two}:
+                yield one[0], f"separate from {two[0]}, which the reference ties to it", entry["name"]
+    for entry in both.port.data["parameters"]:
+        if entry["same_as"]:
+            first, second = links.reference_names(entry["name"]), links.reference_names(entry["same_as"])
+            if first and second and {theirs[n] for n in first} != {theirs[n] for n in second}:
+                yield entry["name"], f"tied to {entry['same_as']}, which the reference keeps separate", first[0]
+
+
+def _environment_notes(both: Pair) -> list[str]:
+    port, reference = both.port.data["environment"], both.reference.data["environment"]
+    notes = []
+    for name in sorted(set(port) & set(reference)):
+        if port[name] != reference[name] and name not in ("default_dtype",):
+            notes.append(f"environment: {name} is {port[name]} for the port, {reference[name]} for the reference")
+    return notes
+
+
+def initialisation(both: Pair) -> StageResult:
+    """Each parameter's own initial values, distribution by distribution."""
+    tensors = []
+    for entry in both.port.data["parameters"]:
+        name = entry["name"]
+        theirs = [f"initial/{other}" for other in both.links.reference_names(name)]
+        if f"initial/{name}" not in both.port or not theirs or any(n not in both.reference for n in theirs):
+            continue
+        if not (both.port.kept(f"initial/{name}") and all(both.reference.kept(n) for n in theirs)):
+            continue
+        one = both.port.get(f"initial/{name}")
+        two = np.concatenate([both.reference.get(n) for n in theirs])
+        shown = ", ".join(both.links.reference_names(name))
+        tensors.append(_compare_distributions(name, one, two, shown))
+    return _verdict("initialisation", tensors)
+
+
+def _compare_distributions(name: str, one: np.ndarray, two: np.ndarray, shown: str) -> TensorComparison:
+    """Two samples: constants by value, others by Kolmogorov and Smirnov's test; the error is its statistic."""
+    if not one.size or not two.size:
+        return TensorComparison(name, shown, float("inf"), 0.0, "no elements: nothing was compared", True)
+    if np.ptp(one) == 0 or np.ptp(two) == 0:
+        if np.ptp(one) != np.ptp(two):
+            return TensorComparison(name, shown, 1.0, 0.0, "constant on one side only")
+        return compare(name, one[:1], two[:1], 1e-6, reference_name=shown, floor=1e-30)
+    statistic = stats.ks_2samp(one, two, method="asymp")
+    effective = one.size * two.size / (one.size + two.size)
+    tolerance = float(np.sqrt(-np.log(SIGNIFICANCE / 2) / (2 * effective)))
+    if statistic.statistic <= tolerance or statistic.pvalue > SIGNIFICANCE:
+        return TensorComparison(name, shown, float(statistic.statistic), max(tolerance, float(statistic.statistic)))
+    return TensorComparison(name, shown, float(statistic.statistic), tolerance)
+
+
+def _data(stage: str, part: str) -> Callable[[Pair], StageResult]:
+    kind = stage.split()[0]
+
+    def judge(both: Pair) -> StageResult:
+        absent = _missing(both, stage, part) or _failed(both, stage, "data")
+        if absent:
+            return absent
+        port, reference = both.port.stages[stage], both.reference.stages[stage]
+        tensors = []
+        for field_name in ("batches", "length"):
+            if port[field_name] is not None and reference[field_name] is not None:
+                tensors.append(compare(field_name, np.array(port[field_name]), np.array(reference[field_name]), 0.0))
+        prefix = f"data/{kind}/"
+        random = port.get("framework_random") or reference.get("framework_random")
+        exact = [_compare_leaf(both, prefix, name) for name in _names(both, prefix)]
+        for one, two in zip(port["leaves"], reference["leaves"], strict=False):
+            if one != two:
+                tensors.append(TensorComparison(one[1], two[1], float("inf"), 0.0, f"{one[2]} instead of {two[2]}"))
+        if random and kind == "train" and any(tensor.differs for tensor in exact):
+            tensors += _compare_pooled(both, prefix)
+            return _verdict(stage, tensors, notes=["drawn by the framework's generator: compared as distributions"])
+        return _verdict(stage, tensors + exact)
+
+    return judge
+
+
+def _compare_leaf(both: Pair, prefix: str, name: str) -> TensorComparison:
+    full = prefix + name
+    if full in both.port and full in both.reference and not (both.port.kept(full) and both.reference.kept(full)):
+        return compare_sketches(name, both.port.sketch(full), both.reference.sketch(full), DATA_TOLERANCE)
+    return compare(
+        name,
+        both.port.get(full) if full in both.port else None,
+        both.reference.get(full) if full in both.reference else None,
+        DATA_TOLERANCE,
+        precision="float32",
+    )
+
+
+def _compare_pooled(both: Pair, prefix: str) -> Iterator[TensorComparison]:
+    """Leaves pooled over batches, as distributions; channels of pictures apart."""
+    for leaf in dict.fromkeys(name.split("/", 1)[1] for name in _names(both, prefix)):
+        pooled = []
+        for side in (both.port, both.reference):
+            names = [f"{prefix}{n}" for n in side.names(prefix) if n.split("/", 1)[1] == leaf]
+            pooled.append([side.get(n) for n in names if side.kept(n)])
+        if not pooled[0] or not pooled[1]:
+            yield TensorComparison(leaf, leaf, float("inf"), 0.0, "on one side only, or only as a sketch", True)
+            continue
+        shapes = [{array.shape[1:] for array in arrays} for arrays in pooled]
+        if len(shapes[0]) == 1 and shapes[0] != shapes[1]:
+            yield TensorComparison(leaf, leaf, float("inf"), 0.0, f"shape {shapes[0]} instead of {shapes[1]}")
+            continue
+        channels = pooled[0][0].shape[1] if pooled[0][0].ndim == 4 else 1
+        for channel in range(min(channels, 4)):
+            one, two = (
+                np.concatenate([(a[:, channel] if channels > 1 else a).reshape(-1) for a in arrays]).astype(float)
+                for arrays in pooled
+            )
+            # Elements of one picture hang together: the test counts examples, not elements.
+            share = max(1, one.size // max(1, sum(len(a) for a in pooled[0] if a.ndim)))
+            name = f"{leaf}[channel {channel}]" if channels > 1 else leaf
+            yield _compare_distributions(name, np.sort(one)[::share], np.sort(two)[::share], leaf)
+
+
+def forward(both: Pair) -> StageResult:
+    """Outputs in evaluation mode."""
+    failed = _failed(both, "forward", "eval")
+    if failed:
+        return failed
+    names = _names(both, "eval/outputs")
+    if not names:
+        return StageResult("forward", "not given", notes=["there are no batches: neither eval_data nor train_data"])
+    known = in_calls(both.port, both.reference, "eval", backward=False)
+    judge = both.judge(known)
+    return _verdict("forward", [_compare_named(both, judge, n, "eval/outputs") for n in names], known=known)
+
+
+def metric(both: Pair) -> StageResult:
+    """The figures of the reference's outputs."""
+    absent = _missing(both, "metric", "metric") or _failed(both, "metric", "metric")
+    if absent:
+        return absent
+    if "figures" not in both.reference.stages.get("metric", {}):
+        return StageResult("metric", "not given", notes=["there are no batches"])
+    ours, theirs = both.port.stages["metric"]["figures"], both.reference.stages["metric"]["figures"]
+    tolerance = EXACT if both.judge().precision == "float64" else 1e-6
+    tensors = [
+        compare(
+            name,
+            np.array(float(ours[name])) if name in ours else None,
+            np.array(float(theirs[name])) if name in theirs else None,
+            tolerance,
+            reference_name=name,
+        )
+        for name in dict.fromkeys([*theirs, *ours])
+    ]
+    return _verdict("metric", tensors)
+
+
+def loss(both: Pair) -> StageResult:
+    """The loss of the reference's outputs."""
+    absent = _missing(both, "loss", "loss") or _failed(both, "loss", "loss")
+    if absent:
+        return absent
+    names = _names(both, "loss/losses/")
+    if not names:
+        return StageResult("loss", "not given", notes=["there are no batches"])
+    known = in_calls(both.port, both.reference, "loss", backward=False)
+    judge = both.judge(known)
+    return _verdict("loss", [_compare_scalars(both, judge, name, "loss/losses/") for name in names], known=known)
+
+
+def _compare_scalars(both: Pair, judge: Judge, name: str, prefix: str) -> TensorComparison:
+    """A loss: one element, whether the framework calls it a scalar or a vector of one."""
+    values = []
+    for side in (both.port, both.reference):
+        array = side.get(prefix + name) if prefix + name in side else None
+        values.append(array.reshape(()) if array is not None and array.size == 1 else array)
+    low, high = judge.tolerance(prefix + name, [prefix + name], judge.typical(prefix))
+    return compare(name, *values, low, precision=judge.precision, undecided_to=high, reference_name=name)
+
+
+def backward(both: Pair) -> StageResult:
+    """Every parameter's gradient, in evaluation mode."""
+    absent = _missing(both, "backward", "loss") or _failed(both, "backward", "eval")
+    if absent:
+        return absent
+    return _gradients(both, "backward", "eval")
+
+
+def _gradients(both: Pair, stage: str, prefix: str) -> StageResult:
+    known = in_calls(both.port, both.reference, prefix, backward=True)
+    tensors = list(_compare_parameters(both, both.judge(known), f"{prefix}/gradients/", absent_is_zero=True))
+    if not tensors:
+        return StageResult(stage, "not given", notes=["no gradients were recorded"])
+    return _verdict(stage, tensors, known=known)
+
+
+def optimizer(both: Pair) -> StageResult:
+    """Updates and states of the optimizer alone."""
+    absent = _missing(both, "optimizer", "optimizer") or _failed(both, "optimizer", "optimizer")
+    if absent:
+        return absent
+    judge = both.judge([OPTIMIZER], amplified=False)
+    tensors, first = [], None
+    steps = sorted({name.split("/")[0] for name in both.reference.names("optimizer/")})
+    for step in steps:
+        found = [
+            *_compare_parameters(both, judge, f"optimizer/{step}/updates/", absent_is_zero=True),
+        ]
+        for state in _states(both, step):
+            found += [
+                replace(tensor, name=f"{tensor.name}/{state}")
+                for tensor in _compare_parameters(both, judge, f"optimizer/{step}/states/", suffix=f"/{state}")
+                if not tensor.problem.startswith(("missing", "extra"))
+            ]
+        if first is None and any(tensor.differs for tensor in found):
+            first = step
+            tensors = found
+        elif first is None:
+            tensors += found
+    facts = {"step": first} if first is not None else {}
+    facts |= {"port_settings": both.port.stages["optimizer"].get("settings", {}),
+              "reference_settings": both.reference.stages["optimizer"].get("settings", {})}  # fmt: skip
+    return _verdict("optimizer", tensors, known=[OPTIMIZER], facts=facts)
+
+
+def _states(both: Pair, step: str) -> list[str]:
+    prefix = f"optimizer/{step}/states/"
+    kinds = [{name.rsplit("/", 1)[1] for name in side.names(prefix)} for side in (both.port, both.reference)]
+    return sorted(kinds[0] & kinds[1])
+
+
+def learning_rate(both: Pair) -> StageResult:
+    """The whole schedule of every parameter's group, relative to each rate."""
+    absent = _missing(both, "learning rate", "optimizer") or _failed(both, "learning rate", "learning rate")
+    if absent:
+        return absent
+    ours = {n: g for g in both.port.stages["learning rate"]["groups"] for n in g["params"]}
+    theirs = {n: g for g in both.reference.stages["learning rate"]["groups"] for n in g["params"]}
+    pairs: dict[tuple[str, str], str] = {}
+    for name, group in ours.items():
+        for other in both.links.reference_names(name):
+            if other in theirs:
+                pairs.setdefault((group["name"], theirs[other]["name"]), name)
+    tensors = []
+    facts: dict[str, Any] = {}
+    for (mine, other), example in pairs.items():
+        one, two = both.port.get(f"schedule/{mine}"), both.reference.get(f"schedule/{other}")
+        if one.size == 1 or two.size == 1:
+            one, two = np.broadcast_arrays(one, two)
+        peak = max(float(np.abs(two).max()), float(np.abs(one).max()), 1e-300)
+        length = min(one.size, two.size)
+        error = np.abs(one[:length] - two[:length]) / np.maximum(
+            np.maximum(np.abs(one[:length]), np.abs(two[:length])), RATE_FLOOR * peak
+        )
+        error = np.where(np.isfinite(error), error, np.inf)
+        worst = int(error.argmax())
+        tensor = TensorComparison(
+            f"group {mine}", f"group {other}", float(error[worst]), RATE_TOLERANCE, shape=(length,), scale=peak,
+            worst=[([worst], float(one[worst]), float(two[worst]))],
+        )  # fmt: skip
+        tensors.append(tensor)
+        if tensor.differs and not facts:
+            facts = {
+                "step": int(np.flatnonzero(error > RATE_TOLERANCE)[0]),
+                "group": mine,
+                "parameter": example,
+                "port_series": one[:length],
+                "reference_series": two[:length],
+                "schedule_every": (
+                    both.port.data["settings"]["schedule_every"], both.reference.data["settings"]["schedule_every"]
+                ),
+            }  # fmt: skip
+    return _verdict("learning rate", tensors, facts=facts)
+
+
+def regularisation(both: Pair) -> StageResult:
+    """What one step with zero gradients does: which parameters decay, how much, and how."""
+    absent = _missing(both, "regularisation", "optimizer") or _failed(both, "regularisation", "regularisation")
+    if absent:
+        return absent
+    tensors = list(_compare_parameters(both, both.judge([OPTIMIZER], amplified=False), "decay/", absent_is_zero=True))
+    if not tensors:
+        return StageResult("regularisation", "aligned", notes=["no parameter decays on either side"])
+    settings = both.port.stages.get("optimizer", {}), both.reference.stages.get("optimizer", {})
+    facts = {"port_settings": settings[0].get("settings", {}), "reference_settings": settings[1].get("settings", {})}
+    return _verdict("regularisation", tensors, known=[OPTIMIZER], facts=facts)
+
+
+def training_mode(both: Pair) -> StageResult:
+    """Outputs, losses, gradients and buffers of one pass in training mode, with the same random draws."""
+    failed = _failed(both, "training mode", "train")
+    if failed:
+        return failed
+    names = _names(both, "train/outputs")
+    if not names:
+        return StageResult("training mode", "not given", notes=["there are no batches"])
+    known = in_calls(both.port, both.reference, "train", backward=True)
+    judge = both.judge(known)
+    tensors = [
+        replace(tensor, name=f"outputs{'.' if tensor.name else ''}{tensor.name.lstrip('.')}")
+        for tensor in (_compare_named(both, judge, name, "train/outputs") for name in names)
+    ]
+    tensors += [
+        replace(_compare_scalars(both, judge, name, "train/losses/"), name=f"losses/{name}")
+        for name in _names(both, "train/losses/")
+    ]
+    buffers = replace_variances(both, "train/buffers/", [0], moved=False)
+    tensors += [
+        replace(tensor, name=f"buffers/{tensor.name}")
+        for tensor in _compare_parameters(buffers, both.judge([*known, BUFFERS]), "train/buffers/")
+    ]
+    tensors += [
+        replace(tensor, name=f"gradients/{tensor.name}")
+        for tensor in _compare_parameters(both, judge, "train/gradients/", absent_is_zero=True)
+    ]
+    if any(tensor.name.startswith("buffers/") for tensor in tensors):
+        known = [*known, BUFFERS, RUNNING_VARIANCE]
+    return _verdict("training mode", tensors, known=known)
+
+
+class _Corrected:
+    """The reference's recording with running variances as Paddle would have kept them."""
+
+    def __init__(self, recording: Recording, arrays: dict[str, np.ndarray]) -> None:
+        self._recording = recording
+        self._arrays = arrays
+
+    def get(self, name: str) -> np.ndarray:
+        return self._arrays[name] if name in self._arrays else self._recording.get(name)
+
+    def kept(self, name: str) -> bool:
+        return name in self._arrays or self._recording.kept(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._recording
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._recording, name)
+
+
+def replace_variances(both: Pair, prefix: str, steps: list[int], *, moved: bool) -> Pair:
+    """The pair with the reference's running variances turned into Paddle's convention.
+
+    ``steps`` lists the batches that went in, by number. With unequal batches the factor lies between two values:
+    the one nearer to the port's is taken. A port that keeps torch's convention is left as it is.
+    """
+    if both.reference.framework != "torch" or both.port.framework != "paddle":
+        return both
+    counts = _elements_per_channel(both)
+    settings = {module["path"]: module["settings"] for module in both.reference.data["modules"]}
+    arrays: dict[str, np.ndarray] = {}
+    for name in both.reference.names(prefix):
+        ours = both.links.port_names(name)
+        if not name.endswith("running_var") or not ours or ours[0] not in counts or prefix + ours[0] not in both.port:
+            continue
+        momentum = settings.get(name.rpartition(".")[0], {}).get("momentum")
+        if momentum is None or not both.reference.kept(prefix + name):
+            continue
+        initial = both.reference.get(f"weights/{name}").astype(np.float64)
+        theirs = both.reference.get(prefix + name).astype(np.float64) + (initial if moved else 0.0)
+        port = both.port.get(prefix + ours[0]).astype(np.float64) + (initial if moved else 0.0)
+        rest = initial * (1.0 - momentum) ** len(steps)
+        sizes = _batch_sizes(both, steps)
+        low, high = (counts[ours[0]] * min(sizes) / sizes[0], counts[ours[0]] * max(sizes) / sizes[0])
+        ends = [rest + (theirs - rest) * (n - 1) / n for n in (low, high) if n > 1]
+        if not ends or np.allclose(port, theirs, rtol=1e-9, atol=0):
+            continue
+        nearest = np.clip(port, np.minimum(*ends) if len(ends) > 1 else ends[0], np.maximum.reduce(ends))
+        arrays[prefix + name] = nearest - (initial if moved else 0.0)
+    return Pair(both.port, _Corrected(both.reference, arrays), both.links)  # type: ignore[arg-type]
+
+
+def _elements_per_channel(both: Pair) -> dict[str, float]:
+    """For each variance of the port, how many elements its batch norm averaged over in the training pass."""
+    counts = {}
+    for call in both.port.data.get("trace", {}).get("train", {}).get("calls", ()):
+        for name in call["inputs"]:
+            if name.startswith("parameters.") and name.endswith("_variance"):
+                shape = both.port.shape(f"train/values/{call['inputs'][0]}")
+                channels = both.port.shape(f"weights/{name.removeprefix('parameters.')}")
+                counts[name.removeprefix("parameters.")] = float(np.prod(shape)) / max(1.0, float(np.prod(channels)))
+    return counts
+
+
+def _batch_sizes(both: Pair, steps: list[int]) -> list[float]:
+    found = []
+    kinds = both.reference.data.get("batches", {})
+    kind = "train" if kinds.get("train") else "eval"
+    number = max(1, len(kinds.get(kind, ())))
+    for step in [0, *steps]:
+        prefix = f"data/{kind}/{step % number}/"
+        shapes = [both.reference.shape(prefix + name) for name in both.reference.names(prefix)]
+        found.append(float(next((shape[0] for shape in shapes if shape), 1)))
+    return found
+
+
+def training_steps(both: Pair) -> StageResult:
+    """Losses, parameters and buffers step by step."""
+    absent = _missing(both, "training steps", "optimizer") or _failed(both, "training steps", "training steps")
+    if absent:
+        return absent
+    number = both.reference.stages.get("training steps", {}).get("steps")
+    if not number:
+        return StageResult("training steps", "not given", notes=["there are no batches, or there is no loss"])
+    known = [*in_calls(both.port, both.reference, "train", backward=True), OPTIMIZER]
+    # A step's update is a small difference of large weights: its own float32 error says nothing of how much a
+    # perturbation grows, that of the gradients does.
+    judge = both.judge(known, amplified=False, growth=both.judge().typical("train/gradients/"))
+    tensors, first = [], None
+    accumulate = both.reference.data["settings"]["accumulate"]
+    for step in range(number):
+        prefix = f"steps/{step}/"
+        found = [
+            replace(_compare_scalars(both, judge, name, f"{prefix}losses/"), name=f"losses/{name}")
+            for name in _names(both, f"{prefix}losses/")
+        ]
+        found += list(_compare_parameters(both, judge, f"{prefix}parameters/"))
+        corrected = replace_variances(both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True)
+        found += list(_compare_parameters(corrected, judge, f"{prefix}buffers/"))
+        if any(tensor.differs for tensor in found):
+            first, tensors = step, found
+            break
+        tensors += found
+    return _verdict("training steps", tensors, known=known, facts={"step": first} if first is not None else {})
+
+
+def higher_order(both: Pair) -> StageResult:
+    """Gradients of a recipe whose forward differentiates."""
+    if not both.reference.data["higher_order"]:
+        return StageResult("higher order", "not given", notes=["the reference's recipe does not ask for it"])
+    absent = _missing(both, "higher order", "loss") or _failed(both, "higher order", "train")
+    if absent:
+        return absent
+    result = _gradients(both, "higher order", "train")
+    slopes = [side.stages.get("train", {}).get("slope") for side in (both.port, both.reference)]
+    result.facts["slopes"] = slopes
+    return result
+
+
+JUDGES: dict[str, Callable[[Pair], StageResult]] = {
+    "configuration": configuration,
+    "initialisation": initialisation,
+    "eval data": _data("eval data", "eval_data"),
+    "train data": _data("train data", "train_data"),
+    "forward": forward,
+    "metric": metric,
+    "loss": loss,
+    "backward": backward,
+    "optimizer": optimizer,
+    "learning rate": learning_rate,
+    "regularisation": regularisation,
+    "training mode": training_mode,
+    "training steps": training_steps,
+    "higher order": higher_order,
+}
