@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuxian.datasets import archive
@@ -47,7 +47,7 @@ def test_contents_are_those_of_sha256sum(tmp_path, make_zip):
 
 
 @given(trees, st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_contents_do_not_depend_on_the_packing(make_zip, make_raw_zip, tree, random):
     with tempfile.TemporaryDirectory() as folder:
         plain = contents(make_zip(Path(folder, "a.zip"), tree))
@@ -62,7 +62,7 @@ def test_contents_do_not_depend_on_the_packing(make_zip, make_raw_zip, tree, ran
 
 
 @given(trees, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_change_changes_the_contents(make_zip, tree, data):
     changed = dict(tree)
     name = data.draw(st.sampled_from(sorted(tree)))
@@ -92,7 +92,7 @@ def test_check_sees_swapped_files_of_one_size(tmp_path, make_zip):
 
 
 @given(trees)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_unpack_writes_the_files_that_count(make_zip, tree):
     with tempfile.TemporaryDirectory() as folder:
         path = make_zip(Path(folder, "a.zip"), tree | {"__MACOSX/x": b"litter"})
@@ -238,7 +238,7 @@ def test_no_zip_archive_at_all(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_archive_never_passes(make_zip, data):
     """Cut short or with a byte changed, it is refused, or what counts of it is unharmed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -260,7 +260,7 @@ def test_a_damaged_archive_never_passes(make_zip, data):
 
 
 @given(st.lists(st.text(st.sampled_from("ab./\\:~\0 \n"), min_size=1, max_size=12), min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_whatever_the_names_nothing_is_written_outside(make_raw_zip, entries):
     with tempfile.TemporaryDirectory() as folder:

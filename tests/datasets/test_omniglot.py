@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -89,7 +89,7 @@ def test_pictures_are_those_of_the_official_preparation(small, tmp_path):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_picture_is_the_nearest_pixels_with_ink_bright(seed, amount):
     """Every picture keeps, for each of 28 x 28 cells of 3.75 pixels, the pixel under the cell's middle."""
     ink = np.random.default_rng(seed).random((105, 105)) < amount
