@@ -49,6 +49,8 @@ class Published(_Part):
 
 
 class ReferenceRun(_Part):
+    model_config = ConfigDict(extra="ignore")  # a recording may say more of a run
+
     seed: Seed
     value: Number
 

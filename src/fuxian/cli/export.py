@@ -13,6 +13,7 @@ from fuxian.cli.predict import Steps, Weights
 
 
 def export(
+    *,
     name: PaperClaim,
     folder: Annotated[Path, typer.Argument(help="The data to adapt to, laid out as for `fuxian predict`.")],
     out: Annotated[Path, typer.Option(help="A new folder for the exported network.")],
@@ -22,8 +23,8 @@ def export(
 ) -> None:
     """Export the network that `fuxian predict` would use, and check that it predicts the same.
 
-    maml/*: adapts to FOLDER's support examples and writes the adapted network. Like `fuxian predict`, an exported
-    Omniglot network normalises by the statistics of the pictures that it is given together.
+    maml/*: adapts to FOLDER's support examples and writes the adapted network. Like `fuxian predict`, an
+    exported Omniglot network normalises by the statistics of the pictures that it is given together.
 
     Example: fuxian export maml/omniglot-5way-1shot my-characters --out my-network
     """
@@ -37,6 +38,5 @@ def export(
         return
     console = Console()
     console.print(f"Exported: {out} ({', '.join(made['files'])})", markup=False, soft_wrap=True)
-    console.print(
-        f"Loaded again, it differs from `fuxian predict` by at most {made['max_difference']:.1e}.", markup=False
-    )
+    difference = f"{made['max_difference']:.1e}"
+    console.print(f"Loaded again, it differs from `fuxian predict` by at most {difference}.", markup=False)

@@ -80,9 +80,7 @@ def load_into(layer: Any, path: Path) -> None:
     stored = load_tensors(path)
     wanted = layer.state_dict()
     wrong = sorted(set(stored) ^ set(wanted)) + sorted(
-        name
-        for name in set(stored) & set(wanted)
-        if list(stored[name].shape) != list(wanted[name].shape)
+        name for name in set(stored) & set(wanted) if list(stored[name].shape) != list(wanted[name].shape)
     )
     if wrong:
         raise InputError(

@@ -18,7 +18,9 @@ class Evaluation:
     examples: dict[str, list[float]]
 
 
-def evaluate(recipe: Recipe, model: Any, progress: Callable[[int], None] = lambda batches: None) -> Evaluation:
+def evaluate(
+    recipe: Recipe, model: Any, progress: Callable[[int], None] = lambda batches: None
+) -> Evaluation:
     """Runs the model in evaluation mode over ``eval_data``.
 
     Raises InputError where the recipe has no ``eval_data`` or no ``metric``.

@@ -83,9 +83,7 @@ def fit(
         last = step == length.iterations
         if step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last:
             count = len(since_log)
-            figures = {
-                name: sum(float(one[name]) for one in since_log) / count for name in since_log[0]
-            }
+            figures = {name: sum(float(one[name]) for one in since_log) / count for name in since_log[0]}
             if not math.isfinite(figures["loss"]):
                 raise InputError(
                     f"{folder}: the loss is {figures['loss']} at step {step}; the training has diverged, lower the"

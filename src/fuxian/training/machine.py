@@ -8,24 +8,27 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import warnings
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
-def prepare(threads: int | None = None) -> None:
+def prepare() -> None:
     """Keeps freed memory and lets MKL use the processor's vector units.
 
     Large tensors otherwise come from fresh pages of the operating system each time, and touching these costs up to
     ten times the computation. The MKL that Paddle ships (2019) falls back to 128-bit code on AMD processors unless
     told which code to run.
 
-    Args:
-        threads: for matrix products; the number of usable cores if not given, and ``MKL_NUM_THREADS`` overrides.
+    Matrix products run on one thread unless ``MKL_NUM_THREADS`` says otherwise: a result then does not depend on how
+    many cores a machine has.
     """
+    # Paddle says at each import that ccache is absent, which concerns only those who compile operators.
+    warnings.filterwarnings("ignore", message="No ccache found")
     if platform.system() != "Linux":
         return
-    os.environ.setdefault("MKL_NUM_THREADS", str(threads or len(os.sched_getaffinity(0))))
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
     path = _mkl_code_path(Path("/proc/cpuinfo"))
     if path is not None:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", path)

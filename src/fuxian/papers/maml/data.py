@@ -65,7 +65,11 @@ def split_characters(names: list[str], split: Split) -> np.ndarray:
     order = sorted(range(len(names)), key=names.__getitem__)
     random.Random(1).shuffle(order)
     end = TRAIN_CHARACTERS + VALIDATION_CHARACTERS
-    parts = {"train": order[:TRAIN_CHARACTERS], "validation": order[TRAIN_CHARACTERS:end], "test": order[end:]}
+    parts = {
+        "train": order[:TRAIN_CHARACTERS],
+        "validation": order[TRAIN_CHARACTERS:end],
+        "test": order[end:],
+    }
     return np.array(parts[split])
 
 
@@ -113,8 +117,12 @@ class OmniglotEpisodes(Sequence[Batch]):
         }
 
 
-def omniglot_episodes(split: Split, *, length: int, tasks: int, ways: int, shots: int, seed: int) -> OmniglotEpisodes:
+def omniglot_episodes(
+    split: Split, *, length: int, tasks: int, ways: int, shots: int, seed: int
+) -> OmniglotEpisodes:
     """Episodes over the real Omniglot. Raises InputError where the data set is not there."""
     data = omniglot.load()
     characters = split_characters(data.names, split)
-    return OmniglotEpisodes(data.images, characters, length=length, tasks=tasks, ways=ways, shots=shots, seed=seed)
+    return OmniglotEpisodes(
+        data.images, characters, length=length, tasks=tasks, ways=ways, shots=shots, seed=seed
+    )

@@ -32,7 +32,6 @@ IMAGE_SIDE = 28
 CONV_LAYERS = 4
 
 
-
 class SinusoidNet(nn.Layer):
     """The regressor of the paper's section 5.1: 1 - 40 - 40 - 1 with ReLU.
 

@@ -134,7 +134,9 @@ def shift_relu(xhat_TPC: Tensor, beta_T1C: Tensor) -> tuple[Tensor, Tensor]:
     return _ShiftRelu.apply(xhat_TPC, beta_T1C)
 
 
-def normalize_gradient(grad_TPC: Tensor, positive_TPC: Tensor, xhat_TPC: Tensor, inverse_std_T1C: Tensor) -> Tensor:
+def normalize_gradient(
+    grad_TPC: Tensor, positive_TPC: Tensor, xhat_TPC: Tensor, inverse_std_T1C: Tensor
+) -> Tensor:
     """The gradient by z of ``shift_relu(normalize(z, bias), beta)``, from the gradient by its result.
 
     Args:

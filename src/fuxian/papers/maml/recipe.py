@@ -1,7 +1,7 @@
 """MAML's experiments as recipes (Finn et al., ICML 2017, sections 5.1 and 5.2, appendix A.1).
 
-    fuxian reproduce maml/sinusoid-10shot
-    fuxian reproduce maml/omniglot-5way-1shot
+fuxian reproduce maml/sinusoid-10shot
+fuxian reproduce maml/omniglot-5way-1shot
 """
 
 from __future__ import annotations

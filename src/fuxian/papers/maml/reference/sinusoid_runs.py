@@ -67,7 +67,9 @@ def curve(net: SinusoidNet) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=70_000)
     parser.add_argument("--out", type=Path, required=True)
@@ -78,7 +80,11 @@ def main() -> None:
         began = time.perf_counter()
         errors = curve(train(seed, options.iterations))
         values.append({"seed": seed, "value": errors[-1], "curve": errors})
-        print(f"seed {seed}: {errors[-1]:.4f} in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"seed {seed}: {errors[-1]:.4f} in {time.perf_counter() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
         record = {
             "repo": "cbfinn/maml, re-implemented in PyTorch (torch_maml.py)",
             "commit": "a7f45f1bcd7457fe97b227a21e89b8a82cc5fa49",

@@ -94,8 +94,6 @@ def adapt(
     for _ in range(steps):
         loss = net.inner_loss(net.predict(weights, x), y)
         gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=second_order)
-        weights = {
-            name: w - step_size * g for (name, w), g in zip(weights.items(), gradients, strict=True)
-        }
+        weights = {name: w - step_size * g for (name, w), g in zip(weights.items(), gradients, strict=True)}
         trajectory.append(weights)
     return trajectory

@@ -1,0 +1,44 @@
+# make run    reproduce a paper and see the ruling     make test   the whole suite, with all it needs
+# make setup  the environment alone                    make lint   style, types and import directions
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup run test lint test-setup clean
+.DEFAULT_GOAL := run
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Fuxian needs Python 3.11 to 3.13 and found {v[0]}.{v[1]}: run make PYTHON=python3.12 (or another)")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+setup: $(VENV)/.installed
+
+# The verdict's own exit code (rejected 1, inconclusive 3) is a result here, not a failure.
+run: setup
+	@$(BIN)/fuxian reproduce maml/sinusoid-10shot; code=$$?; case $$code in 0|1|3) exit 0;; *) exit $$code;; esac
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,reference]'
+	@touch $@
+
+# Debian packages are installed where that is allowed; tests that need them say so and skip where it is not.
+test-setup: $(VENV)/.tested
+	@if command -v bwrap >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null || echo "bubblewrap could not be installed: the sandbox's tests will skip" >&2; \
+	else echo "bubblewrap is not installed (apt-get install bubblewrap): the sandbox's tests will skip" >&2; fi
+
+test: test-setup lint
+	$(BIN)/python -m pytest
+
+lint: test-setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,48 @@
+"""``fuxian papers``: what is reproduced, its claims, targets and last verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from fuxian.cli.options import AsJson, Language, LanguageOption, Runs, print_json
+
+
+def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json: AsJson = False) -> None:
+    """Every reproduced paper with its claims, their targets and the newest verdicts in the runs folder.
+
+    Example: fuxian papers
+    """
+    from fuxian.papers import shelf
+    from fuxian.papers.verdict_file import last_verdicts
+    from fuxian.report.terminal import print_papers
+
+    known, verdicts = shelf.papers(), last_verdicts(out)
+    if not as_json:
+        print_papers(Console(), known, verdicts, lang.value)
+        return
+    print_json(
+        {
+            "papers": [
+                {
+                    "id": paper.id,
+                    "title": paper.title,
+                    "url": paper.url,
+                    "claims": [
+                        {
+                            "claim": claim.id,
+                            "title": claim.title,
+                            "scope": claim.scope,
+                            "published": claim.published.value if claim.published else None,
+                            "target": claim.target,
+                            "margin": claim.margin,
+                            "last_verdict": verdicts.get(f"{paper.id}/{claim.id}", {}).get("verdict"),
+                        }
+                        for claim in paper.claims
+                    ],
+                }
+                for paper in known
+            ]
+        }
+    )

@@ -1,0 +1,50 @@
+"""A progress bar with an ETA on stderr, for trainings and evaluations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+EVERY = 10
+"""Without a terminal, one line for each tenth of the work."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int, dict[str, float]], None]]:
+    """Yields ``report(label, done, total, figures)``; each label is a bar of its own."""
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as bars:
+        tasks: dict[str, int] = {}
+        shown: dict[str, int] = {}
+
+        def report(label: str, done: int, total: int, figures: dict[str, float]) -> None:
+            if label not in tasks:
+                # Started at what a resumed run has behind it, the ETA is of the steps still to do.
+                tasks[label] = bars.add_task(label, total=total, completed=done - 1, figures="")
+            text = "  ".join(f"{name} {figures[name]:.4g}" for name in ("loss", "ips") if name in figures)
+            bars.update(tasks[label], completed=done, **({"figures": text} if text else {}))
+            tenth = done * EVERY // total
+            if not console.is_terminal and tenth > shown.get(label, 0):
+                shown[label] = tenth
+                print(f"{label}: {done} of {total} {text}".rstrip(), file=sys.stderr, flush=True)
+
+        yield report

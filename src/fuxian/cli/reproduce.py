@@ -1,0 +1,188 @@
+"""``fuxian reproduce``, ``train`` and ``evaluate``: the main job and its two halves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fuxian.cli.options import (
+    EXIT_CODES,
+    AsJson,
+    Device,
+    DeviceOption,
+    Language,
+    LanguageOption,
+    PaperClaim,
+    Runs,
+    print_json,
+    set_device,
+)
+from fuxian.cli.progress import progress_bar
+from fuxian.errors import InputError
+
+Seeds = Annotated[
+    int | None, typer.Option(help="How many runs, each with its own seed; the claim's own if absent.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A smoke run of about a minute; it rules on no claim.")]
+Iterations = Annotated[int | None, typer.Option(min=1, help="Stop after so many; the claim's own if absent.")]
+Resume = Annotated[Path | None, typer.Option(help="Go on with this run folder from its newest checkpoint.")]
+Name = Annotated[str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="As `fuxian papers` lists them.")]
+
+
+def reproduce(
+    name: Name = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
+    iterations: Iterations = None,
+    resume: Resume = None,
+    device: DeviceOption = Device.cpu,
+    out: Runs = Path("runs"),
+    lang: LanguageOption = Language.en,
+    as_json: AsJson = False,
+) -> None:
+    """Train, evaluate, rule on the claim and write a report.
+
+    Example: fuxian reproduce maml/sinusoid-10shot --seeds 3
+    """
+    from fuxian.papers import reproduction
+
+    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, device, out)
+    try:
+        with progress_bar() as progress:
+            weights = reproduction.train(plan, run, progress)
+            measurements = reproduction.measure(plan.paper, plan.claim, weights, run, progress)
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            f"Go on with: fuxian reproduce --resume {run}", markup=False, soft_wrap=True
+        )
+        raise
+    folders = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
+    document = reproduction.conclude(
+        plan.paper, plan.claim, measurements, run, quick=plan.quick, lang=lang.value, parts=folders
+    )
+    _finish(plan.paper, document, lang, as_json)
+
+
+def train(
+    name: Name = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
+    iterations: Iterations = None,
+    resume: Resume = None,
+    device: DeviceOption = Device.cpu,
+    out: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Train only; `fuxian evaluate PAPER/CLAIM --run RUN` rules on the result.
+
+    Example: fuxian train maml/omniglot-5way-1shot --iterations 1000
+    """
+    from fuxian.papers import reproduction
+
+    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, device, out)
+    try:
+        with progress_bar() as progress:
+            weights = reproduction.train(plan, run, progress)
+    except KeyboardInterrupt:
+        Console(stderr=True).print(f"Go on with: fuxian train --resume {run}", markup=False, soft_wrap=True)
+        raise
+    files = {str(seed): str(file) for seed, file in weights.items()}
+    if as_json:
+        print_json({"paper": plan.paper.id, "claim": plan.claim.id, "run": str(run), "weights": files})
+    else:
+        Console().print(f"Trained: {run}", markup=False, soft_wrap=True)
+
+
+def evaluate(
+    name: PaperClaim,
+    weights: Annotated[
+        Path | None, typer.Option(help="A file of weights; the committed ones if absent.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Evaluate the runs in this folder instead.")] = None,
+    device: DeviceOption = Device.cpu,
+    out: Runs = Path("runs"),
+    lang: LanguageOption = Language.en,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate trained weights on the test split, rule on the claim and write a report.
+
+    Example: fuxian evaluate maml/omniglot-5way-1shot
+    """
+    from fuxian.papers import reproduction, shelf
+
+    paper, claim = shelf.find(name)
+    set_device(device)
+    parts: list[Path] = []
+    quick = False
+    if run is not None:
+        if weights is not None:
+            raise InputError("--weights and --run both say what to evaluate; give one of them.")
+        plan = reproduction.read_plan(run)
+        if (plan.paper.id, plan.claim.id) != (paper.id, claim.id):
+            raise InputError(
+                f"{run} is a run of {plan.paper.id}/{plan.claim.id}, not of {paper.id}/{claim.id}; name that one."
+            )
+        files, quick = reproduction.trained_weights(plan, run), plan.quick
+        parts = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
+        folder = run
+    else:
+        files = {claim.seeds[0]: weights or shelf.committed_weights(paper, claim)}
+        plan = reproduction.plan_run(paper, claim, seeds=1, quick=False, iterations=None, device=device.value)
+        folder = reproduction.start_run(plan, out, command=_evaluate_command(paper.id, claim.id, weights))
+    with progress_bar() as progress:
+        measurements = reproduction.measure(paper, claim, files, folder, progress)
+    document = reproduction.conclude(
+        paper, claim, measurements, folder, quick=quick, lang=lang.value, parts=parts
+    )
+    _finish(paper, document, lang, as_json)
+
+
+def _evaluate_command(paper: str, claim: str, weights: Path | None) -> str:
+    return f"fuxian evaluate {paper}/{claim}" + (f" --weights {weights}" if weights else "")
+
+
+def _plan_and_run(
+    name: str | None,
+    seeds: int | None,
+    quick: bool,
+    iterations: int | None,
+    resume: Path | None,
+    device: Device,
+    out: Path,
+) -> tuple[Any, Path]:
+    from fuxian.papers import reproduction, shelf
+
+    if resume is not None:
+        if seeds is not None or quick or iterations is not None:
+            raise InputError(
+                "--resume goes on with the run's own plan; leave --seeds, --quick and --iterations out."
+            )
+        plan = reproduction.read_plan(resume)
+        if name is not None and name not in (plan.paper.id, f"{plan.paper.id}/{plan.claim.id}"):
+            raise InputError(
+                f"{resume} is a run of {plan.paper.id}/{plan.claim.id}, not of {name}; name that one."
+            )
+        set_device(Device(plan.device))
+        return plan, resume
+    if name is None:
+        raise InputError("no paper was named; give PAPER/CLAIM (see `fuxian papers`) or --resume RUN.")
+    set_device(device)
+    paper, claim = shelf.find(name)
+    plan = reproduction.plan_run(
+        paper, claim, seeds=seeds, quick=quick, iterations=iterations, device=device.value
+    )
+    return plan, reproduction.start_run(plan, out)
+
+
+def _finish(paper: Any, document: dict[str, Any], lang: Language, as_json: bool) -> None:
+    from fuxian.report.terminal import print_verdicts
+
+    console = Console(stderr=as_json)
+    print_verdicts(console, [(paper, document)], lang.value)
+    console.print(f"Report: {document['report']}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json(document)
+    raise typer.Exit(EXIT_CODES[document["verdict"]])

@@ -1,0 +1,225 @@
+"""The main job: train, evaluate, rule, report. Everything goes into one run folder.
+
+A run of one seed is one folder with config.json, environment.json, log.jsonl, vdl/, checkpoints/, measurements.json,
+verdict.json and report.html. A run of several seeds has a folder of the first five for each, ``seed_0`` and so on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuxian.errors import InputError
+from fuxian.paper import Claim, Paper
+from fuxian.papers import shelf
+from fuxian.papers.verdict_file import verdict_document, write_json
+from fuxian.recipe import Recipe
+from fuxian.report.run_report import write_report
+from fuxian.training import environment
+from fuxian.training.checkpoints import latest, load_into
+from fuxian.training.evaluate import Evaluation, evaluate
+from fuxian.training.fit import Length, fit
+from fuxian.verdict import Measurements, measured_run, rule, smoke
+
+Progress = Callable[[str, int, int, dict[str, float]], None]
+"""Hears (what is done, steps done, steps in all, figures of the last log line or nothing)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run folder's config.json fixes when the run starts; a resumed run follows it."""
+
+    paper: Paper
+    claim: Claim
+    seeds: tuple[int, ...]
+    length: Length
+    quick: bool
+    device: str
+
+    def as_dict(self) -> dict[str, Any]:
+        one = {"seed": self.seeds[0]} if len(self.seeds) == 1 else {}
+        return {
+            "paper": self.paper.id,
+            "claim": self.claim.id,
+            "scope": self.claim.scope,
+            **one,
+            "seeds": list(self.seeds),
+            "iterations": self.length.iterations,
+            "log_every": self.length.log_every,
+            "checkpoint_every": self.length.checkpoint_every,
+            "evaluate_every": self.length.evaluate_every,
+            "quick": self.quick,
+            "device": self.device,
+            "command": f"fuxian reproduce {self.paper.id}/{self.claim.id} --seeds {len(self.seeds)}"
+            + (" --quick" if self.quick else "")
+            + f" --iterations {self.length.iterations}"
+            * (self.length.iterations != self.claim.iterations and not self.quick),
+        }
+
+
+def plan_run(
+    paper: Paper, claim: Claim, *, seeds: int | None, quick: bool, iterations: int | None, device: str
+) -> Plan:
+    """A run's plan: the claim's own, cut to ``seeds`` seeds or ``iterations`` iterations, or its smoke settings."""
+    if seeds is not None and not 1 <= seeds:
+        raise InputError("--seeds must be at least 1; give how many runs to make.")
+    if seeds is not None and claim.subject == "weights" and seeds > 1:
+        raise InputError(f"{paper.id}/{claim.id} is a claim about one run's weights; leave --seeds at 1.")
+    chosen = claim.seeds[:1] if quick else claim.seeds
+    if seeds is not None:
+        extra = range(max(claim.seeds) + 1, max(claim.seeds) + 1 + max(0, seeds - len(claim.seeds)))
+        chosen = (*claim.seeds, *extra)[:seeds]
+    short = claim.quick if quick else None
+    if quick and short is None:
+        raise InputError(
+            f"{paper.id}/{claim.id} has no quick settings; add quick = {{...}} to its paper.toml."
+        )
+    length = Length(
+        iterations=iterations or (short.iterations if short else claim.iterations),
+        log_every=(short and short.log_every) or claim.log_every,
+        checkpoint_every=(short and short.checkpoint_every) or claim.checkpoint_every,
+        evaluate_every=(short and short.evaluate_every) or claim.evaluate_every,
+    )
+    return Plan(paper, claim, chosen, length, quick, device)
+
+
+def start_run(plan: Plan, runs: Path, command: str | None = None) -> Path:
+    """A new run folder under ``runs`` with the plan, and the command if it is not the plan's, in config.json."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = runs / f"{plan.paper.id}-{plan.claim.id}-{stamp}"
+    for attempt in range(1, 100):
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            folder = folder.with_name(f"{plan.paper.id}-{plan.claim.id}-{stamp}-{attempt}")
+        except OSError as error:
+            raise InputError(
+                f"{runs}: no run folder can be made there ({error.strerror}); give another --out."
+            ) from error
+    write_json(folder / "config.json", plan.as_dict() | ({"command": command} if command else {}))
+    write_json(folder / "environment.json", environment.describe())
+    return folder
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a run folder. Raises InputError where there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        paper, claim = shelf.find(f"{config['paper']}/{config['claim']}")
+        length = Length(
+            **{
+                name: int(config[name])
+                for name in ("iterations", "log_every", "checkpoint_every", "evaluate_every")
+            }
+        )
+        return Plan(
+            paper,
+            claim,
+            tuple(map(int, config["seeds"])),
+            length,
+            bool(config["quick"]),
+            str(config["device"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: no config.json of a run is there; give a folder that `fuxian reproduce` made."
+        ) from error
+
+
+def train(plan: Plan, run: Path, progress: Progress) -> dict[int, Path]:
+    """Trains every seed of the plan, each from its newest checkpoint, and returns the weights by seed."""
+    for number, seed in enumerate(plan.seeds):
+        folder = seed_folder(plan, run, seed)
+        if folder != run:
+            folder.mkdir(exist_ok=True)
+            one = Plan(plan.paper, plan.claim, (seed,), plan.length, plan.quick, plan.device)
+            write_json(folder / "config.json", one.as_dict())
+            write_json(folder / "environment.json", environment.describe())
+        label = f"training, seed {seed}" + (
+            f" ({number + 1} of {len(plan.seeds)})" if len(plan.seeds) > 1 else ""
+        )
+
+        def report(step: int, figures: dict[str, float], label: str = label) -> None:
+            progress(label, step, plan.length.iterations, figures)
+
+        recipe = make_recipe(plan.paper, plan.claim, seed, plan.length.iterations, split="validation")
+        fit(recipe, folder, seed=seed, length=plan.length, progress=report)
+    return trained_weights(plan, run)
+
+
+def trained_weights(plan: Plan, run: Path) -> dict[int, Path]:
+    """Each seed's weights after its newest checkpoint. Raises InputError where a seed has none."""
+    weights = {}
+    for seed in plan.seeds:
+        newest = latest(seed_folder(plan, run, seed) / "checkpoints")
+        if newest is None:
+            raise InputError(
+                f"{run}: seed {seed} has no checkpoint yet; go on with `fuxian train --resume {run}`."
+            )
+        weights[seed] = newest / "model.safetensors"
+    return weights
+
+
+def seed_folder(plan: Plan, run: Path, seed: int) -> Path:
+    return run if len(plan.seeds) == 1 else run / f"seed_{seed}"
+
+
+def make_recipe(paper: Paper, claim: Claim, seed: int, iterations: int, split: str) -> Recipe:
+    """The recipe of a claim, its evaluation on the ``split`` "validation" or "test"."""
+    return shelf.part(paper, "recipe").recipe(claim.id, seed=seed, iterations=iterations, eval_split=split)
+
+
+def measure(
+    paper: Paper, claim: Claim, weights: dict[int, Path], run: Path, progress: Progress
+) -> Measurements:
+    """Evaluates each seed's weights on the test split and writes measurements.json."""
+    evaluations: dict[int, Evaluation] = {}
+    for seed, file in weights.items():
+        recipe = make_recipe(paper, claim, seed, 1, split="test")
+        model = recipe.model()
+        load_into(model, file)
+        total = len(recipe.eval_data()) if recipe.eval_data else 0  # type: ignore[arg-type]
+
+        def report(done: int, seed: int = seed, total: int = total) -> None:
+            progress(f"testing, seed {seed}", done, total, {})
+
+        evaluations[seed] = evaluate(recipe, model, report)
+    measurements = Measurements(
+        tuple(measured_run(claim, seed, one.figures, one.examples) for seed, one in evaluations.items())
+    )
+    figures = [one.figures for one in evaluations.values()]
+    means = {name: sum(one[name] for one in figures) / len(figures) for name in figures[0]}
+    document = {
+        "paper": paper.id,
+        "claim": claim.id,
+        "scope": claim.scope,
+        "metric": claim.metric,
+        **measurements.as_dict(),
+        "figures": means,
+        "curves": shelf.part(paper, "curves").curves(paper, claim, list(evaluations.values())),
+    }
+    write_json(run / "measurements.json", document)
+    return measurements
+
+
+def conclude(
+    paper: Paper,
+    claim: Claim,
+    measurements: Measurements,
+    run: Path,
+    *,
+    quick: bool,
+    lang: str,
+    parts: list[Path],
+) -> dict[str, Any]:
+    """Rules on the claim, writes verdict.json and report.html, and returns the verdict document."""
+    verdict = (smoke if quick else rule)(claim, measurements)
+    document = verdict_document(paper, claim, verdict, run)
+    write_json(run / "verdict.json", document)
+    write_report([run, *(part for part in parts if part != run)], run / "report.html", lang, paper)
+    return document

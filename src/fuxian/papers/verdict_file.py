@@ -1,0 +1,46 @@
+"""``verdict.json``: what ``--json`` prints and what later commands read back. Needs no framework."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fuxian.paper import Claim, Paper
+from fuxian.verdict import Verdict
+
+
+def verdict_document(paper: Paper, claim: Claim, verdict: Verdict, run: Path) -> dict[str, Any]:
+    """What verdict.json and ``--json`` hold."""
+    fields = verdict.as_dict()
+    measured = {name: fields.pop(name) for name in ("value", "low", "high", "n")}
+    return {
+        "paper": paper.id,
+        "claim": claim.id,
+        "scope": claim.scope,
+        "measured": measured,
+        **fields,
+        "run": str(run),
+        "report": str(run / "report.html"),
+    }
+
+
+def last_verdicts(runs: Path) -> dict[str, dict[str, Any]]:
+    """The newest verdict on each claim under ``runs``, by "paper/claim"; smoke runs do not count."""
+    found: dict[str, tuple[float, dict[str, Any]]] = {}
+    for file in runs.glob("*/verdict.json"):
+        try:
+            document = json.loads(file.read_text())
+            name, when = f"{document['paper']}/{document['claim']}", file.stat().st_mtime
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if document.get("verdict") != "smoke" and when > found.get(name, (0.0, {}))[0]:
+            found[name] = when, document
+    return {name: document for name, (_, document) in found.items()}
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Writes the file whole or not at all."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    draft.replace(path)
