@@ -1,4 +1,4 @@
-"""Writes an adapted MAML network as a static graph of plain operators, with the task's weights fixed in it."""
+"""Writes an adapted MAML network as a static graph of plain operators with the task's weights fixed in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from paddle import Tensor, nn
 from paddle.static import InputSpec
 
 from fuxian.errors import PlatformError
-from fuxian.paper import Claim, Paper
+from fuxian.paper import Claim
 from fuxian.papers.maml.model import CONV_LAYERS, IMAGE_SIDE, Weights
 from fuxian.papers.maml.ops import BATCH_NORM_EPSILON
 from fuxian.papers.maml.predict import Adapted, adapt_to_folder
@@ -40,7 +40,7 @@ class AdaptedClassifier(nn.Layer):
         side = IMAGE_SIDE
         for i in range(1, CONV_LAYERS + 1):
             # 'SAME' as TensorFlow pads: an even side at its end only.
-            padding = [1 - (side + 1) % 2, 1] * 2
+            padding = [side % 2, 1] * 2
             x = nn.functional.conv2d(x, getattr(self, f"kernel{i}"), stride=2, padding=padding)
             x = x - x.mean([0, 2, 3], keepdim=True)
             inverse_std = paddle.rsqrt((x * x).mean([0, 2, 3], keepdim=True) + BATCH_NORM_EPSILON)
@@ -64,7 +64,7 @@ class AdaptedRegressor(nn.Layer):
 
 
 def export(
-    _paper: Paper, claim: Claim, folder: Path, weights: Path, out: Path, *, steps: int | None = None
+    claim: Claim, folder: Path, weights: Path, out: Path, *, steps: int | None = None
 ) -> dict[str, Any]:
     """Adapts to ``folder`` as ``predict`` does and writes the network into the existing folder ``out``.
 
@@ -72,9 +72,9 @@ def export(
     classification ``labels.json``: the labels in the order of the logits. The batch dimension is free.
 
     Returns:
-        ``steps``, ``support``, ``input`` and ``output`` (what goes in and comes out, in words), ``checked_on`` (how
-        many examples were predicted again by the written network: the query, or the support where there is none)
-        and ``max_difference`` (the largest absolute difference of an output from ``predict``'s).
+        ``steps``; ``support``, how many examples; ``input`` and ``output``, in words; ``checked_on``, how
+        many examples the written network predicted again: the query, or the support where there is none; and
+        ``max_difference``, the largest absolute difference of an output from ``predict``'s.
 
     Raises PlatformError where that difference is above 1e-4.
     """
@@ -109,7 +109,7 @@ def _difference(adapted: Adapted, path: Path, examples: np.ndarray) -> float:
     # Written so that NaN fails too.
     if not difference <= TOLERANCE:
         raise PlatformError(
-            f"the exported network differs from `fuxian predict` by {difference:.1e}, more than {TOLERANCE:.0e};"
-            " this Paddle exports it wrongly, so use the version that Fuxian is tested with."
+            f"the written network differs from `fuxian predict` by {difference:.1e}, more than {TOLERANCE:.0e}: "
+            "this Paddle exports it wrongly; use the version that Fuxian is tested with."
         )
     return difference

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from fuxian.errors import InputError
-from fuxian.paper import Claim, Paper
+from fuxian.paper import Claim
 from fuxian.papers.maml.adapt import adapt
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet, Weights
 from fuxian.papers.maml.recipe import SETTINGS, TEST_STEPS
@@ -60,15 +60,13 @@ def adapt_to_folder(claim: Claim, folder: Path, weights: Path, steps: int | None
         adapted = adapt(net, support, steps=steps, step_size=setting.step_size, second_order=False)[-1]
     if not all(np.isfinite(value.numpy()).all() for value in [*adapted.values(), *net.parameters()]):
         raise InputError(
-            f"{weights}: after {steps} steps on {folder} the weights are no finite numbers; give other weights,"
-            " smaller numbers, or fewer --steps."
+            f"{weights}: after {steps} steps on {folder} the weights are no finite numbers; give other"
+            " weights, smaller numbers, or fewer --steps."
         )
     return Adapted(net, adapted, task, steps)
 
 
-def predict(
-    _paper: Paper, claim: Claim, folder: Path, weights: Path, *, steps: int | None = None
-) -> dict[str, Any]:
+def predict(claim: Claim, folder: Path, weights: Path, *, steps: int | None = None) -> dict[str, Any]:
     """Adapts to ``folder`` as ``adapt_to_folder`` does and predicts its query examples.
 
     Returns:
@@ -78,9 +76,8 @@ def predict(
     adapted = adapt_to_folder(claim, folder, weights, steps)
     task = adapted.task
     if not len(task.query_x):
-        raise InputError(
-            f"{folder} has nothing to predict on; put it into {folder / ('query' if task.labels else 'query.csv')}."
-        )
+        place = folder / ("query" if task.labels else "query.csv")
+        raise InputError(f"{place} holds nothing to predict on; put at least one example there.")
     outputs = adapted.outputs(task.query_x)
     predictions = _named(task, outputs) if task.labels else _points(task, outputs)
     return {"steps": adapted.steps, "support": len(task.support_x), "predictions": predictions}

@@ -1,7 +1,7 @@
 """One task from a folder of the user's own: support examples, and the query examples to predict.
 
-Everything here may come from a stranger: only regular files of bounded size are read, pictures only in the formats
-PNG, JPEG and BMP, and names that cannot be printed are refused.
+Everything here may come from a stranger: only regular files of bounded size are read, pictures only in the
+formats PNG, JPEG and BMP, and names that cannot be printed are refused.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Task:
 def read_pictures(folder: Path, ways: int) -> Task:
     """The classification task of ``folder/support/LABEL/PICTURE`` and ``folder/query/PICTURE``.
 
-    The ``ways`` labels are sorted by name. Hidden files are passed over. Raises InputError for any other number of
-    labels, a label without pictures, a file that is no picture, and a picture as ``prepare`` does.
+    The ``ways`` labels are sorted by name. Hidden files are passed over. Raises InputError for any other number
+    of labels, a label without pictures, a file that is no picture, and a picture as ``prepare`` does.
     """
     support = folder / "support"
     labels = _entries(support)
@@ -109,9 +109,10 @@ def read_numbers(folder: Path) -> Task:
 def prepare(image: Image.Image, name: str) -> np.ndarray:
     """A picture as the network was trained on, float32 [28, 28] with ink 1 on 0: dark ink on light paper.
 
-    A 105 x 105 picture of one bit per pixel is prepared exactly as the data set's: the nearest pixel of each of
-    28 x 28. Any other is first made into such a picture: grey, on white where it is transparent, on a square of its
-    lightest grey, averaged to 105 x 105, and black where it is nearer to its darkest than to its lightest grey.
+    A 105 x 105 picture of one bit per pixel is prepared exactly as the data set's: reduced to 28 x 28 by taking
+    the nearest pixel. Any other is first made into such a picture: grey, on white where it is transparent, on a
+    square of its lightest grey, averaged to 105 x 105, and black where it is nearer to its darkest than to its
+    lightest grey.
 
     Raises InputError where ``image`` shows nothing, or is more than half dark.
     """
