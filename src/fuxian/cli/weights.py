@@ -218,7 +218,8 @@ def inspect(
             json.dumps({**about, "metadata": stored.metadata, "notes": stored.notes, "warnings": warnings})
         )
         return
-    table = Table(Column("tensor", overflow="fold"), "shape", "dtype", "mean", "std", "min", "max", "NaN", "Inf")
+    headings = ("shape", "dtype", "mean", "std", "min", "max", "NaN", "Inf")
+    table = Table(Column("tensor", overflow="fold"), *headings)
     for row in rows:
         table.add_row(
             _printable(row.name),

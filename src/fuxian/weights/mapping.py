@@ -113,12 +113,12 @@ def draft(
 
 def _draft(port: Tree, reference: Tree, links: list[Link], matching: Matching, overrides: Overrides) -> Draft:
     links = _whole(links + [Link(m.port.place, m.reference.place, m.how, m.note) for m in matching.matches])
-    into = {link.port.tensor for link in links}
-    taken = {link.reference.tensor for link in links}
+    order = {name: index for index, name in enumerate(port.names)}
+    links.sort(key=lambda link: (order[link.port.tensor], link.port.part))
     made = Plan(
         links,
-        {alias: name for alias, name in port.aliases.items() if alias not in into},
-        {alias: name for alias, name in reference.aliases.items() if alias not in taken},
+        port.aliases,
+        reference.aliases,
         {**port.dropped, **overrides.port_ignored},
         {**reference.dropped, **overrides.reference_ignored},
     )
@@ -189,7 +189,15 @@ def apply(
                 f"The plan fills only {len(blocks[name])} of {place.parts} parts of {name}; make it again."
             )
         made[name] = _stored([blocks[name][part] for part in range(place.parts)], place)
-    made |= {alias: made[name] for alias, name in target_aliases.items() if name in made}
+    for alias, name in target_aliases.items():
+        one = made.setdefault(name, made[alias]) if alias in made else made.get(name)
+        if one is None:
+            continue
+        if not _equal(made.setdefault(alias, one), one):
+            raise InputError(
+                f"{alias} and {name} are one tensor in the model, but what goes into them differs;"
+                " untie them, or ignore one in a mapping file."
+            )
     if not forward:
         counters = [name for name in plan.reference_dropped if name.rpartition(".")[2] == COUNTER]
         made |= {name: np.zeros((), np.int64) for name in counters}
@@ -206,10 +214,14 @@ def _sources(
     shapes = {place.tensor: place.shape for place, _ in pairs}
     if tensors and not set(tensors) & set(shapes) and all(name.startswith(PARALLEL) for name in tensors):
         tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
-    unknown = [name for name in tensors if name not in shapes and name not in aliases and name not in dropped]
-    found = {name: tensors[name] for name in shapes if name in tensors}
+    known = {*shapes, *aliases, *aliases.values(), *dropped}
+    unknown = [name for name in tensors if name not in known]
+    found = dict(tensors)
     for alias, name in aliases.items():
-        if alias in tensors and not _equal(found.setdefault(name, tensors[alias]), tensors[alias]):
+        one = found.get(name, found.get(alias))
+        if one is None:
+            continue
+        if not _equal(found.setdefault(alias, one), found.setdefault(name, one)):
             raise InputError(
                 f"{alias} and {name} are one tensor in the model but differ in the file; make them equal."
             )

@@ -7,6 +7,7 @@ sequence fits and nothing speaks against it; a layer of one side may stand for s
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -224,10 +225,12 @@ class _Matcher:
     def fit(self, port_left: _Left, reference_left: _Left, how: How, note: str = "") -> None:
         """Record the pair, with the layout settled where one side's class does not say it."""
         (port_node, port), (reference_node, reference) = port_left, reference_left
-        straight = squeezed(port.shape) == squeezed(reference.shape)
+        families = (port_node.family, reference_node.family)
+        # Paddle keeps a layer norm over several axes as one flat vector.
+        flat = "layer norm" in families and math.prod(port.shape) == math.prod(reference.shape)
+        straight = squeezed(port.shape) == squeezed(reference.shape) or flat
         matrix = len(squeezed(port.shape)) == 2
         turned = matrix and squeezed(port.shape) == squeezed(reference.shape)[::-1]
-        families = (port_node.family, reference_node.family)
         unknown = families.count(None) if self.typed else int(port_node.family is None)
         about = f"{port.place.tensor} and {reference.place.tensor}"
         if straight and turned and unknown == 1 and "linear" in families:

@@ -274,27 +274,27 @@ class _Builder:
         return all(_RECURRENT.fullmatch(name) for name in below)
 
     def recurrent(self, module: Any, path: str, node: Node) -> None:
-        """One piece per layer, direction and role, wherever the cells keep them."""
-        for name, tensor in self.tensors(module, path):
-            self.add_recurrent(node, name, _join(path, name), tensor)
+        """One piece per layer, direction and role. The cell's name of a tensor counts.
+
+        Paddle's LSTM repeats its cells' tensors under names of its own, which are wrong for projected layers.
+        """
+        for tensor, name in self.in_cells(module, path, {}).values():
+            first = self.first[id(tensor)]
+            outside = bool(path) and not first.startswith(f"{path}.")
+            layout: Layout = "transposed" if name.endswith("weight_ho") else "same"
+            relative = name.removeprefix(f"{path}.") if path else name
+            piece = self.piece(_recurrent_role(relative), name if outside else first, tensor, layout)
+            if piece is not None:
+                node.pieces.append(piece)
+
+    def in_cells(
+        self, module: Any, path: str, found: dict[int, tuple[Any, str]]
+    ) -> dict[int, tuple[Any, str]]:
+        """Every tensor below a recurrent layer with its innermost name."""
+        found |= {id(tensor): (tensor, _join(path, name)) for name, tensor in self.tensors(module, path)}
         for name, child in self.children(module):
-            below = Node(_join(path, name), None, "")
-            self.recurrent(child, below.path, below)
-            for piece in below.pieces:
-                self.add_recurrent_piece(
-                    node, piece, piece.place.tensor.removeprefix(f"{path}." if path else "")
-                )
-
-    def add_recurrent(self, node: Node, name: str, full_name: str, tensor: Any) -> None:
-        layout: Layout = "transposed" if name.startswith("weight_ho") else "same"
-        piece = self.piece(name, full_name, tensor, layout)
-        if piece is not None:
-            self.add_recurrent_piece(node, piece, name)
-
-    def add_recurrent_piece(self, node: Node, piece: Piece, name: str) -> None:
-        role = _recurrent_role(name)
-        if role not in {other.role for other in node.pieces}:
-            node.pieces.append(Piece(role, piece.shape, piece.place))
+            self.in_cells(child, _join(path, name), found)
+        return found
 
 
 def _recurrent_role(name: str) -> str:
