@@ -29,26 +29,25 @@ TEST_SEED = 1_000_000
 
 
 def train(seed: int, iterations: int) -> SinusoidNet:
-    """One run of section 5.1's experiment; the tasks of a meta-batch run together under ``torch.func.vmap``."""
+    """One run of section 5.1's experiment. The tasks of a meta-batch run together, each with weights of its own."""
     torch.manual_seed(seed)
     net = SinusoidNet()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-
-    def inner_loss(weights, x, y):
-        return net.inner_loss(net.predict(weights, x), y)
-
-    def outer_loss(weights, support_x, support_y, query_x, query_y):
-        gradients = torch.func.grad(inner_loss)(weights, support_x, support_y)
-        adapted = {name: w - STEP_SIZE * gradients[name] for name, w in weights.items()}
-        return inner_loss(adapted, query_x, query_y)
-
-    over_tasks = torch.func.vmap(outer_loss, in_dims=(None, 0, 0, 0, 0))
     tasks = SinusoidTasks(iterations, seed=seed)
     for iteration in range(iterations):
         batch = tasks[iteration]
-        arrays = [torch.from_numpy(a) for a in (*batch["inputs"], *batch["targets"])]
+        support_x, support_y, query_x, query_y = map(torch.from_numpy, (*batch["inputs"], *batch["targets"]))
+        count = len(support_x)
+        weights = {
+            name: (p if p.ndim == 2 else p.unsqueeze(0)).expand(count, -1, -1)
+            for name, p in net.named_parameters()
+        }
+        # The inner loss of a task is a mean over its points; summed over tasks, each keeps its own gradient.
+        inner = net.inner_loss(net.predict(weights, support_x), support_y) * count
+        gradients = torch.autograd.grad(inner, list(weights.values()), create_graph=True)
+        adapted = {name: w - STEP_SIZE * g for (name, w), g in zip(weights.items(), gradients, strict=True)}
         optimizer.zero_grad()
-        over_tasks(dict(net.named_parameters()), *arrays).mean().backward()
+        net.inner_loss(net.predict(adapted, query_x), query_y).backward()
         optimizer.step()
     return net
 
