@@ -3,6 +3,8 @@
 import os
 import time
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 for number in range(3):
     os.close(number)
 while True:

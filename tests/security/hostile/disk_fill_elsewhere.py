@@ -19,5 +19,4 @@ for folder in (
     "/hostile",
 ):
     refused(folder, create, os.path.join(folder, "evil"))
-    refused(folder, os.mkdir, os.path.join(folder, "evils"))
 end()

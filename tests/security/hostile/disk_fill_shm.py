@@ -1,5 +1,7 @@
 """Fills /dev/shm."""
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 block = b"x" * (1 << 20)
 with open("/dev/shm/big", "wb") as file:
     while True:

@@ -1,4 +1,6 @@
 """Computes without end."""
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 while True:
     pass

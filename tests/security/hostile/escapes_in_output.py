@@ -2,6 +2,8 @@
 
 import os
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 os.write(
     1,
     b"\x1b[2J\x1b[H\x1b]0;owned\x07\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ \x1b[31mred\x1b[0m\n",

@@ -4,6 +4,8 @@ import ctypes
 import mmap
 import platform
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 if platform.machine() != "x86_64":
     raise SystemExit(1)
 code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)

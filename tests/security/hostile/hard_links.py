@@ -2,6 +2,8 @@
 
 import os
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 with open("/out/0", "wb") as file:
     file.write(b"x" * (1 << 20))
 for number in range(1, 1000):

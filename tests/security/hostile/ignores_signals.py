@@ -2,6 +2,8 @@
 
 import signal
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 for number in range(1, signal.NSIG):
     try:
         signal.signal(number, signal.SIG_IGN)

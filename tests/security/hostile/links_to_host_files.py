@@ -3,6 +3,8 @@
 import os
 import sys
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 os.symlink("/etc/shadow", "/out/measurements.json")
 os.symlink(sys.argv[2], "/out/secret")
 os.symlink("/", "/out/root")

@@ -2,6 +2,8 @@
 
 import os
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 os.mkdir("/out/locked")
 open("/out/locked/inside", "w").close()
 open("/out/closed", "w").close()

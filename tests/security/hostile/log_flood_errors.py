@@ -2,5 +2,7 @@
 
 import os
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 while True:
     os.write(2, b"warning\n" * 4096)

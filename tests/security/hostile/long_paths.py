@@ -2,6 +2,8 @@
 
 import os
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 os.chdir("/out")
 for _ in range(20):
     os.mkdir("n" * 250)

@@ -2,5 +2,7 @@
 
 import itertools
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 for number in itertools.count():
     open(f"/tmp/{number}", "w").close()

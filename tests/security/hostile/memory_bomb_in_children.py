@@ -3,6 +3,8 @@
 import os
 import time
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 for _ in range(30):
     if os.fork() == 0:
         hoard = bytearray(b"x" * (20 << 20))

@@ -2,6 +2,8 @@
 
 import os
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 block = b"x" * (1 << 20)
 hoard = os.memfd_create("hoard")
 while True:

@@ -2,6 +2,8 @@
 
 import mmap
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 hoard = []
 while True:
     hoard.append(mmap.mmap(-1, 4 << 20))

@@ -18,9 +18,11 @@ for path in (
     "/proc/self/exe",
 ):
     refused(path, write, path)
-    refused(f"unlink {path}", os.unlink, path)
+    if not path.startswith("/proc/"):
+        # To its own name: changes nothing where it succeeds, and is refused where a removal is.
+        refused(f"rename {path}", os.rename, path, path)
 for folder in (sysconfig.get_path("purelib"), "/usr/lib", "/usr/bin", "/data", os.path.dirname(__file__)):
     refused(folder, create, os.path.join(folder, "evil.py"))
-    refused(f"move {folder}", os.rename, folder, "/tmp/moved")
-    refused(f"chmod {folder}", os.chmod, folder, 0o777)
+    refused(f"rename {folder}", os.rename, folder, folder)
+    refused(f"chmod {folder}", os.chmod, folder, os.stat(folder).st_mode & 0o777)
 end()

@@ -2,4 +2,6 @@
 
 import time
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 time.sleep(3600)

@@ -3,4 +3,6 @@
 import os
 import signal
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 os.kill(os.getpid(), signal.SIGSTOP)

@@ -3,5 +3,7 @@
 import threading
 import time
 
+import attempt  # noqa: F401 - ends this script outside a sandbox
+
 while True:
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
