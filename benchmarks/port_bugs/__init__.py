@@ -1,1 +1,1 @@
-"""Real port bugs planted in small nets, and faithful ports beside them: what tools for alignment are judged on."""
+"""Real port bugs planted in small nets, and faithful ports beside them: what tools are judged on."""

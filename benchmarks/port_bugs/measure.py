@@ -32,7 +32,7 @@ def default_dtype(dtype: str) -> Iterator[None]:
 
 
 def torch_tensors(model: torch.nn.Module) -> dict[str, np.ndarray]:
-    """Weights and buffers by name in Paddle's layout and naming; one entry per q, k, v of a joint projection."""
+    """Weights and buffers by name in Paddle's layout and naming; q, k, v of a joint projection apart."""
     found = {}
     for path, module in model.named_modules():
         for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
@@ -170,23 +170,23 @@ def cast(tree: Any, dtype: str) -> Any:
 
 
 def gap(one: Any, two: Any) -> float:
-    """Largest difference of two trees relative to the larger of the second's scale and 1e-3; inf for other shapes."""
+    """Largest difference over the larger of the second's scale and 1e-3; inf for NaN or other shapes."""
     pairs = list(zip(leaves(one), leaves(two), strict=False))
     if len(leaves(one)) != len(leaves(two)):
         return np.inf
     worst = 0.0
-    for (_, a), (_, b) in pairs:
-        a, b = np.asarray(a), np.asarray(b)
+    for a, b in ((np.asarray(a), np.asarray(b)) for (_, a), (_, b) in pairs):
         if a.shape != b.shape:
             return np.inf
         if a.size:
             scale = max(float(np.abs(b).max()), 1e-3)
-            worst = max(worst, float(np.abs(a.astype("float64") - b.astype("float64")).max()) / scale)
+            here = float(np.abs(a.astype("float64") - b.astype("float64")).max()) / scale
+            worst = max(worst, here if np.isfinite(here) else np.inf)
     return worst
 
 
 class Side:
-    """One recipe's model with what is asked of it; the reference's arrays go in, arrays come out."""
+    """One recipe's model with what is asked of it."""
 
     def __init__(self, recipe: Recipe, framework: str, dtype: str) -> None:
         self.recipe, self.framework, self.dtype = recipe, framework, dtype
@@ -383,7 +383,7 @@ def _learning(
 
 
 def _buffer_gap(place: str, ours: np.ndarray, theirs: np.ndarray, batches: list) -> float:
-    """Running variances are biased in Paddle and unbiased in torch: what remains must be explained by n/(n-1)."""
+    """Running variances are biased in Paddle and unbiased in torch: n/(n-1) may explain up to a quarter."""
     if place.endswith("_variance"):
         return max(0.0, gap(ours, theirs) - 0.25)
     return gap(ours, theirs)

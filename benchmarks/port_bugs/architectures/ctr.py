@@ -1,4 +1,4 @@
-"""A click-through-rate model (DeepFM with a cross layer): embeddings of fields, factorisation machine, AUC, Adagrad."""
+"""DeepFM with a cross layer for click-through rates: embeddings of fields, pair interactions, AUC, Adagrad."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDE = FIELDS * FACTORS + DENSE
 
 
 def clicks(*, seed, count=21, batch=8, log=True, drop_last=False, history=5):
-    """Batches of (ids [N, 6] within each field, dense [N, 4], history [N, 5] padded by 0) with clicks [N, 1]."""
+    """Batches of (ids [N, 6] by field, dense [N, 4], history [N, 5] padded by 0) with clicks [N, 1]."""
     rng = np.random.default_rng(seed)
     ids = rng.integers(0, VOCAB, (count, FIELDS))
     dense = rng.exponential(3.0, (count, DENSE))
@@ -168,6 +168,7 @@ def plain_mean(x, seen):
 class DeepFM(paddle.nn.Layer):
     def __init__(
         self,
+        *,
         pairs=pair_interactions,
         cross=(),
         pool=masked_mean,

@@ -1,4 +1,4 @@
-"""A dense detection head (RetinaNet with one refinement): pyramid, anchors, focal loss, smooth L1, box decoding."""
+"""RetinaNet with one refinement: pyramid, anchors, shared head, focal loss, smooth L1, box decoding."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def encode(box, at, weights=(10.0, 10.0, 5.0, 5.0)):
 def pictures(
     *, seed, count=5, batch=2, weights=(10.0, 10.0, 5.0, 5.0), as_corner_and_size=False, threshold=0.4
 ):
-    """Pictures with one box each; targets: label of every anchor (-1: background), encoded boxes, the box itself."""
+    """Pictures with one box each; targets: each anchor's label (-1: background), encoded box, the box."""
     rng = np.random.default_rng(seed)
     at = anchors()
     rows = []
@@ -221,6 +221,7 @@ def flatten_anchor_major(x, per_anchor):
 class Detector(paddle.nn.Layer):
     def __init__(
         self,
+        *,
         head=(),
         detach=True,
         top_down=True,

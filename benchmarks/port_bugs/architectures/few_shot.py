@@ -1,4 +1,4 @@
-"""Second-order meta-learning (MAML) of a small 1-d convolutional regressor: gradients through inner gradient steps."""
+"""Second-order MAML of a small 1-d convolutional regressor: gradients through inner gradient steps."""
 
 from __future__ import annotations
 

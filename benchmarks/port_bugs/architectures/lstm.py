@@ -1,4 +1,4 @@
-"""LSTM text classifier: padded words, a bidirectional LSTM by lengths, a hand-written cell, truncated back-propagation."""
+"""Text classifier: padded words, a bidirectional LSTM, a hand-written cell, truncated back-propagation."""
 
 from __future__ import annotations
 
@@ -165,6 +165,7 @@ def last_of_all(steps, lengths):
 class Classifier(paddle.nn.Layer):
     def __init__(
         self,
+        *,
         lstm=(),
         cell=(),
         lengths_used=True,

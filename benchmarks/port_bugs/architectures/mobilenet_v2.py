@@ -1,4 +1,4 @@
-"""MobileNetV2: inverted residuals, depthwise convolutions, ReLU6, an exponential moving average that is evaluated."""
+"""MobileNetV2: inverted residuals, depthwise convolutions, ReLU6, a moving average that is evaluated."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def reference(*, net=TorchMobileNet) -> Recipe:
     )
 
 
-def conv_bn(inputs, outputs, size, stride=1, groups=1, activation=paddle.nn.ReLU6, same=False, dilation=1):
+def conv_bn(inputs, outputs, size, stride=1, *, groups=1, activation=paddle.nn.ReLU6, same=False, dilation=1):
     """``same`` pads as TensorFlow does: for stride 2, nothing at the top left and one at the bottom right."""
     padding = (size // 2) * dilation
     before = []
@@ -135,7 +135,7 @@ def conv_bn(inputs, outputs, size, stride=1, groups=1, activation=paddle.nn.ReLU
 
 class InvertedResidual(paddle.nn.Layer):
     def __init__(
-        self, inputs, outputs, stride, expansion, residual=True, last_activation=False, depthwise=()
+        self, inputs, outputs, stride, expansion, *, residual=True, last_activation=False, depthwise=()
     ):
         super().__init__()
         hidden = inputs * expansion
@@ -157,7 +157,7 @@ class InvertedResidual(paddle.nn.Layer):
 class MobileNet(paddle.nn.Layer):
     """``blocks`` maps a block's index among the features to keywords of InvertedResidual."""
 
-    def __init__(self, stem=(), blocks=(), settings=SETTINGS, dropout=0.2, pooling="mean", last=()):
+    def __init__(self, *, stem=(), blocks=(), settings=SETTINGS, dropout=0.2, pooling="mean", last=()):
         super().__init__()
         changes = dict(blocks)
         features = [conv_bn(3, 8, 3, 2, **dict(stem))]

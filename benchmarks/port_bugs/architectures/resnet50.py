@@ -1,4 +1,4 @@
-"""ResNet-50: the real topology (v1.5: the stride is in the 3x3), a sixteenth of the width, 48-pixel pictures."""
+"""ResNet-50 version 1.5 (stride in the 3x3): all its layers, a sixteenth of the width, 48-pixel pictures."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ class Bottleneck(paddle.nn.Layer):
         inputs,
         width,
         stride,
+        *,
         stride_in_first=False,
         residual_gain=0.5,
         fan="fan_out",

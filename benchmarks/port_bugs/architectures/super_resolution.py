@@ -141,6 +141,7 @@ class SharedBlocks(paddle.nn.Layer):
 class Net(paddle.nn.Layer):
     def __init__(
         self,
+        *,
         blocks=lambda: paddle.nn.Sequential(*[Block() for _ in range(BLOCKS)]),
         shuffle=lambda: paddle.nn.PixelShuffle(2),
         mean=MEAN,

@@ -1,4 +1,4 @@
-"""Encoder-decoder transformer for translation: tied embeddings, sinusoidal positions, masks, post-norm, Noam rate."""
+"""Encoder-decoder transformer: tied embeddings, sinusoidal positions, masks, post-norm, Noam rate."""
 
 from __future__ import annotations
 
@@ -250,12 +250,13 @@ def no_causal_mask(length):
 class Transformer(paddle.nn.Layer):
     def __init__(
         self,
+        *,
         encoder_layer=EncoderLayer,
         decoder_layer=DecoderLayer,
         causal=causal_mask,
         pad_hidden=True,
         memory_masked=True,
-        scale=math.sqrt(DIM),
+        scale=DIM**0.5,
         table=positions,
         tied=True,
         std=DIM**-0.5,

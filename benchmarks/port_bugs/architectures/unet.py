@@ -28,7 +28,7 @@ def scans(*, seed, count=5, batch=2, size=16, level=0.5, ignored=IGNORED, zero_m
 
 
 class IoU:
-    """Mean over the classes of intersection over union, counted over all pictures (ignored pixels left out)."""
+    """Mean over the classes of intersection over union, over all pictures; ignored pixels left out."""
 
     def __init__(self, foreground_only=False, mean_of_pictures=False, count_ignored=False):
         self.foreground_only, self.mean_of_pictures, self.count_ignored = (
@@ -121,7 +121,7 @@ def reference() -> Recipe:
 
 class Double(paddle.nn.Layer):
     def __init__(
-        self, inputs, outputs, slope=0.1, groups=4, padding_mode="reflect", prelu_each=True, epsilon=1e-5
+        self, inputs, outputs, *, slope=0.1, groups=4, padding_mode="reflect", prelu_each=True, epsilon=1e-5
     ):
         super().__init__()
         self.conv1 = conv(inputs, outputs, 3, padding=1, padding_mode=padding_mode)
@@ -148,7 +148,7 @@ class ModuleDouble(Double):
 
 
 class ModuleUNet(paddle.nn.Layer):
-    """The same net from layers only: pools and upsampling as layers, levels in lists, the size given, not the factor."""
+    """The same net from layers only: pools and upsampling as layers, levels in lists, sizes for factors."""
 
     def __init__(self):
         super().__init__()
@@ -221,7 +221,7 @@ def weighted_entropy(outputs, labels, weights=(1.0, 2.0, 4.0), ignored=IGNORED, 
     return entropy if reduction == "mean" else entropy.mean()
 
 
-def dice_loss(outputs, labels, smooth=1.0, axes=(2, 3), squared=False, softmax_axis=1):
+def dice_loss(outputs, labels, *, smooth=1.0, axes=(2, 3), squared=False, softmax_axis=1):
     counted = (labels != IGNORED).unsqueeze(1).astype(outputs.dtype)
     kinds = paddle.stack([labels == kind for kind in range(CLASSES)], 1).astype(outputs.dtype)
     share = functional.softmax(outputs, softmax_axis) * counted

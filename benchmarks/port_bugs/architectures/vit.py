@@ -1,4 +1,4 @@
-"""Vision transformer: class token, learned positions, pre-norm blocks, drop path, AdamW with warm-up and clipping."""
+"""Vision transformer: class token, learned positions, pre-norm, drop path, AdamW, warm-up, clipping."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ class OwnLayerNorm(paddle.nn.Layer):
 
 class Block(paddle.nn.Layer):
     def __init__(
-        self, rate, attention=Attention, mlp=Mlp, rescale=True, epsilon=1e-6, norm=paddle.nn.LayerNorm
+        self, rate, *, attention=Attention, mlp=Mlp, rescale=True, epsilon=1e-6, norm=paddle.nn.LayerNorm
     ):
         super().__init__()
         self.norm1 = norm(DIM, epsilon=epsilon)
@@ -306,6 +306,7 @@ def positions_on_patches_only(model, x):
 class ViT(paddle.nn.Layer):
     def __init__(
         self,
+        *,
         blocks=(Block, Block),
         embed=add_positions_last,
         std=0.02,
