@@ -1,0 +1,1 @@
+"""What an entrant hands in: the manifest, the official checklist, a new reproduction, the package."""
