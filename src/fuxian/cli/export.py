@@ -39,4 +39,6 @@ def export(
     console = Console()
     console.print(f"Exported: {out} ({', '.join(made['files'])})", markup=False, soft_wrap=True)
     difference = f"{made['max_difference']:.1e}"
-    console.print(f"Loaded again, it differs from `fuxian predict` by at most {difference}.", markup=False)
+    console.print(
+        f"Loaded again, it predicts as `fuxian predict` but for {difference} of the largest output."
+    )

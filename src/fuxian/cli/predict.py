@@ -63,22 +63,20 @@ def _write(file: Path, document: dict[str, Any]) -> None:
 
 def _show(predictions: list[dict[str, Any]]) -> None:
     """One line for each prediction; a field that is itself a dict becomes several columns."""
-    rows = [_flat(prediction) for prediction in predictions]
+    rows = [_cells(prediction) for prediction in predictions]
     # Text, since names of the user's files may look like rich's markup.
-    table = Table(*(Column(Text(name), overflow="fold") for name in rows[0]))
+    table = Table(*(Column(Text(name), overflow="fold") for name, _ in rows[0]))
     for row in rows:
-        table.add_row(*(Text(_short(value)) for value in row.values()))
+        table.add_row(*(Text(_short(value)) for _, value in row))
     Console().print(table)
 
 
-def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in prediction.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}: {inner}": figure for inner, figure in value.items()}
-        else:
-            flat[name] = value
-    return flat
+def _cells(prediction: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        cell
+        for name, value in prediction.items()
+        for cell in (value.items() if isinstance(value, dict) else [(name, value)])
+    ]
 
 
 def _short(value: Any) -> str:

@@ -59,7 +59,10 @@ def export(
         }
         answer = _ask_child(request)
         files = sorted(file.name for file in made.iterdir())
-        made.rename(out)
+        try:
+            made.rename(out)
+        except OSError as error:
+            raise InputError(f"{out} cannot be made ({error.strerror}); give another --out.") from error
     return {**answer, "files": files}
 
 

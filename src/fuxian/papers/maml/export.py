@@ -18,7 +18,7 @@ from fuxian.papers.maml.ops import BATCH_NORM_EPSILON
 from fuxian.papers.maml.predict import Adapted, adapt_to_folder
 
 TOLERANCE = 1e-4
-"""Largest difference of an output from what ``predict`` computes; both are float32 computations."""
+"""Of the largest output (or of 1, if that is more): how far float32 computations in another order may be apart."""
 
 
 class AdaptedClassifier(nn.Layer):
@@ -74,7 +74,8 @@ def export(
     Returns:
         ``steps``; ``support``, how many examples; ``input`` and ``output``, in words; ``checked_on``, how
         many examples the written network predicted again: the query, or the support where there is none; and
-        ``max_difference``, the largest absolute difference of an output from ``predict``'s.
+        ``max_difference``, the largest difference of an output from ``predict``'s, divided by the largest
+        output or by 1.
 
     Raises PlatformError where that difference is above 1e-4.
     """
@@ -104,8 +105,8 @@ def export(
 def _difference(adapted: Adapted, path: Path, examples: np.ndarray) -> float:
     written = paddle.jit.load(str(path))
     written.eval()
-    again = written(paddle.to_tensor(examples)).numpy()
-    difference = float(np.abs(again - adapted.outputs(examples)).max())
+    again, outputs = written(paddle.to_tensor(examples)).numpy(), adapted.outputs(examples)
+    difference = float(np.abs(again - outputs).max() / max(1.0, np.abs(outputs).max()))
     # Written so that NaN fails too.
     if not difference <= TOLERANCE:
         raise PlatformError(
