@@ -65,10 +65,14 @@ def plan_run(
     paper: Paper, claim: Claim, *, seeds: int | None, quick: bool, iterations: int | None, device: str
 ) -> Plan:
     """A run's plan: the claim's own, cut to ``seeds`` seeds or ``iterations`` iterations, or its smoke settings."""
-    if seeds is not None and not 1 <= seeds:
+    if seeds is not None and not seeds >= 1:
         raise InputError("--seeds must be at least 1; give how many runs to make.")
     if seeds is not None and claim.subject == "weights" and seeds > 1:
         raise InputError(f"{paper.id}/{claim.id} is a claim about one run's weights; leave --seeds at 1.")
+    if claim.checkpoint != "last":
+        raise InputError(
+            f"{paper.id}/{claim.id} asks for the {claim.checkpoint} checkpoint; only last can be kept yet."
+        )
     chosen = claim.seeds[:1] if quick else claim.seeds
     if seeds is not None:
         extra = range(max(claim.seeds) + 1, max(claim.seeds) + 1 + max(0, seeds - len(claim.seeds)))
@@ -161,7 +165,8 @@ def trained_weights(plan: Plan, run: Path) -> dict[int, Path]:
             raise InputError(
                 f"{run}: seed {seed} has no checkpoint yet; go on with `fuxian train --resume {run}`."
             )
-        weights[seed] = newest / "model.safetensors"
+        separate = newest / "evaluated.safetensors"
+        weights[seed] = separate if separate.exists() else newest / "model.safetensors"
     return weights
 
 
