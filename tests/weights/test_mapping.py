@@ -21,37 +21,6 @@ def attend(model, inputs):
     return model(*(inputs * (3 // len(inputs))))
 
 
-def first(outputs):
-    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
-
-
-def convert_and_run(port, reference, inputs, forward=call, made=None):
-    """Largest difference of the outputs after conversion; all tensors set, and the way back restores them."""
-    import paddle
-    import torch
-
-    for buffer in reference.buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(torch.rand_like(buffer) + 0.5)
-    made = made or plan(port, reference)
-    before = arrays_of(reference)
-    converted = apply(made, before)
-    assert set(converted) == set(port.state_dict())
-    missing, unexpected = port.set_state_dict({n: paddle.to_tensor(a) for n, a in converted.items()})
-    assert (missing, unexpected) == ([], [])
-
-    back = apply(Plan.from_json(made.to_json()), converted, "to_reference")
-    assert set(back) == set(before)
-    for name, array in back.items():
-        np.testing.assert_array_equal(array, before[name])
-
-    port.eval()
-    reference.eval()
-    ours = first(forward(port, tuple(paddle.to_tensor(x) for x in inputs))).numpy()
-    theirs = first(forward(reference, tuple(torch.tensor(x) for x in inputs))).detach().numpy()
-    return np.abs(ours - theirs).max() / np.abs(theirs).max()
-
-
 def layers(torch):
     """Pairs of one layer: name, port, reference, shapes of the inputs, forward."""
     import paddle
@@ -130,7 +99,7 @@ def layers(torch):
     )
 
 
-def test_every_layer_gives_the_same_output(torch, rng):
+def test_every_layer_gives_the_same_output(torch, rng, convert_and_run):
     tested = 0
     for name, port, reference, shapes, forward in layers(torch):
         inputs = [rng.normal(size=shape) for shape in shapes]
@@ -143,7 +112,7 @@ def test_every_layer_gives_the_same_output(torch, rng):
     assert tested == 38
 
 
-def test_float32_gives_the_same_output_to_rounding(torch, rng):
+def test_float32_gives_the_same_output_to_rounding(torch, rng, convert_and_run):
     import paddle
 
     torch.set_default_dtype(torch.float32)
@@ -213,7 +182,7 @@ class TestTiedWeights:
         return Language()
 
     @pytest.mark.parametrize("head", [None, "compat", "apart"])
-    def test_however_the_port_ties_them(self, torch, rng, head):
+    def test_however_the_port_ties_them(self, torch, rng, head, convert_and_run):
         error = convert_and_run(self.port(head), self.reference(torch), [rng.integers(0, 7, (2, 3))])
         assert error < 1e-12
 
@@ -298,7 +267,7 @@ class TestEverythingIsAccountedFor:
 class TestAStateDictAlone:
     """The reference is a file: its names, and the port's classes, must do."""
 
-    def test_the_ports_classes_decide_the_layout(self, torch, rng):
+    def test_the_ports_classes_decide_the_layout(self, torch, rng, convert_and_run):
         for name, port, reference, shapes, forward in layers(torch):
             if name == "embedding":
                 continue

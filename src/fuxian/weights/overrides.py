@@ -111,7 +111,7 @@ def load_overrides(path: str | Path) -> Overrides:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        first = max(error.errors(), key=lambda entry: len(entry["loc"]))
         where = ".".join(map(str, first["loc"]))
         raise InputError(
             f"{path}: {where}: {first['msg']}; see the mapping file's form in docs/weights.md."
