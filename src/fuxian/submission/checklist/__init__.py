@@ -1,0 +1,72 @@
+"""The official acceptance checklist: seconds, and no code of the entrant's is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fuxian.errors import InputError
+from fuxian.submission.checklist import documents, files, programs, training_log
+from fuxian.submission.checklist.finding import Finding, Result, Status, printable
+from fuxian.submission.checklist.secrets import secrets
+from fuxian.submission.checklist.tree import Tree, look
+from fuxian.submission.checklist.weights_origin import weights_origin
+from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
+
+__all__ = ["CHECKS", "UNWAIVABLE", "Finding", "check", "check_manifest"]
+
+CHECKS: dict[str, tuple[str, Callable[[Tree], Result]]] = {
+    "layout": ("Contrib layout", documents.layout),
+    "readme": ("README in an official outline", documents.readme),
+    "requirements": ("Requirements name PaddlePaddle", documents.requirements),
+    "licence": ("Licence", documents.licence),
+    "headers": ("Licence headers", documents.headers),
+    "scripts": ("Programs and scripts", programs.scripts),
+    "commands": ("Commands of the manifest", programs.commands),
+    "log": ("Training log: fields", training_log.fields),
+    "log-consistency": ("Training log: consistency", training_log.consistency),
+    "lite-data": ("lite_data", documents.lite_data),
+    "tipc": ("TIPC files", programs.tipc),
+    "port-code": ("The port is Paddle code", programs.port_code),
+    "weights-origin": ("Weights were trained, not converted", weights_origin),
+    "secrets": ("No secrets", secrets),
+    "limits": ("File sizes", files.limits),
+    "pickles": ("Weights run no code", files.pickles),
+    "links": ("Links stay inside", files.links),
+    "git": ("One repository", files.git),
+    "names": ("File names", files.names),
+    "leftovers": ("No leftovers", files.leftovers),
+}
+UNWAIVABLE = frozenset({"weights-origin", "pickles", "links", "git", "names"})
+"""These protect who receives the submission; no reason waives them."""
+
+
+def check(folder: Path) -> list[Finding]:
+    """Every line of the checklist for a submission's folder, in order.
+
+    Raises InputError where fuxian.toml cannot be read, or waives a line that is unknown or cannot be waived.
+    """
+    return check_manifest(load_manifest(folder))
+
+
+def check_manifest(manifest: Manifest) -> list[Finding]:
+    """As ``check``, with the manifest at hand."""
+    reasons = {}
+    for waiver in manifest.waive:
+        place = f"{manifest.folder / FILE_NAME}: waive {waiver.id!r}"
+        if waiver.id not in CHECKS:
+            raise InputError(f"{place} is no line of the checklist; the lines are: {', '.join(CHECKS)}.")
+        if waiver.id in UNWAIVABLE:
+            raise InputError(f"{place} cannot be waived; mend what it finds, and remove the waiver.")
+        reasons[waiver.id] = waiver.reason
+    tree = look(manifest)
+    return [_finding(id, title, function(tree), reasons.get(id)) for id, (title, function) in CHECKS.items()]
+
+
+def _finding(id: str, title: str, result: Result, waived: str | None) -> Finding:
+    status: Status = result.status
+    what = result.what
+    if status == "fail" and waived is not None:
+        status, what = "waived", f"{what}; waived: {waived}"
+    file = None if result.file is None else printable(result.file)
+    return Finding(id, title, status, file, result.line, printable(what), result.mend)

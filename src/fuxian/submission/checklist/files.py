@@ -1,0 +1,149 @@
+"""Checks on the files as such: links, names, sizes, git, leftovers, pickles."""
+
+from __future__ import annotations
+
+import zipfile
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+
+from fuxian.errors import InputError
+from fuxian.submission.checklist.finding import Result, failed, listed, passed
+from fuxian.submission.checklist.tree import DEEPEST, MOST_ENTRIES, Tree
+from fuxian.weights import storage
+
+LARGEST_FILE = 100_000_000
+"""Bytes; GitHub refuses more."""
+LARGEST_TREE = 2_000_000_000
+LONGEST_PATH = 240
+"""Bytes of a relative path; beyond it a clone on Windows fails."""
+PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".marshal")
+WEIGHTS = (".pdparams", ".pdopt", ".pt", ".pth", ".npz", ".npy")
+
+
+def links(tree: Tree) -> Result:
+    """No symbolic link leads out of the submission."""
+    top = tree.folder.resolve()
+    for path, target in sorted(tree.links.items()):
+        if path == ".git":
+            continue  # the line on git says it
+        inside = False
+        if not PurePosixPath(target).is_absolute():
+            try:
+                inside = (tree.folder / path).resolve(strict=True).is_relative_to(top)
+            except (OSError, RuntimeError):
+                inside = False
+        if not inside:
+            return failed(
+                f"leads out of the submission, or nowhere: {target[:80]}", "put the file itself there", path
+            )
+    return passed(f"{len(tree.links)} links, all within the submission" if tree.links else "no links")
+
+
+def names(tree: Tree) -> Result:
+    """Names that every system can hold, and plain files only."""
+    mend = "rename it in short, printable UTF-8"
+    for path in sorted({*tree.files, *tree.folders, *tree.links}):
+        try:
+            length = len(path.encode("utf-8"))
+        except UnicodeEncodeError:
+            return failed("the name is not UTF-8", mend, path)
+        if not path.isprintable() or "\\" in path:
+            return failed("the name holds control characters or a backslash", mend, path)
+        if length > LONGEST_PATH:
+            return failed(f"the path has {length} bytes, more than {LONGEST_PATH}", mend, path[:80])
+    if tree.special:
+        return failed("this is a device, a pipe or a socket", "remove it", tree.special[0])
+    return passed("every name is printable UTF-8 of a usual length")
+
+
+def limits(tree: Tree) -> Result:
+    """Files and their sum within the limits."""
+    if not tree.whole:
+        return failed(
+            f"more than {MOST_ENTRIES} entries, deeper than {DEEPEST} folders, or a folder that cannot be read",
+            "leave data sets and outputs out of the repository",
+        )
+    for path, size in sorted(tree.files.items(), key=lambda item: -item[1])[:1]:
+        if size > LARGEST_FILE:
+            return failed(
+                f"{size / 1e6:.0f} MB, more than {LARGEST_FILE / 1e6:.0f} MB",
+                "publish it as a release asset or on AI Studio, and name its URL and sha256 in the README",
+                path,
+            )
+    total = sum(tree.files.values())
+    if total > LARGEST_TREE:
+        return failed(
+            f"{total / 1e9:.1f} GB in all, more than {LARGEST_TREE / 1e9:.0f} GB", "leave data sets out"
+        )
+    return passed(f"{len(tree.files)} files, {total / 1e6:.1f} MB")
+
+
+def git(tree: Tree) -> Result:
+    """One repository: no submodules, no repository within, .git itself a folder."""
+    if ".git" in tree.links:
+        return failed(".git is a link", "clone the repository anew and submit that", ".git")
+    if ".git" in tree.files:
+        return failed(".git is a file that leads to another place", "submit a clone, not a worktree", ".git")
+    if ".gitmodules" in tree.files or ".gitmodules" in tree.links:
+        return failed(
+            "submodules are not fetched", "put the files themselves into the repository", ".gitmodules", 1
+        )
+    if tree.repositories:
+        return failed(
+            "a repository within the repository", "remove its .git folder", sorted(tree.repositories)[0]
+        )
+    return passed("one repository, no submodules")
+
+
+def leftovers(tree: Tree) -> Result:
+    """Nothing that tools leave behind, except what .gitignore keeps out."""
+    left = (
+        "*.pyc",
+        ".DS_Store",
+        "Thumbs.db",
+        "*.swp",
+        "*.orig",
+        "*~",
+        ".idea",
+        ".vscode",
+        ".ipynb_checkpoints",
+    )
+    found = [*tree.leftovers]
+    for path in (*tree.files, *tree.folders):
+        if any(fnmatch(PurePosixPath(path).name, pattern) for pattern in left):
+            found.append(path)
+    kept = sorted(path for path in found if not _ignored(tree, path))
+    if kept:
+        return failed(
+            f"does not belong into a repository: {listed(kept)}",
+            "delete it, and name it in .gitignore",
+            kept[0],
+        )
+    return passed("nothing that tools leave behind")
+
+
+def _ignored(tree: Tree, path: str) -> bool:
+    parts = path.split("/")
+    return any(fnmatch(part, line.strip("/")) for line in tree.ignored for part in parts)
+
+
+def pickles(tree: Tree) -> Result:
+    """Weights that load without running code: a pickle is a program."""
+    read = 0
+    for path, size in sorted(tree.files.items()):
+        ending = PurePosixPath(path).suffix.lower()
+        head = tree.content(path, 2)
+        bare = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+        if ending in PICKLES or (bare and ending not in WEIGHTS):
+            return failed(
+                "a pickle runs code when it is loaded", "save it as .safetensors, .npz or JSON", path
+            )
+        archive = ending == ".bin" and size and zipfile.is_zipfile(tree.folder / path)
+        if size and (ending in WEIGHTS or archive):
+            read += 1
+            try:
+                storage.read(tree.folder / path)
+            except InputError as error:
+                why = str(error).removeprefix(f"{tree.folder / path}: ").rstrip(".")
+                return failed(why, "save the bare weights, best as .safetensors", path)
+    return passed(f"{read} files of weights, none runs code" if read else "no pickles")

@@ -1,0 +1,184 @@
+"""Checks on the programs: the official scripts, the manifest's commands, TIPC, and what the port imports."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from pathlib import PurePosixPath
+
+from fuxian.submission.checklist.finding import Result, failed, listed, passed
+from fuxian.submission.checklist.tree import Tree
+
+PROGRAMS = {
+    "training": ("train.py", "tools/train.py", "main.py"),
+    "evaluation": (
+        "eval.py",
+        "tools/eval.py",
+        "val.py",
+        "tools/val.py",
+        "evaluate.py",
+        "tools/evaluate.py",
+        "test.py",
+    ),
+    "prediction": ("predict.py", "tools/predict.py", "infer.py", "tools/infer.py", "tools/infer/predict.py"),
+    "export": ("export.py", "tools/export.py", "export_model.py", "tools/export_model.py"),
+}
+SHELL = ("train", "eval", "infer", "export")
+OTHER_FRAMEWORKS = frozenset(
+    {
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "tensorflow",
+        "keras",
+        "jax",
+        "flax",
+        "mxnet",
+        "mindspore",
+        "chainer",
+        "caffe",
+    }
+)
+REFERENCE_FOLDERS = frozenset({"reference", "tests", "test"})
+TIPC_LINES = 51
+TIPC_MARKS = {1: "train_params", 15: "trainer:", 23: "eval_params", 27: "infer_params"}
+
+
+def scripts(tree: Tree) -> Result:
+    """A program for training, evaluation, prediction and export, and a shell script for each."""
+    missing = [
+        f"{task} ({places[1]})"
+        for task, places in PROGRAMS.items()
+        if not any(place in tree.files for place in places)
+    ]
+    if missing:
+        return failed(
+            f"no program for: {listed(missing)}", "add it; `fuxian package` writes them for a recipe"
+        )
+    absent = [f"scripts/{name}.sh" for name in SHELL if f"scripts/{name}.sh" not in tree.files]
+    if absent:
+        return failed(
+            f"missing: {listed(absent)}", "add one line that calls the program with its usual arguments"
+        )
+    return passed("training, evaluation, prediction and export have their programs and scripts")
+
+
+def commands(tree: Tree) -> Result:
+    """Every file that the manifest's commands name is there."""
+    for name, command in tree.manifest.commands.items():
+        for argument in command.run:
+            path = argument.rpartition("=")[2]
+            is_file = re.fullmatch(r"[\w./-]+\.(py|sh|ya?ml|json|toml)", path) and not path.startswith("/")
+            known = {path.removeprefix("./")} & {*tree.files, *tree.links}
+            if is_file and not known:
+                return failed(
+                    f"the command {name!r} names {path}, which is not there",
+                    "mend the command",
+                    "fuxian.toml",
+                )
+    return passed(f"{len(tree.manifest.commands)} commands, their files are there", "fuxian.toml")
+
+
+def tipc(tree: Tree) -> Result:
+    """test_tipc/: its README, docs, scripts, and configurations of 51 lines."""
+    wanted = (
+        "README.md",
+        "docs/test_train_inference_python.md",
+        "test_train_inference_python.sh",
+        "common_func.sh",
+    )
+    lower = {path.lower() for path in tree.files}
+    missing = [f"test_tipc/{name}" for name in wanted if f"test_tipc/{name}".lower() not in lower]
+    if missing:
+        return failed(f"missing: {listed(missing)}", "add them; `fuxian package` writes them for a recipe")
+    found = [
+        path for path in tree.files if re.fullmatch(r"test_tipc/configs/[^/]+/train_infer_python\.txt", path)
+    ]
+    if not found:
+        return failed(
+            "no test_tipc/configs/<model>/train_infer_python.txt",
+            "add the configuration of the model",
+            "test_tipc",
+        )
+    for path in sorted(found):
+        lines = tree.text(path).rstrip("\n").splitlines()
+        if len(lines) != TIPC_LINES:
+            return failed(
+                f"{len(lines)} lines instead of {TIPC_LINES}",
+                "keep unused lines as null:null",
+                path,
+                len(lines),
+            )
+        for number, mark in TIPC_MARKS.items():
+            if mark not in lines[number - 1]:
+                return failed(
+                    f"{mark!r} belongs on this line", "keep the official order of lines", path, number
+                )
+        for number, line in enumerate(lines, start=1):
+            if not (line.startswith(("##", "==")) or ":" in line):
+                return failed("this line is no key:value", "write key:value, or null:null", path, number)
+            named = re.match(r"(?:norm_train|eval|norm_export|infer_export|inference):(\S+\.py)\b", line)
+            if named and named.group(1) not in tree.files:
+                return failed(
+                    f"{named.group(1)} is not there", "name a program of the repository", path, number
+                )
+    return passed(f"{len(found)} configurations of {TIPC_LINES} lines")
+
+
+def port_code(tree: Tree) -> Result:
+    """The port is Paddle: no other framework outside reference/ and tests/, and no paddle.fluid."""
+    read = 0
+    for path in tree.named(".py", ".ipynb"):
+        if REFERENCE_FOLDERS & set(PurePosixPath(path).parts[:-1]):
+            continue
+        read += 1
+        source = tree.text(path)
+        for number, text in _cells(source) if path.lower().endswith(".ipynb") else [(1, source)]:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    parsed = ast.parse(text)
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                line = getattr(error, "lineno", None)
+                return failed("this is no Python 3", "mend the syntax, or remove the file", path, line)
+            for module, line in _imports(parsed):
+                if module.split(".")[0] in OTHER_FRAMEWORKS:
+                    return failed(
+                        f"imports {module}",
+                        "write it in Paddle, or move it to reference/ or tests/",
+                        path,
+                        number - 1 + line,
+                    )
+                if module.startswith("paddle.fluid"):
+                    return failed(
+                        "imports paddle.fluid", "use the API of Paddle 2 and later", path, number - 1 + line
+                    )
+    return passed(f"{read} files of the port import no other framework")
+
+
+def _cells(source: str) -> list[tuple[int, str]]:
+    """A notebook's code cells, their magic lines emptied; all on line 1, for JSON has no better one."""
+    try:
+        cells = [cell for cell in json.loads(source)["cells"] if cell["cell_type"] == "code"]
+        texts = ["".join(cell["source"]) for cell in cells]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return [(1, "")]
+    return [(1, re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", text)) for text in texts]
+
+
+def _imports(parsed: ast.Module) -> list[tuple[str, int]]:
+    found = []
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append((node.module, node.lineno))
+            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
+        elif isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
+                found.append((str(first.value), node.lineno))
+    return found

@@ -1,0 +1,68 @@
+"""Keys and passwords that must not be published."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+from fuxian.submission.checklist.finding import Result, failed, passed
+from fuxian.submission.checklist.tree import TEXT, Tree
+
+KEYS = {
+    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
+    "an AWS key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})\b"),
+    "a Google key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
+    "a Slack token": re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20,}"),
+    "a Hugging Face token": re.compile(r"\bhf_[A-Za-z0-9]{34}\b"),
+    "an API key": re.compile(r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}"),
+    "a password in a URL": re.compile(
+        r"\bhttps?://[^\s/:@'\"<>{}$]+:(?!\*|<|\{|\$)[^\s/@'\"<>{}$]{6,}@[\w.-]+"
+    ),
+}
+ASSIGNED = re.compile(
+    r"(?i)[\"']?\b[\w-]*(?:secret|password|passwd|token|api_?key|access_?key|auth_?key)[\w-]*[\"']?\s*[:=]\s*"
+    r"[\"']?([A-Za-z0-9+/_=-]{20,200})[\"']?"
+)
+NO_SECRET = re.compile(
+    r"(?i)example|placeholder|your|xxxx|test|dummy|changeme|^[a-z]+([_-][a-z]+)*$|tokenizer"
+)
+LEAST_ENTROPY = 3.6
+"""Bits a character: English identifiers have less, random base64 of 20 characters more."""
+
+
+def secrets(tree: Tree) -> Result:
+    """No key, token or password in a text file."""
+    read = 0
+    for path in tree.named(*TEXT):
+        read += 1
+        for number, line in enumerate(tree.text(path).splitlines(), start=1):
+            what = secret_in(line[:5000])
+            if what:
+                return failed(
+                    f"this looks like {what}",
+                    "revoke it, then remove it from the whole history",
+                    path,
+                    number,
+                )
+    return passed(f"none in {read} text files")
+
+
+def secret_in(line: str) -> str | None:
+    """What kind of secret the line seems to hold."""
+    for what, pattern in KEYS.items():
+        if pattern.search(line):
+            return what
+    for match in ASSIGNED.finditer(line):
+        value = match.group(1)
+        mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+        if mixed and entropy(value) >= LEAST_ENTROPY and not NO_SECRET.search(value):
+            return "a secret that is assigned"
+    return None
+
+
+def entropy(text: str) -> float:
+    """Shannon entropy of the characters, in bits a character."""
+    counts = Counter(text)
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts.values())

@@ -1,0 +1,128 @@
+"""Reads the lines of a training log, Fuxian's own or a text in the official form, as numbers with their precision."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fuxian.submission.manifest import TrainingLogFile
+
+ALIASES = {
+    "step": ("step", "iter", "iteration", "global_step", "batch", "batch_id"),
+    "epoch": ("epoch",),
+    "loss": ("loss", "avg_loss", "total_loss", "train_loss"),
+    "reader_cost": ("reader_cost", "avg_reader_cost"),
+    "batch_cost": ("batch_cost", "avg_batch_cost"),
+    "ips": ("ips", "avg_ips", "speed"),
+}
+COSTS = ("loss", "reader_cost", "batch_cost", "ips")
+LONGEST_LINE = 10_000
+_PAIR = re.compile(
+    r"([A-Za-z_][\w@/.-]{0,60})\s*[:=]\s*\[?\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?|nan|-?inf)\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A logged number. ``half_digit`` is half a unit of its last printed digit, 0 where all digits were printed."""
+
+    value: float
+    half_digit: float = 0.0
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a log; ``number`` counts from 1. Only the official fields are kept."""
+
+    number: int
+    step: float | None = None
+    epoch: float | None = None
+    fields: dict[str, Figure] = field(default_factory=dict)
+    """``loss``; ``reader_cost`` and ``batch_cost`` in seconds a step; ``ips`` in examples a second."""
+    metric: float | None = None
+    time: datetime | None = None
+
+
+def read_log_lines(text: str, log: TrainingLogFile, metric: str) -> list[LogLine]:
+    """The lines that hold a loss or an evaluation; other lines and torn ones are left out."""
+    names = {alias: official for official, aliases in ALIASES.items() for alias in aliases}
+    names |= {written.casefold(): official for official, written in log.names.items() if official != "metric"}
+    wanted = log.names.get("metric", metric).casefold()
+    read = _read_json if log.format == "jsonl" else _read_text
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        made = read(number, line[:LONGEST_LINE], names, wanted)
+        if made is not None and ("loss" in made.fields or made.metric is not None):
+            found.append(made)
+    return found
+
+
+def _read_json(number: int, line: str, names: dict[str, str], metric: str) -> LogLine | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    evaluation = row.get("eval")
+    evaluated = {**row, **evaluation} if isinstance(evaluation, dict) else row
+    pairs = {
+        key.casefold(): Figure(value) for key, raw in evaluated.items() if (value := _number(raw)) is not None
+    }
+    return _line(number, pairs, names, metric, None)
+
+
+def _read_text(number: int, line: str, names: dict[str, str], metric: str) -> LogLine | None:
+    pairs: dict[str, Figure] = {}
+    for name, written in _PAIR.findall(line):
+        value = float(written)
+        pairs.setdefault(name.casefold(), Figure(value, _half_digit(written)))
+    clock = _TIME.search(line)
+    time = None
+    if clock:
+        try:
+            time = datetime(*map(int, clock.groups()))  # type: ignore[arg-type]
+        except ValueError:
+            time = None
+    return _line(number, pairs, names, metric, time)
+
+
+def _line(
+    number: int, pairs: dict[str, Figure], names: dict[str, str], metric: str, time: datetime | None
+) -> LogLine:
+    official: dict[str, Figure] = {}
+    for name, figure in pairs.items():
+        if name in names:
+            official.setdefault(names[name], figure)
+    found = pairs.get(metric)
+    return LogLine(
+        number,
+        official["step"].value if "step" in official else None,
+        official["epoch"].value if "epoch" in official else None,
+        {name: official[name] for name in COSTS if name in official},
+        found.value if found else None,
+        time,
+    )
+
+
+def _number(raw: Any) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
+        return None
+    try:
+        return float(raw)
+    except OverflowError:
+        return math.inf
+
+
+def _half_digit(written: str) -> float:
+    mantissa, _, exponent = written.lower().partition("e")
+    if "n" in mantissa:  # nan, inf
+        return 0.0
+    decimals = len(mantissa.partition(".")[2])
+    return 0.5 * 10.0 ** (int(exponent or 0) - decimals)
