@@ -17,6 +17,7 @@ from fuxian.sandbox.mounts import Mount
 
 TOOLS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
+_STAGES = Path("/run")
 # Above every range that distributions, containers and systemd give out.
 _FRESH = range(0x70000000, 0x7FFE0000)
 
@@ -75,7 +76,8 @@ def prepared(mounts: Sequence[Mount]) -> Iterator[tuple[list[str], list[Path | N
         return
     user = unprivileged_id(Path("/proc/self/uid_map").read_text())
     drop = [tool("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "--"]
-    stage = Path(mkdtemp(prefix=f"fuxian-{os.getpid()}-", dir="/run"))
+    _remove_abandoned()
+    stage = Path(mkdtemp(prefix=f"fuxian-{os.getpid()}-", dir=_STAGES))
     try:
         stage.chmod(0o711)
         places: list[Path | None] = []
@@ -98,9 +100,23 @@ def prepared(mounts: Sequence[Mount]) -> Iterator[tuple[list[str], list[Path | N
             f"unprivileged user {user}",
         )
     finally:
-        # One by one and never recursively: what is bound there must not be touched, whatever went wrong.
+        _remove(stage)
+
+
+def _remove_abandoned() -> None:
+    """Removes the folders of callers that were killed before they could."""
+    for folder in _STAGES.glob("fuxian-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            _remove(folder)
+
+
+def _remove(stage: Path) -> None:
+    # One by one and never recursively: what is bound there must not be touched, whatever went wrong.
+    with suppress(OSError):
         for place in stage.iterdir():
-            with suppress(OSError):
-                place.rmdir() if place.is_dir() else place.unlink()
-        with suppress(OSError):
-            stage.rmdir()
+            if place.is_dir():
+                place.rmdir()
+            else:
+                place.unlink()
+        stage.rmdir()

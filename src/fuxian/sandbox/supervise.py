@@ -144,13 +144,15 @@ def kill_namespace(process: subprocess.Popen[bytes], init: int) -> None:
 
 
 def _wait(run: Watched) -> int:
-    """Waits for the started process; counts its CPU time where nothing else did."""
+    """Waits for the started process and returns its exit status, negative for a signal."""
     give_up = time.monotonic() + _END
     while run.process.returncode is None:
         pid, status, used = os.wait4(run.process.pid, os.WNOHANG)
         if pid:
             run.process.returncode = os.waitstatus_to_exitcode(status)
+            # For a run so short that nobody looked.
             run.usage.cpu = max(run.usage.cpu, used.ru_utime + used.ru_stime)
+            run.usage.peak_memory = run.usage.peak_memory or used.ru_maxrss * 1024
         elif time.monotonic() > give_up:
             run.process.kill()
         else:
