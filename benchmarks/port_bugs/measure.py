@@ -408,3 +408,51 @@ def _initial_gap(ours: np.ndarray, theirs: np.ndarray) -> float:
     # 4.4 standard errors of log(std) for a normal sample; what is beyond is a real difference
     noise = 4.4 * np.sqrt(1.0 / ours.size)
     return max(0.0, abs(float(np.log(ours.std() / theirs.std()))) - noise)
+
+
+ORDER = (
+    "configuration",
+    "initialisation",
+    "eval_data",
+    "train_data",
+    "forward",
+    "metric",
+    "loss",
+    "backward",
+    "learning_rate",
+    "training_mode",
+    "training_steps",
+)
+BOUND = 1e-8
+FRAMEWORKS_OWN = {
+    ("*", "training_steps"): 1e-6,  # Paddle keeps the learning rate in float32
+    ("*", "training_mode"): 1e-6,  # and batch norm's momentum
+    ("cnn", "loss"): 1e-7,  # and label smoothing,
+    ("cnn", "backward"): 1e-7,
+    ("unet", "forward"): 1e-6,  # and the places of an interpolation with align_corners
+    ("unet", "backward"): 1e-6,
+    ("unet", "training_steps"): 1e-5,
+    ("lstm", "training_steps"): 1e-4,  # torch adds 1e-6 to the norm it clips by
+}
+"""Largest difference of a faithful pair in float64, where it is more than BOUND, by architecture and stage."""
+SEEN_IN_STEPS = {"optimizer", "regularisation", "training_steps"}
+"""Stages that show here in the weights after a few steps."""
+
+
+def complaint(case: Any) -> str | None:
+    """None if the pair does what the catalogue says: all equal, or the bug's stage the first that differs."""
+    found = observe(case.port(), case.reference())
+    beyond = [stage for stage in ORDER if found.get(stage, 0.0) > _bound(case.architecture, stage)]
+    figures = {stage: float(f"{found[stage]:.2g}") for stage in beyond}
+    expected = getattr(case, "stages", None)
+    if expected is None:
+        return f"differs: {figures}" if beyond else None
+    if not beyond:
+        return "changes nothing"
+    shown = expected | ({"training_steps"} if expected & SEEN_IN_STEPS else set())
+    shown |= {"backward"} if "higher_order" in expected else set()
+    return None if beyond[0] in shown else f"shows first in {beyond[0]}: {figures}"
+
+
+def _bound(architecture: str, stage: str) -> float:
+    return FRAMEWORKS_OWN.get((architecture, stage), FRAMEWORKS_OWN.get(("*", stage), BOUND))
