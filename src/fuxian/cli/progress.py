@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -33,16 +34,18 @@ def progress_bar() -> Iterator[Callable[[str, int, int, dict[str, float]], None]
         TextColumn("{task.fields[figures]}"),
     )
     with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
         shown: dict[str, int] = {}
 
         def report(label: str, done: int, total: int, figures: dict[str, float]) -> None:
             if label not in tasks:
                 # Started at what a resumed run has behind it, the ETA is of the steps still to do.
-                tasks[label] = bars.add_task(label, total=total, completed=done - 1, figures="")
+                tasks[label] = bars.add_task(label, total=total or None, completed=done - 1, figures="")
             text = "  ".join(f"{name} {figures[name]:.4g}" for name in ("loss", "ips") if name in figures)
-            bars.update(tasks[label], completed=done, **({"figures": text} if text else {}))
-            tenth = done * EVERY // total
+            bars.update(tasks[label], completed=done)
+            if text:
+                bars.update(tasks[label], figures=text)
+            tenth = done * EVERY // total if total else 0
             if not console.is_terminal and tenth > shown.get(label, 0):
                 shown[label] = tenth
                 print(f"{label}: {done} of {total} {text}".rstrip(), file=sys.stderr, flush=True)

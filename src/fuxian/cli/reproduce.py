@@ -129,19 +129,25 @@ def evaluate(
         parts = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
         folder = run
     else:
-        files = {claim.seeds[0]: weights or shelf.committed_weights(paper, claim)}
-        plan = reproduction.plan_run(paper, claim, seeds=1, quick=False, iterations=None, device=device.value)
-        folder = reproduction.start_run(plan, out, command=_evaluate_command(paper.id, claim.id, weights))
+        seed = claim.seeds[0]
+        files = {seed: weights or shelf.committed_weights(paper, claim)}
+        config = {
+            "paper": paper.id,
+            "claim": claim.id,
+            "scope": claim.scope,
+            "seed": seed,
+            "weights": str(files[seed]),
+            "iterations": reproduction.trained_iterations(files[seed]),
+            "command": f"fuxian evaluate {paper.id}/{claim.id}"
+            + (f" --weights {weights}" if weights else ""),
+        }
+        folder = reproduction.start_run(paper, claim, out, config)
     with progress_bar() as progress:
         measurements = reproduction.measure(paper, claim, files, folder, progress)
     document = reproduction.conclude(
         paper, claim, measurements, folder, quick=quick, lang=lang.value, parts=parts
     )
     _finish(paper, document, lang, as_json)
-
-
-def _evaluate_command(paper: str, claim: str, weights: Path | None) -> str:
-    return f"fuxian evaluate {paper}/{claim}" + (f" --weights {weights}" if weights else "")
 
 
 def _plan_and_run(
@@ -174,7 +180,7 @@ def _plan_and_run(
     plan = reproduction.plan_run(
         paper, claim, seeds=seeds, quick=quick, iterations=iterations, device=device.value
     )
-    return plan, reproduction.start_run(plan, out)
+    return plan, reproduction.start_run(paper, claim, out, plan.as_dict())
 
 
 def _finish(paper: Any, document: dict[str, Any], lang: Language, as_json: bool) -> None:

@@ -24,6 +24,7 @@ from fuxian.training.checkpoints import latest, load_into
 from fuxian.training.evaluate import Evaluation, evaluate
 from fuxian.training.fit import Length, fit
 from fuxian.verdict import Measurements, measured_run, rule, smoke
+from fuxian.weights import read
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Hears (what is done, steps done, steps in all, figures of the last log line or nothing)."""
@@ -91,21 +92,21 @@ def plan_run(
     return Plan(paper, claim, chosen, length, quick, device)
 
 
-def start_run(plan: Plan, runs: Path, command: str | None = None) -> Path:
-    """A new run folder under ``runs`` with the plan, and the command if it is not the plan's, in config.json."""
+def start_run(paper: Paper, claim: Claim, runs: Path, config: dict[str, Any]) -> Path:
+    """A new run folder under ``runs`` with config.json and environment.json."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = runs / f"{plan.paper.id}-{plan.claim.id}-{stamp}"
+    folder = runs / f"{paper.id}-{claim.id}-{stamp}"
     for attempt in range(1, 100):
         try:
             folder.mkdir(parents=True)
             break
         except FileExistsError:
-            folder = folder.with_name(f"{plan.paper.id}-{plan.claim.id}-{stamp}-{attempt}")
+            folder = folder.with_name(f"{paper.id}-{claim.id}-{stamp}-{attempt}")
         except OSError as error:
             raise InputError(
                 f"{runs}: no run folder can be made there ({error.strerror}); give another --out."
             ) from error
-    write_json(folder / "config.json", plan.as_dict() | ({"command": command} if command else {}))
+    write_json(folder / "config.json", config)
     write_json(folder / "environment.json", environment.describe())
     return folder
 
@@ -188,12 +189,7 @@ def measure(
         recipe = make_recipe(paper, claim, seed, 1, split="test")
         model = recipe.model()
         load_into(model, file)
-        total = len(recipe.eval_data()) if recipe.eval_data else 0  # type: ignore[arg-type]
-
-        def report(done: int, seed: int = seed, total: int = total) -> None:
-            progress(f"testing, seed {seed}", done, total, {})
-
-        evaluations[seed] = evaluate(recipe, model, report)
+        evaluations[seed] = evaluate(recipe, model, _labelled(progress, f"testing, seed {seed}"))
     measurements = Measurements(
         tuple(measured_run(claim, seed, one.figures, one.examples) for seed, one in evaluations.items())
     )
@@ -204,12 +200,23 @@ def measure(
         "claim": claim.id,
         "scope": claim.scope,
         "metric": claim.metric,
+        "iterations": {str(seed): trained_iterations(file) for seed, file in weights.items()},
         **measurements.as_dict(),
         "figures": means,
         "curves": shelf.part(paper, "curves").curves(paper, claim, list(evaluations.values())),
     }
     write_json(run / "measurements.json", document)
     return measurements
+
+
+def trained_iterations(weights: Path) -> int | None:
+    """How many iterations a file of weights says it was trained for; None where it does not say."""
+    said = read(weights).metadata.get("iterations", "")
+    return int(said) if said.isdecimal() else None
+
+
+def _labelled(progress: Progress, label: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(label, done, total, {})
 
 
 def conclude(

@@ -29,9 +29,10 @@ def save(folder: Path, step: int, model: Any, optimizers: Optimizers, evaluated:
     draft = folder / f".{place.name}.{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_tensors(draft / "model.safetensors", _arrays(model.state_dict()), {})
+    about = {"iterations": str(step)}
+    save_tensors(draft / "model.safetensors", _arrays(model.state_dict()), about)
     if evaluated is not None:
-        save_tensors(draft / "evaluated.safetensors", _arrays(evaluated.state_dict()), {})
+        save_tensors(draft / "evaluated.safetensors", _arrays(evaluated.state_dict()), about)
     schedules = {}
     for name, (optimizer, schedule) in optimizers.items():
         state = _with_structured_names(optimizer.state_dict(), model)

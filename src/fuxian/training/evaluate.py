@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,11 @@ class Evaluation:
 
 
 def evaluate(
-    recipe: Recipe, model: Any, progress: Callable[[int], None] = lambda batches: None
+    recipe: Recipe, model: Any, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Evaluation:
     """Runs the model in evaluation mode over ``eval_data``.
+
+    ``progress`` hears how many batches are done, of how many (0 where that is not known).
 
     Raises InputError where the recipe has no ``eval_data`` or no ``metric``.
     """
@@ -29,9 +31,11 @@ def evaluate(
         raise InputError("this recipe cannot be evaluated: give it eval_data and metric.")
     model.eval()
     metric = recipe.metric()
-    for count, batch in enumerate(recipe.eval_data(), start=1):
+    data = recipe.eval_data()
+    total = len(data) if isinstance(data, Sized) else 0
+    for count, batch in enumerate(data, start=1):
         outputs = recipe.forward(model, to_tensors("paddle", batch["inputs"]))
         metric.update(to_arrays(outputs), batch["targets"])
-        progress(count)
+        progress(count, total)
     examples = metric.examples() if hasattr(metric, "examples") else {}
     return Evaluation(metric.compute(), examples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def _train_step(
 def _length(recipe: Recipe) -> int | None:
     assert recipe.train_data is not None  # noqa: S101 - build() has checked
     data = recipe.train_data()
-    return len(data) if hasattr(data, "__len__") else None
+    return len(data) if isinstance(data, Sized) else None
 
 
 def _batches(recipe: Recipe, seed: int, start: int) -> Iterator[Batch]:
