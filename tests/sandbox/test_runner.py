@@ -1,6 +1,7 @@
 """The sandbox as its callers use it. Hostile programs are in tests/security."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,12 +131,21 @@ def test_source_below_a_private_folder(tmp_path: Path) -> None:
 
 @sandboxed
 def test_user_is_not_root_to_the_kernel() -> None:
-    seen = run(["sh", "-c", "id -u; cat /proc/self/uid_map"], limits=LIMITS).stdout.split()
-    inside, outside, count = map(int, seen[1:])
-    assert int(seen[0]) == inside == 1000
-    assert outside != 0 and count == 1
+    token = str(secrets.randbelow(10**9) + 10**9)
+    cancel = threading.Event()
+    command = ["sh", "-c", f"id -u; sleep {token}"]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, command, limits=LIMITS, cancel=cancel)
+        assert eventually(lambda: f"sleep\0{token}\0" in alive(token).values())
+        (pid,) = [pid for pid, words in alive(token).items() if words == f"sleep\0{token}\0"]
+        status = Path("/proc", str(pid), "status").read_text()
+        cancel.set()
+        outcome = running.result()
+    assert outcome.stdout == b"1000\n"
+    users = {int(user) for user in re.search(r"^Uid:(.*)$", status, re.MULTILINE)[1].split()}
+    assert 0 not in users
     if os.geteuid() != 0:
-        assert outside == os.geteuid()
+        assert users == {os.geteuid()}
 
 
 @sandboxed
@@ -169,7 +180,7 @@ run(["sh", "-c", script, "sh", sys.argv[1]], limits=Limits(wall=60.0))
 def test_nothing_outlives_the_caller(number: signal.Signals) -> None:
     token = str(secrets.randbelow(10**9) + 10**9)
     with subprocess.Popen([sys.executable, "-c", PARENT, token], stderr=subprocess.PIPE) as caller:
-        assert eventually(lambda: len(alive(token)) >= 3)
+        assert eventually(lambda: f"sleep\0{token}\0" in alive(token).values())
         caller.send_signal(number)
         caller.communicate(timeout=20)
     assert eventually(lambda: not alive(token)), alive(token)
@@ -178,6 +189,17 @@ def test_nothing_outlives_the_caller(number: signal.Signals) -> None:
         run(["true"], limits=LIMITS)
     assert list(Path("/sys/fs/cgroup").glob(f"**/fuxian-{caller.pid}-*")) == []
     assert list(Path("/run").glob(f"fuxian-{caller.pid}-*")) == []
+
+
+@sandboxed
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can close this gap")
+@pytest.mark.parametrize("processes", range(2, 7))
+def test_nothing_outlives_a_caller_that_dies_while_setting_up(processes: int) -> None:
+    token = str(secrets.randbelow(10**9) + 10**9)
+    with subprocess.Popen([sys.executable, "-c", PARENT, token], stderr=subprocess.PIPE) as caller:
+        assert eventually(lambda: len(alive(token)) >= processes)
+        caller.kill()
+    assert eventually(lambda: not alive(token)), alive(token)
 
 
 @sandboxed
@@ -277,16 +299,16 @@ def test_unsandboxed_still_ends(no_bubblewrap: None) -> None:
     assert eventually(lambda: not alive(token))
 
 
-def alive(token: str) -> list[str]:
-    """Processes with `token` on their command line, this one's own helpers excepted."""
-    found = []
+def alive(token: str) -> dict[int, str]:
+    """The command lines with `token` in them, by process."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_bytes()
+            words = path.read_text(errors="replace")
         except OSError:
             continue
-        if token.encode() in words:
-            found.append(words.decode(errors="replace"))
+        if token in words:
+            found[int(path.parent.name)] = words
     return found
 
 

@@ -73,17 +73,16 @@ def arguments(
     job: Job,
     sources: Sequence[Path | None],
     *,
-    info: int,
     with_cgroup: bool,
     files: ExitStack,
 ) -> tuple[list[str], list[int]]:
     """The arguments of bwrap before the command, and the descriptors that it must inherit.
 
-    `sources` says where each mount's source is found, None for an empty one. On the descriptor `info`
-    bwrap writes the process id of the sandbox. The options themselves travel in a descriptor too: the
-    sandbox could read a command line, and they name places of the host. `files` closes what is opened.
+    `sources` says where each mount's source is found, None for an empty one. The options themselves travel
+    in a descriptor too: the sandbox could read a command line, and they name places of the host. `files`
+    closes what is opened.
     """
-    descriptors = [info]
+    descriptors: list[int] = []
 
     def data(content: bytes) -> str:
         descriptor = os.memfd_create("fuxian")
@@ -97,7 +96,6 @@ def arguments(
         *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
         *("--unshare-cgroup", "--disable-userns", "--die-with-parent", "--new-session"),
         *("--cap-drop", "ALL", "--uid", str(UID), "--gid", str(UID), "--hostname", "sandbox"),
-        *("--info-fd", str(info)),
         *("--seccomp", data(seccomp.program(with_cgroup=with_cgroup))),
         "--clearenv",
     ]

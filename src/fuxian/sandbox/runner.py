@@ -1,6 +1,5 @@
 """Runs a command that nobody trusts."""
 
-import json
 import math
 import os
 import random
@@ -59,14 +58,10 @@ def _run(job: Job, cancel: threading.Event | None, group: cgroups.Group) -> Outc
     with ExitStack() as files, launch.prepared(job.mounts) as (prefix, sources, user):
         pin = [] if group.holds("cpu") else _on_some_cpus(job.limits)
         rlimits = process_limits(job.limits, memory=not group.holds("memory"), pids=not group.holds("pids"))
-        info, info_end = os.pipe()
-        files.callback(os.close, info)
         with ExitStack() as handed_over:
-            handed_over.callback(os.close, info_end)
             options, descriptors = bubblewrap.arguments(
                 job,
                 sources,
-                info=info_end,
                 with_cgroup=group.holds("memory"),
                 files=handed_over,
             )
@@ -90,7 +85,7 @@ def _run(job: Job, cancel: threading.Event | None, group: cgroups.Group) -> Outc
             )
         files.enter_context(process)
         files.callback(_kill, process)
-        init = _wait_until_held(process, info)
+        init = _wait_until_held(process)
         init_descriptor = os.pidfd_open(init)
         files.callback(os.close, init_descriptor)
         run = Watched(
@@ -149,7 +144,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _wait_until_held(process: subprocess.Popen[bytes], info: int) -> int:
+def _wait_until_held(process: subprocess.Popen[bytes]) -> int:
     """Waits until the sandbox stands and holds the command back; the process id of its first process."""
     assert process.stdout is not None and process.stderr is not None  # noqa: S101
     said = b""
@@ -161,7 +156,8 @@ def _wait_until_held(process: subprocess.Popen[bytes], info: int) -> int:
             why = readable(process.stderr.read()).strip().replace("\n", "; ") or "it said nothing"
             raise PlatformError(f"The sandbox could not be set up ({why}): run `fuxian doctor`.")
         said += piece
-    return int(json.loads(os.read(info, 4096))["child-pid"])
+    # The processes form one chain now, and the last, which holds the command back, is the child of the first.
+    return processes.tree(process.pid)[-2].pid
 
 
 def _open_folder(init: int, target: str) -> int:
