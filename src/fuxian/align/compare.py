@@ -179,14 +179,16 @@ class Judge:
     def tolerance(self, port_name: str, reference_names: list[str], typical: float = 0.0) -> tuple[float, float]:
         """The tolerance of a tensor and up to where it is undecided, relative to the largest element.
 
-        ``typical`` is the rounding error of the stage's tensors, for one that got off lightly by chance.
+        ``typical`` is the rounding error of the stage's tensors, for one that got off lightly by chance. Of several
+        reference tensors that make up one of the port's, each error counts by the tensor's size.
         """
         rounding = self.reference.data.get("rounding")
         if rounding is None:
             low, high = WITHOUT_ORACLE[self.precision]
             return max(low, 4 * self.known), max(high, 4 * self.known)
-        own = max([rounding.get(name, 0.0) for name in reference_names] or [0.0])
-        own = max(float(own), typical)
+        sizes = [self._size(name) if len(reference_names) > 1 else 1.0 for name in reference_names]
+        errors = [float(rounding.get(name, 0.0)) * size for name, size in zip(reference_names, sizes, strict=True)]
+        own = max(max(errors, default=0.0) / (max(sizes, default=1.0) or 1.0), typical)
         grown = max(1.0, self.growth / FLOAT32, own / FLOAT32 if self.amplified else 0.0)
         amplified = 4 * self.known * grown
         floor = FLOOR[self.precision]
@@ -194,6 +196,9 @@ class Judge:
             return floor + SAFETY["float64"] * own * FLOAT64 / FLOAT32 + amplified, 0.0
         ports = float(self.port.data.get("rounding", {}).get(port_name, 0.0))
         return floor + SAFETY["float32"] * (own + ports) + amplified, 0.0
+
+    def _size(self, name: str) -> float:
+        return sketches.scale(self.reference.sketch(name)) if name in self.reference else 0.0
 
     def typical(self, prefix: str) -> float:
         """The median rounding error of the reference's tensors below a prefix."""

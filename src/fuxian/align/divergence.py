@@ -67,9 +67,9 @@ class Divergence:
     """Where a stage first diverges.
 
     - ``stage``: a name of ``fuxian.align.stages.STAGES``.
-    - ``place``: the port's module or parameter path; a functional call is ``<path of the module>:<function>``
-      (``block1:relu``, or ``:relu`` in the model itself); for data, metric, loss, optimizer and schedule, what is
-      named in ``kind``.
+    - ``place``: the port's module or parameter path. A functional call belongs to the module whose forward makes
+      it (``""`` is the model itself), and is named by ``port.call``. In the loss, the part's name or ``loss``; in
+      data, the leaf (``inputs.0``); in the metric, the figure; ``optimizer`` where every parameter is concerned.
     - ``reference_place``: the same on the reference's side, ``""`` where it has none.
     - ``kind``: ``call`` (forward, loss, backward, training mode: the scenes are filled), ``parameter`` (a
       parameter, its gradient, update or distribution), ``figure`` (a metric's figure), ``leaf`` (a leaf of a

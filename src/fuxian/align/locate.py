@@ -23,7 +23,9 @@ from fuxian.align.recording import Recording
 from fuxian.align.stages import Pair, StageResult
 from fuxian.align.tracing import Call, Span, calls_from_json
 
-SEED_TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
+WHOLE = "optimizer"
+"""The place of what concerns every parameter alike."""
+INNER_TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
 """Relative error up to which tensors inside the model agree, where the stage's own tolerance is not larger."""
 
 
@@ -216,7 +218,7 @@ def backward_place(
 ) -> tuple[Graph, Graph, list[Call], list[Call]] | None:
     """The calls of both sides where the backward pass first diverges, walking from the loss back."""
     port, reference = graph(both.port, prefix), graph(both.reference, prefix)
-    agrees = agreement(port, reference, both, max(tolerance, SEED_TOLERANCE[both.judge().precision]))
+    agrees = agreement(port, reference, both, max(tolerance, INNER_TOLERANCE[both.judge().precision]))
     state = {name: _gradient_state(port, reference, name, agrees, tolerance) for name in _tensors(port)}
     state |= {f"parameters.{name}": "bad" for name in bad_parameters}
     suspects = []
@@ -268,12 +270,8 @@ def _partner(call: Call, reference: Graph, agrees: Agreement) -> Call | None:
 
 
 def place_name(side: Graph, call: Call) -> str:
-    """A module's path; ``<path>:<function>`` for a call that the user's own module makes."""
-    prefix = {"loss": "loss"}.get(call.section, "")
-    kind = side.classes.get(call.path, {}).get("class", "")
-    if call.path and kind.startswith(("paddle.", "torch.")):
-        return call.path
-    return f"{prefix}{call.path if not prefix else ''}:{call.name.rpartition('.')[2].strip('_') or call.operation}"
+    """The path of the module whose forward makes the call; ``loss`` in the loss."""
+    return "loss" if call.section == "loss" else call.path
 
 
 def scene(side: Graph, calls: list[Call], path: str = "") -> Scene:
@@ -344,24 +342,26 @@ def locate(both: Pair, result: StageResult) -> Divergence:
         found = forward_place(both, "loss", _loss_sinks(both), tolerance)
     elif result.stage == "backward":
         found = backward_place(both, "eval", _bad_parameters(result), tolerance)
-    elif result.stage in ("training mode", "higher order"):
+    elif result.stage in ("training_mode", "higher_order"):
         found = _training_place(both, result, tolerance)
     if found is not None:
         port, reference, ours, theirs = found
-        mine = place_name(port, ours[0]) if ours else _path_of_partner(both, reference, theirs[0])
+        mine = _place(both, port, reference, ours, theirs)
+        if result.stage == "loss":
+            mine = _loss_part(result)
         other = place_name(reference, theirs[0]) if theirs else ""
         return divergence(
             mine,
             other,
             "call",
-            port=scene(port, ours, mine.partition(":")[0]),
-            reference=scene(reference, theirs, other.partition(":")[0]),
+            port=scene(port, ours, mine),
+            reference=scene(reference, theirs, other),
         )
     return divergence(*_named_place(both, result), **{})
 
 
 def _scenes_of_error(both: Pair, stage: str) -> dict[str, Scene]:
-    prefix = {"loss": "loss", "training mode": "train", "training steps": "train"}.get(stage, "eval")
+    prefix = {"loss": "loss", "training_mode": "train", "training_steps": "train"}.get(stage, "eval")
     port, reference = graph(both.port, prefix), graph(both.reference, prefix)
     done = len(port.calls)
     return {"port": scene(port, port.calls[-1:]), "reference": scene(reference, reference.calls[done : done + 1])}
@@ -369,7 +369,7 @@ def _scenes_of_error(both: Pair, stage: str) -> dict[str, Scene]:
 
 def _inner_tolerance(both: Pair, result: StageResult) -> float:
     """For tensors inside: no smaller than the stage's own, and below the smallest error that must be seen."""
-    floor = SEED_TOLERANCE[both.judge().precision]
+    floor = INNER_TOLERANCE[both.judge().precision]
     allowed = [t.tolerance for t in result.tensors if np.isfinite(t.tolerance) and t.tolerance > 0]
     seen = [t.error for t in result.differing if np.isfinite(t.error)]
     tolerance = max(floor, float(np.median(allowed)) if allowed else 0.0)
@@ -386,19 +386,26 @@ def _loss_sinks(both: Pair) -> tuple[list[str], list[str]]:
     return sinks[0], sinks[1]
 
 
+def _loss_part(result: StageResult) -> str:
+    """The part of the loss that differs: its name, ``loss`` where there are no named parts."""
+    names = [tensor.name for tensor in result.differing]
+    parts = [name for name in names if name != "total"]
+    return parts[0] if parts else "total" if len(result.tensors) > 1 else "loss"
+
+
 def _bad_parameters(result: StageResult, prefix: str = "") -> set[str]:
     return {t.name.removeprefix(prefix) for t in result.differing if t.name.startswith(prefix)}
 
 
 def _training_place(both: Pair, result: StageResult, tolerance: float) -> Any:
     differing = [tensor.name for tensor in result.differing]
-    if result.stage == "training mode" and any(n.startswith("outputs") for n in differing):
+    if result.stage == "training_mode" and any(n.startswith("outputs") for n in differing):
         return forward_place(both, "train", None, tolerance)
     if any(n.startswith("buffers/") for n in differing):
         return _buffer_place(both, next(n for n in differing if n.startswith("buffers/")).removeprefix("buffers/"))
     if any(n.startswith("losses/") for n in differing):
         return forward_place(both, "train", _train_loss_sinks(both), tolerance)
-    prefix = "gradients/" if result.stage == "training mode" else ""
+    prefix = "gradients/" if result.stage == "training_mode" else ""
     return backward_place(both, "train", _bad_parameters(result, prefix), tolerance)
 
 
@@ -418,34 +425,78 @@ def _buffer_place(both: Pair, name: str) -> tuple[Graph, Graph, list[Call], list
     return (port, reference, ours[:1], theirs[:1]) if ours else None
 
 
-def _path_of_partner(both: Pair, reference: Graph, call: Call) -> str:
-    """The port's place where it lacks a call of the reference: the same path if it has it, else the nearest."""
+def _place(both: Pair, port: Graph, reference: Graph, ours: list[Call], theirs: list[Call]) -> str:
+    """The port's place. A call that the port lacks belongs to the module that should make it; calls in another order
+    to the module that holds them all."""
+    if not ours:
+        return _in_port(both, _caller(reference, theirs[0]))
+    place = place_name(port, ours[0])
+    if not theirs or ours[0].operation == theirs[0].operation or place == "loss":
+        return place
+    missing = ours[0].operation in _next_operations(reference, theirs[0])
+    extra = theirs[0].operation in _next_operations(port, ours[0])
+    if missing and extra:
+        return _common(place, _in_port(both, place_name(reference, theirs[0])))
+    return _in_port(both, _caller(reference, theirs[0])) if missing else place
+
+
+def _next_operations(side: Graph, call: Call) -> set[str]:
+    return {user.operation for name in call.outputs for user in side.users.get(name, ())}
+
+
+def _caller(side: Graph, call: Call) -> str:
+    """The module whose forward makes the call, or calls the framework's own module that makes it."""
+    kind = side.classes.get(call.path, {}).get("class", "")
+    place = place_name(side, call)
+    return place.rpartition(".")[0] if kind.startswith(("paddle.", "torch.")) and place != "loss" else place
+
+
+def _in_port(both: Pair, path: str) -> str:
+    """The port's module of the same path, or the nearest that holds it."""
     paths = {module["path"] for module in both.port.data["modules"]}
-    name = place_name(reference, call)
-    path, colon, function = name.partition(":")
-    while path and path not in paths:
+    while path and path not in paths and path != "loss":
         path = path.rpartition(".")[0]
-        colon = ""
-    return f"{path}{colon}{function}" if colon else path
+    return path
+
+
+def _common(one: str, two: str) -> str:
+    """The innermost module that holds both paths."""
+    shared = []
+    for a, b in zip(one.split("."), two.split("."), strict=False):
+        if a != b:
+            break
+        shared.append(a)
+    return ".".join(shared)
+
+
+def _concerns_all(both: Pair, result: StageResult) -> bool:
+    """Whether no group of parameters is spared: more than half of each group differs."""
+    differing = {tensor.name for tensor in result.differing}
+    optimised = both.port.stages.get("optimizer", {}).get("settings", {})
+    groups = [group["params"] for made in optimised.values() for group in made["groups"]]
+    return bool(groups) and all(sum(n in differing for n in names) > len(names) / 2 for names in groups if names)
 
 
 def _named_place(both: Pair, result: StageResult) -> tuple[str, str, str]:
     """For stages whose tensors carry their place in their name: the first that differs."""
     first = result.differing[0]
-    if result.stage in ("eval data", "train data"):
+    if result.stage in ("eval_data", "train_data"):
         return first.name.partition("/")[2] or first.name, first.reference_name or first.name, "leaf"
     if result.stage == "metric":
         return first.name, first.reference_name, "figure"
-    if result.stage == "learning rate":
-        return first.name, first.reference_name, "group"
+    if result.stage == "learning_rate":
+        whole = len(result.differing) == len(result.tensors) or "parameter" not in result.facts
+        return (WHOLE if whole else result.facts["parameter"]), first.reference_name, "group"
     names = [t for t in result.differing if not t.name.startswith(("losses/", "outputs"))] or [first]
     chosen = names[0]
     name = chosen.name
     for prefix in ("gradients/", "buffers/"):
         name = name.removeprefix(prefix)
-    if result.stage == "optimizer":
+    if result.stage in ("optimizer", "regularisation"):
         parameters = {entry["name"] for entry in both.port.data["parameters"]}
         name = name if name in parameters else name.rpartition("/")[0]
+        if _concerns_all(both, result):
+            return WHOLE, WHOLE, "parameter"
     settings = set(both.reference.data["settings"]) | set(both.reference.data["parts"])
     kind = "setting" if result.stage == "configuration" and name in settings else "parameter"
     return name, chosen.reference_name, kind

@@ -73,10 +73,14 @@ class Subject:
     recipe: Recipe
     weights: dict[str, np.ndarray]
     stages: Sequence[str]
-    keep_values: bool
+    keep_values: bool | frozenset[str]
     inputs: Recording | None = None
     links: mapping.Links | None = None
     batches: dict[str, list[Batch]] = field(default_factory=dict)
+
+    def keeps(self, identity: str) -> bool:
+        """Whether the elements of a tensor inside the model are kept."""
+        return self.keep_values if isinstance(self.keep_values, bool) else identity in self.keep_values
 
     def turned(self, name: str) -> bool:
         """Whether the reference lays the parameter out transposed."""
@@ -110,14 +114,14 @@ def record(
     dtype: str = "float64",
     oracle: bool = True,
     small: bool = False,
-    keep_values: bool = True,
+    keep_values: bool | frozenset[str] = True,
     source: str = "",
 ) -> None:
     """Record a reference, or with ``inputs`` (the reference's recording) a port, into a new folder.
 
     ``dtype`` is the precision of the run; with ``oracle``, a second run in the other precision measures how much
     of each figure is rounding. ``small`` keeps sketches of large tensors only; ``keep_values=False`` does so for
-    what lies inside the model, and keeps outputs, gradients and weights.
+    what lies inside the model, and keeps outputs, gradients and weights; a set keeps the tensors it names there.
 
     Raises InputError when the reference fails, or when the port's weights cannot be told from the reference's.
     """
@@ -187,7 +191,7 @@ def _runs(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> 
             _guarded(subject, writer, "loss", lambda: _record_loss(subject, writer, sink, dtype))
         if first and "metric" in stages and subject.recipe.metric is not None:
             _guarded(subject, writer, "metric", lambda: _record_metric(subject, writer, dtype))
-        if stages & {"training mode", "higher order"} and subject.batches["train"]:
+        if stages & {"training_mode", "higher_order"} and subject.batches["train"]:
             _guarded(subject, writer, "train", lambda: _record_pass(subject, writer, sink, dtype, training=True))
         if subject.recipe.optimizer is None:
             return
@@ -195,11 +199,11 @@ def _runs(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> 
             _guarded(subject, writer, "optimizer", lambda: _record_optimizer(subject, writer, sink, dtype))
         if "regularisation" in stages:
             _guarded(subject, writer, "regularisation", lambda: _record_decay(subject, sink, dtype))
-        if first and "learning rate" in stages:
-            _guarded(subject, writer, "learning rate", lambda: _record_schedule(subject, writer))
+        if first and "learning_rate" in stages:
+            _guarded(subject, writer, "learning_rate", lambda: _record_schedule(subject, writer))
         trains = subject.recipe.loss is not None or subject.recipe.step is not None
-        if "training steps" in stages and trains and subject.batches["train"]:
-            _guarded(subject, writer, "training steps", lambda: _record_steps(subject, writer, sink, dtype))
+        if "training_steps" in stages and trains and subject.batches["train"]:
+            _guarded(subject, writer, "training_steps", lambda: _record_steps(subject, writer, sink, dtype))
 
 
 def _guarded(subject: Subject, writer: RecordingWriter, stage: str, run: Callable[[], None]) -> None:
@@ -342,14 +346,14 @@ def _hashes(subject: Subject) -> dict[str, str]:
 def _record_data(subject: Subject, writer: RecordingWriter) -> None:
     """Each side's own first batches; the reference's are those that both sides are run on."""
     for kind, part in (("eval", subject.recipe.eval_data), ("train", subject.recipe.train_data)):
-        wanted = f"{kind} data" in subject.stages or subject.inputs is None
+        wanted = f"{kind}_data" in subject.stages or subject.inputs is None
         if part is None or not wanted:
             continue
         _seed(subject.side, SEED)
         made = part()
         batches: list[Batch] = []
         size = 0
-        limit = DATA_BATCHES if f"{kind} data" in subject.stages else TRAINING_STEPS
+        limit = DATA_BATCHES if f"{kind}_data" in subject.stages else TRAINING_STEPS
         for batch in itertools.islice(made, limit):
             batches.append(_arrays(batch))
             size += sum(leaf.nbytes for _, leaf in leaves(batches[-1]) if isinstance(leaf, np.ndarray))
@@ -368,7 +372,7 @@ def _record_data(subject: Subject, writer: RecordingWriter) -> None:
                     writer.put(f"data/{kind}/{i}/{name}", leaf)
                 else:
                     entry["leaves"].append([i, name, repr(leaf)[:80]])
-        writer.data["stages"][f"{kind} data"] = entry
+        writer.data["stages"][f"{kind}_data"] = entry
         if subject.inputs is None:
             subject.batches[kind] = batches
             writer.data.setdefault("batches", {})[kind] = [_structure(batch) for batch in batches]
@@ -485,8 +489,8 @@ def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
     if first:
         tracer = Tracer(
             side,
-            lambda name, array: writer.put(f"{prefix}/values/{name}", array, keep=subject.keep_values),
-            lambda name, array: writer.put(f"{prefix}/value_gradients/{name}", array, keep=subject.keep_values),
+            lambda name, array: writer.put(f"{prefix}/values/{name}", array, keep=subject.keeps(name)),
+            lambda name, array: writer.put(f"{prefix}/value_gradients/{name}", array, keep=subject.keeps(name)),
             {id(module): path for path, module in reversed(side.modules(model))},
         )
         for name, tensor, _ in reversed(list(side.tensors(model))):
@@ -496,7 +500,7 @@ def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
     for name, leaf in leaves({"inputs": inputs, "targets": targets}):
         if tracer is not None and side.is_tensor(leaf):
             tracer.tag(leaf, name)
-            writer.put(f"{prefix}/values/{name}", side.to_array(leaf), keep=subject.keep_values)
+            writer.put(f"{prefix}/values/{name}", side.to_array(leaf), keep=subject.keeps(name))
     side.clear_gradients(model)
     section = "forward"
     try:
@@ -509,7 +513,7 @@ def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
                 }
                 tracer.section = "loss"
             section = "loss"
-            wants_loss = {"loss", "backward", "training mode", "higher order"} & set(subject.stages)
+            wants_loss = {"loss", "backward", "training_mode", "higher_order"} & set(subject.stages)
             losses = recipe.loss(outputs, targets) if recipe.loss is not None and wants_loss else None
         if losses is not None:
             for name, value in _named(losses).items():
@@ -517,7 +521,7 @@ def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
             if tracer is not None:
                 tracer.collect_gradients = True
             section = "backward"
-            if training or {"backward", "higher order"} & set(subject.stages):
+            if training or {"backward", "higher_order"} & set(subject.stages):
                 _total(losses).backward()
     except Exception as error:
         error.fuxian_path = tracer.path if tracer is not None else ""  # type: ignore[attr-defined]
@@ -526,6 +530,43 @@ def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
     finally:
         if tracer is not None:
             writer.data["trace"].setdefault(prefix, {}).update(tracer.to_json())
+    _put_gradients(side, sink, model, prefix, training)
+    if first and training and recipe.higher_order and losses is not None:
+        entry = writer.data["stages"]["train"]
+        entry["slope"] = _slope(subject, batch, dtype, model)
+
+
+def _slope(subject: Subject, batch: Batch, dtype: str, model: Any) -> dict[str, float]:
+    """The loss's slope along a seeded direction, from the gradients and by central differences.
+
+    They differ where the gradient is not the derivative of what was computed: terms of second order are missing,
+    or a part was detached.
+    """
+    side, recipe = subject.side, subject.recipe
+    gradients = {}
+    for name, tensor, kind in side.tensors(model):
+        gradient = side.gradient(tensor) if kind == "parameter" and side.trainable(tensor) else None
+        if gradient is not None:
+            gradients[name] = np.array(gradient, dtype=np.float64)
+    norm = float(np.sqrt(sum((g**2).sum() for g in gradients.values()))) or 1.0
+    length = 1e-5 if dtype == "float64" else 1e-2
+    values = []
+    for sign in (1.0, -1.0):
+        moved = _built(subject, dtype)
+        _set_training(subject, moved, True)
+        for name, tensor, _ in side.tensors(moved):
+            if name in gradients:
+                side.assign(tensor, side.to_array(tensor) + sign * length * gradients[name] / norm)
+        with side.sharing_draws(Draws(), None):
+            outputs = recipe.forward(moved, to_tensors(side.NAME, _in_precision(batch["inputs"], dtype)))
+            targets = to_tensors(side.NAME, _in_precision(batch.get("targets", ()), dtype))
+            values.append(side.scalar(_total(recipe.loss(outputs, targets))))  # type: ignore[misc]
+    differences = (values[0] - values[1]) / (2 * length)
+    return {"gradient": norm, "differences": differences, "error": abs(differences - norm) / norm}
+
+
+def _put_gradients(side: Any, sink: Sink, model: Any, prefix: str, training: bool) -> None:
+    """Each parameter's gradient and, after training, each buffer; a tied tensor once."""
     seen = set()
     for name, tensor, kind in side.tensors(model):
         if id(tensor) in seen:
@@ -593,8 +634,8 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
     outputs = _tree_from_json(structure, lambda path: source.get(f"eval/outputs.{path}" if path else "eval/outputs"))
     tracer = Tracer(
         side,
-        lambda name, array: writer.put(f"loss/values/{name}", array, keep=subject.keep_values),
-        lambda name, array: writer.put(f"loss/value_gradients/{name}", array, keep=subject.keep_values),
+        lambda name, array: writer.put(f"loss/values/{name}", array, keep=subject.keeps(name)),
+        lambda name, array: writer.put(f"loss/value_gradients/{name}", array, keep=subject.keeps(name)),
     )
     tracer.section = "loss"
     given = to_tensors(side.NAME, _in_precision(outputs, dtype))
@@ -602,7 +643,7 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
     for name, leaf in leaves({"outputs": given, "targets": targets}):
         if side.is_tensor(leaf):
             tracer.tag(leaf, name)
-            writer.put(f"loss/values/{name}", side.to_array(leaf), keep=subject.keep_values)
+            writer.put(f"loss/values/{name}", side.to_array(leaf), keep=subject.keeps(name))
     try:
         with _watching(side, tracer):
             losses = subject.recipe.loss(given, targets)  # type: ignore[misc]
@@ -764,7 +805,7 @@ def _record_schedule(subject: Subject, writer: RecordingWriter) -> None:
     model = _built(subject, "float32")
     names = _names_of(side, model)
     made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
-    recorded = subject.inputs.data["stages"].get("learning rate", {}) if subject.inputs is not None else {}
+    recorded = subject.inputs.data["stages"].get("learning_rate", {}) if subject.inputs is not None else {}
     ticks = recorded.get("ticks") or min(TICKS[1], max([TICKS[0], *(_horizon(s) for _, s in made.values())]))
     groups = []
     for key, (optimizer, schedule) in made.items():
@@ -781,7 +822,7 @@ def _record_schedule(subject: Subject, writer: RecordingWriter) -> None:
                 "params": [names.get(id(t), "") for t in group["params"]],
                 "scheduled": schedule is not None,
             })  # fmt: skip
-    writer.data["stages"]["learning rate"] |= {"groups": groups, "ticks": ticks}
+    writer.data["stages"]["learning_rate"] |= {"groups": groups, "ticks": ticks}
 
 
 def _horizon(schedule: Any, depth: int = 0) -> int:
@@ -826,7 +867,7 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
                     moved = side.to_array(tensor).astype(np.float64) - start[name]
                     turned = subject.turned(name)
                     sink.put(f"steps/{step}/{kind}s/{name}", moved, keep=False, turned=turned)
-    writer.data["stages"]["training steps"]["steps"] = TRAINING_STEPS
+    writer.data["stages"]["training_steps"]["steps"] = TRAINING_STEPS
 
 
 def _train_step(

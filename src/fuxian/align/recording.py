@@ -196,6 +196,10 @@ class Recording:
             raise InputError(f"{path}: format {self.data['format']} is not the {FORMAT} read here; record again.")
         self._open: dict[str, Any] = {}
 
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.clear()
+
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
 

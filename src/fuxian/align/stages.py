@@ -186,12 +186,18 @@ def _compare_parameters(
                 continue
             yield compare(name, given, expected, tolerance, **options)
         elif port.kept(full) and all(reference.kept(other) for other in fulls):
-            yield compare(name, port.get(full), links.to_port(name, get, shape), tolerance, **options)
+            # A part of a larger tensor is rounded at the larger one's size.
+            floor = max(sketches.scale(reference.sketch(other)) for other in fulls) if _in_parts(links, name) else 0.0
+            yield compare(name, port.get(full), links.to_port(name, get, shape), tolerance, floor=floor, **options)
         elif len(fulls) == 1 and port.tensors[full]["shape"] != [] and not port.kept(full):
             yield _compare_sketched(name, port.sketch(full), reference.sketch(fulls[0]), tolerance, shown,
                                     same_order=_same_order(both, name, port.tensors[full]))  # fmt: skip
         else:
             yield _compare_joined(name, port.sketch(full), [reference.sketch(f) for f in fulls], tolerance, shown)
+
+
+def _in_parts(links: Links, name: str) -> bool:
+    return any(reference.parts > 1 for port, reference in links.pairs if port.tensor == name)
 
 
 def _same_order(both: Pair, name: str, entry: dict[str, Any]) -> bool:
@@ -325,7 +331,7 @@ def _compare_distributions(name: str, one: np.ndarray, two: np.ndarray, shown: s
 
 
 def _data(stage: str, part: str) -> Callable[[Pair], StageResult]:
-    kind = stage.split()[0]
+    kind = stage.split("_")[0]
 
     def judge(both: Pair) -> StageResult:
         absent = _missing(both, stage, part) or _failed(both, stage, "data")
@@ -500,11 +506,11 @@ def _states(both: Pair, step: str) -> list[str]:
 
 def learning_rate(both: Pair) -> StageResult:
     """The whole schedule of every parameter's group, relative to each rate."""
-    absent = _missing(both, "learning rate", "optimizer") or _failed(both, "learning rate", "learning rate")
+    absent = _missing(both, "learning_rate", "optimizer") or _failed(both, "learning_rate", "learning_rate")
     if absent:
         return absent
-    ours = {n: g for g in both.port.stages["learning rate"]["groups"] for n in g["params"]}
-    theirs = {n: g for g in both.reference.stages["learning rate"]["groups"] for n in g["params"]}
+    ours = {n: g for g in both.port.stages["learning_rate"]["groups"] for n in g["params"]}
+    theirs = {n: g for g in both.reference.stages["learning_rate"]["groups"] for n in g["params"]}
     pairs: dict[tuple[str, str], str] = {}
     for name, group in ours.items():
         for other in both.links.reference_names(name):
@@ -539,7 +545,13 @@ def learning_rate(both: Pair) -> StageResult:
                     both.port.data["settings"]["schedule_every"], both.reference.data["settings"]["schedule_every"]
                 ),
             }  # fmt: skip
-    return _verdict("learning rate", tensors, facts=facts)
+    every = [side.data["settings"]["schedule_every"] for side in (both.port, both.reference)]
+    scheduled = any(group["scheduled"] for group in (*ours.values(), *theirs.values()))
+    if every[0] != every[1] and scheduled:
+        problem = f"stepped every {every[0]} instead of every {every[1]}"
+        tensors.insert(0, TensorComparison("schedule_every", "schedule_every", float("inf"), 0.0, problem))
+        facts.setdefault("schedule_every", tuple(every))
+    return _verdict("learning_rate", tensors, facts=facts)
 
 
 def regularisation(both: Pair) -> StageResult:
@@ -557,12 +569,12 @@ def regularisation(both: Pair) -> StageResult:
 
 def training_mode(both: Pair) -> StageResult:
     """Outputs, losses, gradients and buffers of one pass in training mode, with the same random draws."""
-    failed = _failed(both, "training mode", "train")
+    failed = _failed(both, "training_mode", "train")
     if failed:
         return failed
     names = _names(both, "train/outputs")
     if not names:
-        return StageResult("training mode", "not given", notes=["there are no batches"])
+        return StageResult("training_mode", "not given", notes=["there are no batches"])
     known = in_calls(both.port, both.reference, "train", backward=True)
     judge = both.judge(known)
     tensors = [
@@ -584,7 +596,7 @@ def training_mode(both: Pair) -> StageResult:
     ]
     if any(tensor.name.startswith("buffers/") for tensor in tensors):
         known = [*known, BUFFERS, RUNNING_VARIANCE]
-    return _verdict("training mode", tensors, known=known)
+    return _verdict("training_mode", tensors, known=known)
 
 
 class _Corrected:
@@ -665,12 +677,12 @@ def _batch_sizes(both: Pair, steps: list[int]) -> list[float]:
 
 def training_steps(both: Pair) -> StageResult:
     """Losses, parameters and buffers step by step."""
-    absent = _missing(both, "training steps", "optimizer") or _failed(both, "training steps", "training steps")
+    absent = _missing(both, "training_steps", "optimizer") or _failed(both, "training_steps", "training_steps")
     if absent:
         return absent
-    number = both.reference.stages.get("training steps", {}).get("steps")
+    number = both.reference.stages.get("training_steps", {}).get("steps")
     if not number:
-        return StageResult("training steps", "not given", notes=["there are no batches, or there is no loss"])
+        return StageResult("training_steps", "not given", notes=["there are no batches, or there is no loss"])
     known = [*in_calls(both.port, both.reference, "train", backward=True), OPTIMIZER]
     # A step's update is a small difference of large weights: its own float32 error says nothing of how much a
     # perturbation grows, that of the gradients does.
@@ -690,17 +702,17 @@ def training_steps(both: Pair) -> StageResult:
             first, tensors = step, found
             break
         tensors += found
-    return _verdict("training steps", tensors, known=known, facts={"step": first} if first is not None else {})
+    return _verdict("training_steps", tensors, known=known, facts={"step": first} if first is not None else {})
 
 
 def higher_order(both: Pair) -> StageResult:
     """Gradients of a recipe whose forward differentiates."""
     if not both.reference.data["higher_order"]:
-        return StageResult("higher order", "not given", notes=["the reference's recipe does not ask for it"])
-    absent = _missing(both, "higher order", "loss") or _failed(both, "higher order", "train")
+        return StageResult("higher_order", "not given", notes=["the reference's recipe does not ask for it"])
+    absent = _missing(both, "higher_order", "loss") or _failed(both, "higher_order", "train")
     if absent:
         return absent
-    result = _gradients(both, "higher order", "train")
+    result = _gradients(both, "higher_order", "train")
     slopes = [side.stages.get("train", {}).get("slope") for side in (both.port, both.reference)]
     result.facts["slopes"] = slopes
     return result
@@ -709,16 +721,16 @@ def higher_order(both: Pair) -> StageResult:
 JUDGES: dict[str, Callable[[Pair], StageResult]] = {
     "configuration": configuration,
     "initialisation": initialisation,
-    "eval data": _data("eval data", "eval_data"),
-    "train data": _data("train data", "train_data"),
+    "eval_data": _data("eval_data", "eval_data"),
+    "train_data": _data("train_data", "train_data"),
     "forward": forward,
     "metric": metric,
     "loss": loss,
     "backward": backward,
     "optimizer": optimizer,
-    "learning rate": learning_rate,
+    "learning_rate": learning_rate,
     "regularisation": regularisation,
-    "training mode": training_mode,
-    "training steps": training_steps,
-    "higher order": higher_order,
+    "training_mode": training_mode,
+    "training_steps": training_steps,
+    "higher_order": higher_order,
 }

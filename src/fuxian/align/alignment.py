@@ -1,0 +1,311 @@
+"""The whole comparison: records both sides where they are live, judges every stage, finds the first divergence."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fuxian.align.divergence import Diagnosis, Divergence, Scene
+from fuxian.align.locate import INNER_TOLERANCE, locate
+from fuxian.align.record import record
+from fuxian.align.recording import Recording
+from fuxian.align.stage_names import CAUSAL_ORDER, STAGES
+from fuxian.align.stages import Pair, StageResult, judge_all, pair
+from fuxian.align.tree import Row, side_by_side
+from fuxian.errors import InputError
+from fuxian.recipe import Recipe, load_recipe
+
+
+@dataclass
+class Alignment:
+    """What the comparison says.
+
+    ``verdict`` is ``aligned``, ``diverged`` or ``inconclusive``; ``first`` is the first divergence with its
+    ``diagnosis``, None where there is none; ``rows`` are both sides' modules in the order in which they ran.
+    """
+
+    verdict: str
+    stages: list[StageResult]
+    pair: Pair
+    first: Divergence | None = None
+    diagnosis: Diagnosis | None = None
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def stage(self, name: str) -> StageResult:
+        """One stage's result. Raises KeyError for a stage that was not compared."""
+        return {result.stage: result for result in self.stages}[name]
+
+
+def compare_recordings(port: Recording, reference: Recording, *, diagnosed: bool = True) -> Alignment:
+    """Compare a port's recording with the reference's. Imports neither framework.
+
+    Raises InputError, with the reason, when the two were not recorded of the same inputs and weights.
+    """
+    _check_comparable(port, reference)
+    both = pair(port, reference)
+    stages = judge_all(both)
+    alignment = Alignment(_verdict(stages), stages, both, notes=_notes(both))
+    results = {result.stage: result for result in stages}
+    for stage in _causal_order(results):
+        if stage in results and results[stage].verdict == "diverged":
+            alignment.first = locate(both, results[stage])
+            break
+    if diagnosed:
+        alignment.diagnosis = diagnose(alignment.first)
+    place = alignment.first.place if alignment.first is not None else None
+    alignment.rows = side_by_side(both, place, INNER_TOLERANCE[reference.data["dtype"]])
+    return alignment
+
+
+def diagnose(divergence: Divergence | None) -> Diagnosis | None:
+    """The cause of a divergence."""
+    if divergence is None:
+        return None
+    from fuxian.align.diagnose import diagnose as find_cause
+
+    return find_cause(divergence)
+
+
+def _causal_order(results: dict[str, StageResult]) -> Sequence[str]:
+    """Usually CAUSAL_ORDER; a gradient that is not the loss's own derivative is a matter of higher order."""
+    slopes = results["higher_order"].facts.get("slopes") if "higher_order" in results else None
+    if slopes and all(slopes) and slopes[0]["error"] > 1e-4 > slopes[1]["error"]:
+        return ["eval_data", "forward", "metric", "loss", "higher_order", *CAUSAL_ORDER]
+    return CAUSAL_ORDER
+
+
+def _check_comparable(port: Recording, reference: Recording) -> None:
+    if port.data.get("weights_from") in (None, "own"):
+        raise InputError(
+            f"{port.folder}: recorded with its own weights and inputs, so that nothing can be compared;"
+            f" record the port again with --inputs {reference.folder}."
+        )
+    if reference.data.get("weights_from") != "own":
+        raise InputError(f"{reference.folder}: this is a port's recording; give the port first, the reference second.")
+    for name, what in (("weights", "weights"), ("inputs", "inputs")):
+        if port.data["hashes"].get(name) != reference.data["hashes"].get(name):
+            raise InputError(
+                f"{port.folder} was recorded with other {what} than {reference.folder} holds;"
+                f" record the port again with --inputs {reference.folder}."
+            )
+    if port.data["dtype"] != reference.data["dtype"]:
+        raise InputError(
+            f"{port.folder} was recorded in {port.data['dtype']}, {reference.folder} in {reference.data['dtype']};"
+            " record the port again."
+        )
+
+
+def _verdict(stages: list[StageResult]) -> str:
+    verdicts = {result.verdict for result in stages}
+    if "diverged" in verdicts:
+        return "diverged"
+    if "inconclusive" in verdicts or not verdicts & {"aligned"}:
+        return "inconclusive"
+    return "aligned"
+
+
+def _notes(both: Pair) -> list[str]:
+    notes = []
+    if both.port.data["small"] or both.reference.data["small"]:
+        notes.append("tensors above 10,000 elements were compared by sketches")
+    oracle = both.reference.data.get("oracle")
+    if oracle is None:
+        notes.append("no second precision was run: tolerances are fixed ones, and small differences stay undecided")
+    elif oracle["failed"]:
+        notes.append(f"the reference does not run in {oracle['dtype']}: {oracle['failed'][0]}")
+    return notes
+
+
+def align(
+    port: Recipe | str,
+    reference: Recipe | Recording | str,
+    *,
+    stages: Sequence[str] = STAGES,
+    dtype: str = "float64",
+    oracle: bool = True,
+    folder: Path | str | None = None,
+) -> Alignment:
+    """Compare a port with its reference, stage by stage.
+
+    ``port`` and ``reference`` are recipes, or what ``load_recipe`` takes; the reference may be a recording, or
+    its folder. ``dtype`` is ``float64`` or ``float32``; where the port or the reference cannot run in float64,
+    float32 is taken and noted. The recordings are kept in ``folder`` if one is named.
+
+    Raises InputError for a bad recipe, an unknown stage, a reference that fails.
+    """
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is no stage of alignment; the stages are {', '.join(STAGES)}.")
+    if dtype not in ("float64", "float32"):
+        raise InputError(f"dtype {dtype!r} is not one alignment runs in; use float64 or float32.")
+    names = [side if isinstance(side, str) else "" for side in (port, reference)]
+    if isinstance(reference, str) and (Path(reference) / "recording.json").is_file():
+        reference = Recording(reference)
+    port = load_recipe(port) if isinstance(port, str) else port
+    reference = load_recipe(reference) if isinstance(reference, str) else reference
+    with tempfile.TemporaryDirectory(prefix="fuxian-align-") as temporary:
+        runner = _Runner(port, reference, tuple(stages), oracle, Path(folder or temporary), names)
+        alignment = runner.run(dtype)
+        failed = [r for r in alignment.stages if "error" in r.facts]
+        if dtype == "float64" and failed and isinstance(reference, Recipe):
+            narrow = runner.run("float32")
+            if not any("error" in result.facts for result in narrow.stages):
+                message = failed[0].facts["error"]["message"]
+                narrow.notes.append(f"compared in float32: the port does not run in float64 ({message})")
+                alignment = narrow
+        if alignment.first is not None:
+            alignment.first = runner.with_elements(alignment.first)
+            alignment.diagnosis = diagnose(alignment.first)
+        alignment.pair.port.close()
+        alignment.pair.reference.close()
+        return alignment
+
+
+@dataclass
+class _Runner:
+    """Records both sides below a folder, as often as is needed."""
+
+    port: Recipe
+    reference: Recipe | Recording
+    stages: tuple[str, ...]
+    oracle: bool
+    folder: Path
+    names: list[str]
+    dtype: str = "float64"
+
+    def run(self, dtype: str) -> Alignment:
+        """Record both and compare, large tensors inside the models as sketches."""
+        self.dtype = dtype
+        return compare_recordings(*self._record(dtype, self.stages, self.oracle, False, dtype), diagnosed=False)
+
+    def _record(
+        self, name: str, stages: Sequence[str], oracle: bool, keep: bool | tuple[frozenset[str], ...], dtype: str
+    ) -> tuple[Recording, Recording]:
+        kept = keep if isinstance(keep, tuple) else (keep, keep)
+        if isinstance(self.reference, Recording):
+            reference = self.reference
+        else:
+            at = self.folder / f"reference-{name}"
+            record(self.reference, at, stages=stages, dtype=dtype, oracle=oracle, keep_values=kept[1],
+                   source=self.names[1])  # fmt: skip
+            reference = Recording(at)
+        at = self.folder / f"port-{name}"
+        record(self.port, at, inputs=reference, stages=stages, oracle=oracle, keep_values=kept[0],
+               source=self.names[0])  # fmt: skip
+        return Recording(at), reference
+
+    def with_elements(self, found: Divergence) -> Divergence:
+        """The divergence with the elements of every tensor at its place, recorded again where they were not kept."""
+        scenes = (found.port, found.reference)
+        wanted = tuple(_unkept(scene) for scene in scenes)
+        if not any(wanted):
+            return found
+        stages = ("forward", "backward", "loss", "training_mode", "higher_order")
+        needed = [stage for stage in stages if stage in self.stages]
+        recordings = self._record(f"{self.dtype}-place", needed, False, wanted, self.dtype)
+        prefix = {"loss": "loss", "training_mode": "train", "higher_order": "train"}.get(found.stage, "eval")
+        filled = [
+            None if scene is None else _filled(scene, recording, prefix, names)
+            for scene, recording, names in zip(scenes, recordings, wanted, strict=True)
+        ]
+        return replace(found, port=filled[0], reference=filled[1])
+
+
+def _unkept(scene: Scene | None) -> frozenset[str]:
+    if scene is None:
+        return frozenset()
+    names = {name for call in scene.calls for name in (*call.inputs, *call.outputs)}
+    return frozenset(name for name in names if name not in scene.tensors and not name.startswith("parameters."))
+
+
+def _filled(scene: Scene, recording: Recording, prefix: str, names: frozenset[str]) -> Scene:
+    tensors, gradients = dict(scene.tensors), dict(scene.gradients)
+    for name in names:
+        for kind, held in (("values", tensors), ("value_gradients", gradients)):
+            full = f"{prefix}/{kind}/{name}"
+            if full in recording and recording.kept(full):
+                held[name] = recording.get(full)
+    return replace(scene, tensors=tensors, gradients=gradients)
+
+
+def result_json(alignment: Alignment) -> dict[str, Any]:
+    """The document of ``--json``."""
+    first, diagnosis = alignment.first, alignment.diagnosis
+    divergence = None
+    if first is not None:
+        call = first.port.call if first.port is not None else None
+        theirs = first.reference.call if first.reference is not None else None
+        divergence = {
+            "stage": first.stage,
+            "place": first.place,
+            "call": call.name if call else None,
+            "cause": diagnosis.cause if diagnosis else "unknown",
+            "evidence": diagnosis.evidence if diagnosis else "",
+            "line": (diagnosis.line if diagnosis else "") or (first.port.line if first.port else ""),
+            "reference_place": first.reference_place,
+            "reference_call": theirs.name if theirs else None,
+            "error": _number(first.error),
+            "tolerance": _number(first.tolerance),
+            "step": first.facts.get("step"),
+            "script": diagnosis.script if diagnosis else "",
+        }
+    return {
+        "verdict": alignment.verdict,
+        "dtype": alignment.pair.reference.data["dtype"],
+        "stages": [_stage_json(result) for result in alignment.stages],
+        "first_divergence": divergence,
+        "notes": alignment.notes,
+        "port": _side_json(alignment.pair.port),
+        "reference": _side_json(alignment.pair.reference),
+    }
+
+
+def _side_json(recording: Recording) -> dict[str, Any]:
+    return {
+        "framework": recording.framework,
+        "source": recording.data.get("source", ""),
+        "environment": recording.data.get("environment", {}),
+    }
+
+
+def _stage_json(result: StageResult) -> dict[str, Any]:
+    return {
+        "stage": result.stage,
+        "verdict": result.verdict,
+        "max_error": _number(result.max_error),
+        "tolerance": _number(result.tolerance),
+        "smallest_passing_tolerance": _number(max((t.error for t in result.tensors), default=None)),
+        "compared": len(result.tensors),
+        "notes": result.notes,
+        "known_differences": [{"name": k.name, "reason": k.reason, "bound": k.bound} for k in result.known],
+        "tensors": [
+            {
+                "name": t.name,
+                "reference_name": t.reference_name,
+                "agrees": t.agrees,
+                "problem": t.problem,
+                "error": _number(t.error),
+                "tolerance": _number(t.tolerance),
+                "ulps": _number(t.ulps),
+                "shape": list(t.shape),
+                "sketched": t.sketched,
+                "quantiles": [_number(q) for q in t.quantiles],
+                "worst": [
+                    {"index": i, "port": _number(p), "reference": _number(r)} for i, p, r in t.worst if not t.agrees
+                ],
+            }
+            for t in result.tensors
+        ],
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    """JSON has no infinities: they are given by name."""
+    if value is None:
+        return None
+    value = float(value)
+    return value if value == value and abs(value) != float("inf") else str(value)

@@ -1,0 +1,96 @@
+"""The comparison in a terminal: the cause first, then the stages, then both module trees side by side."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from fuxian.align.alignment import Alignment
+from fuxian.align.causes import CAUSES
+from fuxian.align.stages import StageResult
+from fuxian.align.tree import Row
+
+COLOURS = {"aligned": "green", "diverged": "red", "inconclusive": "yellow", "not given": "bright_black"}
+MARKS = {"same": "", "differs": "differs", "first": "differs first", "after": "follows", "alone": "one side only"}
+
+
+def summary(alignment: Alignment) -> str:
+    """The verdict and the first divergence in plain text, a few lines."""
+    first, diagnosis = alignment.first, alignment.diagnosis
+    if first is None:
+        undecided = [r.stage for r in alignment.stages if r.verdict == "inconclusive"]
+        return alignment.verdict + (f": {', '.join(undecided)}" if undecided else "")
+    lines = [f"{alignment.verdict}: {first.stage} at {shown_place(first.place)}"]
+    if first.port is not None and first.port.call is not None:
+        lines.append(f"  the port calls {first.port.call.name} ({first.port.line})")
+    if first.reference is not None and first.reference.call is not None:
+        where = shown_place(first.reference_place)
+        lines.append(f"  the reference calls {first.reference.call.name} at {where} ({first.reference.line})")
+    if diagnosis is not None:
+        lines.append(f"  cause: {diagnosis.cause} ({CAUSES.get(diagnosis.cause, '')})")
+        lines.append(f"  {diagnosis.evidence}")
+        if diagnosis.line:
+            lines.append(f"  change {diagnosis.line}")
+    lines.append(f"  error {first.error:.3g}, allowed {first.tolerance:.3g}")
+    if "message" in first.facts:
+        lines.append(f"  {first.facts['message']}")
+    return "\n".join(lines)
+
+
+def shown_place(place: str) -> str:
+    """A place in words: the empty path is the model itself."""
+    return place or "the model itself"
+
+
+def show(alignment: Alignment, console: Console) -> None:
+    """Print everything for a person."""
+    if alignment.first is not None:
+        console.print(Panel(escape(summary(alignment)), title="first divergence", border_style="red"))
+    console.print(_stage_table(alignment.stages))
+    if alignment.rows:
+        console.print(_tree_table(alignment.rows))
+    for note in alignment.notes:
+        console.print(f"note: {note}", markup=False)
+    if alignment.diagnosis is not None and alignment.diagnosis.script:
+        console.print("No hypothesis fits; --json and the report hold a script that reproduces the difference.")
+    console.print(Text(alignment.verdict, style=f"bold {COLOURS[alignment.verdict]}"))
+
+
+def _stage_table(results: list[StageResult]) -> Table:
+    table = Table(title="stages")
+    for name in ("stage", "verdict", "largest error", "allowed", "would pass at", "at", "known differences"):
+        table.add_column(name)
+    for result in results:
+        worst = result.worst
+        would_pass = max((t.error for t in result.tensors), default=None)
+        cells: list[RenderableType] = [
+            result.stage,
+            Text(result.verdict, style=COLOURS[result.verdict]),
+            "" if worst is None else f"{worst.error:.2e}",
+            "" if worst is None else f"{worst.tolerance:.2e}",
+            "" if would_pass is None else f"{would_pass:.2e}",
+            escape("; ".join(result.notes)[:60] if worst is None else (worst.name + " " + worst.problem)[:60]),
+            escape(", ".join(known.name for known in result.known)),
+        ]
+        table.add_row(*cells)
+    return table
+
+
+def _tree_table(rows: list[Row], most: int = 60) -> Group:
+    """The rows around what differs, whole where it is short."""
+    table = Table(title="modules in order of execution")
+    for name in ("port", "reference", "error", ""):
+        table.add_column(name)
+    shown = rows if len(rows) <= most else [row for row in rows if row.mark != "same"][:most]
+    for row in shown:
+        style = {"first": "bold red", "differs": "red", "after": "yellow", "alone": "bright_black"}.get(row.mark, "")
+        error = "" if row.error is None else f"{row.error:.1e}"
+        indent = "  " * row.depth
+        ours = indent + row.port if row.port else ""
+        theirs = indent + row.reference if row.reference else ""
+        table.add_row(escape(ours), escape(theirs), error, MARKS[row.mark], style=style)
+    left = len(rows) - len(shown)
+    return Group(table, f"{left} more modules agree" if left else "")

@@ -1,0 +1,179 @@
+"""``fuxian align``: prove that a port equals its reference, or name where and why it does not."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fuxian.align.stage_names import STAGES
+from fuxian.errors import InputError
+
+app = typer.Typer(help="Prove that a port equals its reference, or name where and why it does not.",
+                  no_args_is_help=True)  # fmt: skip
+
+EXIT_CODES = {"aligned": 0, "diverged": 1, "inconclusive": 3}
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Report = Annotated[Path | None, typer.Option(help="Also write one self-contained HTML file here.")]
+Stages = Annotated[str | None, typer.Option(help=f"Only these, with commas between: {', '.join(STAGES)}.")]
+Oracle = Annotated[
+    bool, typer.Option(help="Run a second precision, to tell rounding from mistakes; without it, fixed tolerances.")
+]
+
+
+class Precision(StrEnum):
+    float64 = "float64"
+    float32 = "float32"
+
+
+Dtype = Annotated[Precision, typer.Option(help="Precision of the run.")]
+
+
+@app.command()
+def run(
+    port: Annotated[str, typer.Argument(help="A recipe file, or module:attribute.")],
+    reference: Annotated[str, typer.Argument(help="The same for the reference, or a folder `record` wrote.")],
+    stages: Stages = None,
+    dtype: Dtype = Precision.float64,
+    oracle: Oracle = True,
+    report: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run port and reference on the same weights and batches and compare them stage by stage.
+
+    Exit code: 0 aligned, 1 diverged, 3 cannot tell.
+
+    Example: fuxian align run port.py reference.py --report align.html
+    """
+    from fuxian.align.alignment import align
+
+    _show(align(port, reference, stages=_stages(stages), dtype=dtype.value, oracle=oracle), report, as_json)
+
+
+@app.command()
+def record(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or module:attribute.")],
+    out: Annotated[Path, typer.Argument(help="A new folder for the recording.")],
+    inputs: Annotated[Path | None, typer.Option(help="The reference's recording, to record a port on it.")] = None,
+    stages: Stages = None,
+    dtype: Dtype = Precision.float64,
+    oracle: Oracle = True,
+    small: Annotated[bool, typer.Option(help="Sketches of large tensors only, small enough to commit.")] = False,
+) -> None:
+    """Record what a reference does, or what a port does on a reference's weights and batches.
+
+    Example: fuxian align record reference.py recordings/reference
+    """
+    from fuxian.align.record import record as write
+    from fuxian.align.recording import Recording
+    from fuxian.recipe import load_recipe
+
+    write(
+        load_recipe(recipe),
+        out,
+        inputs=Recording(inputs) if inputs is not None else None,
+        stages=_stages(stages),
+        dtype=dtype.value,
+        oracle=oracle,
+        small=small,
+        source=recipe,
+    )
+    size = sum(file.stat().st_size for file in out.iterdir())
+    Console(stderr=True).print(f"recorded in {out} ({size / 1e6:.1f} MB)")
+
+
+@app.command()
+def compare(
+    port: Annotated[Path, typer.Argument(help="The recording made with --inputs.")],
+    reference: Annotated[Path, typer.Argument(help="The reference's recording.")],
+    report: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two recordings; neither framework needs to be installed.
+
+    Which of the two is the port's is read from the recordings.
+
+    Example: fuxian align compare recordings/port recordings/reference
+    """
+    from fuxian.align.alignment import compare_recordings
+    from fuxian.align.recording import Recording
+
+    pair = [Recording(port), Recording(reference)]
+    if pair[0].data.get("weights_from") == "own" and pair[1].data.get("weights_from") != "own":
+        pair.reverse()
+    _show(compare_recordings(*pair), report, as_json)
+
+
+@app.command("export-log")
+def export_log(
+    out: Annotated[Path, typer.Argument(help="A folder for the .npy files and diff logs.")],
+    port: Annotated[Path, typer.Option(help="The port's recording.")],
+    reference: Annotated[Path, typer.Option(help="The reference's recording.")],
+) -> None:
+    """Write the official guide's files: forward, metric, loss, bp_align and train_align, with their diff logs.
+
+    Example: fuxian align export-log log_reprod --port recordings/port --reference recordings/reference
+    """
+    from fuxian.align.logs import export
+    from fuxian.align.recording import Recording
+
+    for path in export(Recording(port), Recording(reference), out):
+        typer.echo(path)
+
+
+@app.command("import-log")
+def import_log(
+    port: Annotated[Path, typer.Argument(help="The port's .npy as reprod_log wrote it.")],
+    reference: Annotated[Path, typer.Argument(help="The reference's.")],
+    tolerance: Annotated[float, typer.Option(help="Largest error allowed, relative to the largest element.")] = 1e-6,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two files of reprod_log element by element. No code in them is run.
+
+    Example: fuxian align import-log forward_paddle.npy forward_torch.npy
+    """
+    from fuxian.align.logs import compare_logs
+
+    result = compare_logs(port, reference, tolerance)
+    if as_json:
+        _print_json(result)
+    else:
+        for entry in result["tensors"]:
+            verdict = "agrees" if entry["agrees"] else f"DIFFERS {entry['problem']}"
+            typer.echo(f"{entry['name']}: {verdict} (error {entry['error']:.3g}, allowed {entry['tolerance']:.3g})")
+        typer.echo(result["verdict"])
+    raise typer.Exit(EXIT_CODES[result["verdict"]])
+
+
+def _stages(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return STAGES
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [stage for stage in chosen if stage not in STAGES]
+    if unknown or not chosen:
+        raise InputError(f"--stages {text}: the stages are {', '.join(STAGES)}.")
+    return chosen
+
+
+def _show(alignment, report: Path | None, as_json: bool) -> None:  # type: ignore[no-untyped-def]
+    from fuxian.align.alignment import result_json
+    from fuxian.align.terminal import show
+
+    if report is not None:
+        from fuxian.align.report import write_report
+
+        write_report(alignment, report)
+        Console(stderr=True).print(f"report: {report}")
+    if as_json:
+        _print_json(result_json(alignment))
+    else:
+        show(alignment, Console())
+    raise typer.Exit(EXIT_CODES[alignment.verdict])
+
+
+def _print_json(document: object) -> None:
+    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")
