@@ -21,10 +21,11 @@ def export(
     steps: Steps = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export the network that `fuxian predict` would use, and check that it predicts the same.
+    """Export the network that `fuxian predict` uses, and check its predictions.
 
-    maml/*: adapts to FOLDER's support examples and writes the adapted network. Like `fuxian predict`, an
-    exported Omniglot network normalises by the statistics of the pictures that it is given together.
+    maml/*: adapts to FOLDER's support examples and writes the adapted
+    network. As with `fuxian predict`, an Omniglot network normalises by the
+    statistics of the pictures that it is given together.
 
     Example: fuxian export maml/omniglot-5way-1shot my-characters --out my-network
     """

@@ -31,12 +31,15 @@ def predict(
 ) -> None:
     """Predict on a folder of your own data.
 
-    maml/omniglot-*: FOLDER/support/LABEL/ holds one or more pictures (PNG, JPEG, BMP) of each of five labels,
-    dark ink on light paper; FOLDER/query/ holds the pictures to name. The network adapts to the support
-    pictures by 10 gradient steps. As in the paper's code, batch normalisation uses the statistics of all
-    query pictures together: a picture's probabilities depend on the other query pictures.
+    maml/omniglot-*: FOLDER/support/LABEL/ holds one or more pictures (PNG,
+    JPEG, BMP) of each of five labels, FOLDER/query/ the pictures to name;
+    dark ink on light paper. The network adapts to the support pictures by
+    10 gradient steps. As in the paper's code, batch normalisation uses the
+    statistics of all query pictures together: a picture's probabilities
+    depend on the other query pictures.
 
-    maml/sinusoid-10shot: FOLDER/support.csv holds the columns x,y; FOLDER/query.csv the column x.
+    maml/sinusoid-10shot: FOLDER/support.csv holds the columns x,y and
+    FOLDER/query.csv the column x.
 
     Example: fuxian predict maml/omniglot-5way-1shot my-characters
     """
