@@ -18,7 +18,13 @@ def same_padding(side: int) -> tuple[int, int, int, int]:
     return (0, 1, 0, 1) if side % 2 == 0 else (1, 1, 1, 1)
 
 
-@given(side=SIDES, tasks=st.integers(1, 3), images=st.integers(1, 3), channels=st.integers(1, 4), seed=st.integers(0))
+@given(
+    side=SIDES,
+    tasks=st.integers(1, 3),
+    images=st.integers(1, 3),
+    channels=st.integers(1, 4),
+    seed=st.integers(0),
+)
 def test_col2im_is_the_adjoint_of_im2col(side, tasks, images, channels, seed):
     rng = np.random.default_rng(seed)
     out = (side + 1) // 2
@@ -87,7 +93,9 @@ def test_normalize_gradient_is_batch_norms_gradient_and_has_its_second_derivativ
     """A directional gradient of the BN block, differentiated once more, is the heart of the meta-gradient."""
     rows, channels = 10, 3
     rng = np.random.default_rng(1)
-    z, beta, weight, direction = (rng.normal(size=s) for s in ((rows, channels), (channels,), *[(rows, channels)] * 2))
+    z, beta, weight, direction = (
+        rng.normal(size=s) for s in ((rows, channels), (channels,), *[(rows, channels)] * 2)
+    )
 
     our_z, our_weight = (paddle.to_tensor(a[None], stop_gradient=False) for a in (z, weight))
     our_beta = paddle.to_tensor(beta[None, None])
@@ -98,7 +106,9 @@ def test_normalize_gradient_is_batch_norms_gradient_and_has_its_second_derivativ
     (ours * paddle.to_tensor(direction[None])).sum().backward()
 
     their_z, their_weight = (torch.tensor(a, requires_grad=True) for a in (z, weight))
-    normal = torch.nn.functional.batch_norm(their_z, None, None, None, torch.tensor(beta), training=True, eps=1e-3)
+    normal = torch.nn.functional.batch_norm(
+        their_z, None, None, None, torch.tensor(beta), training=True, eps=1e-3
+    )
     (theirs,) = torch.autograd.grad((torch.relu(normal) * their_weight).sum(), their_z, create_graph=True)
     (theirs * torch.tensor(direction)).sum().backward()
 
@@ -112,6 +122,10 @@ def test_repetitions_and_sums_by_products_are_exact(rows, tasks, seed):
     row = paddle.to_tensor(np.random.default_rng(seed).normal(size=(tasks, 1, 3)))
     repeated = ops.repeat_rows(row, rows).numpy()
     np.testing.assert_array_equal(repeated, np.repeat(row.numpy(), rows, 1))
-    np.testing.assert_allclose(ops.row_sum(paddle.to_tensor(repeated)).numpy(), repeated.sum(1, keepdims=True))
+    np.testing.assert_allclose(
+        ops.row_sum(paddle.to_tensor(repeated)).numpy(), repeated.sum(1, keepdims=True)
+    )
     weight = row[0]
-    np.testing.assert_array_equal(ops.repeat_tasks(weight, tasks).numpy(), np.repeat(weight.numpy()[None], tasks, 0))
+    np.testing.assert_array_equal(
+        ops.repeat_tasks(weight, tasks).numpy(), np.repeat(weight.numpy()[None], tasks, 0)
+    )
