@@ -12,7 +12,7 @@ import traceback
 
 import typer
 
-from fuxian.cli import data, doctor, export, papers, predict, reproduce, weights
+from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, weights
 from fuxian.errors import InputError, PlatformError
 from fuxian.training.machine import prepare
 
@@ -31,6 +31,7 @@ app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
+app.add_typer(align.app, name="align")
 app.add_typer(weights.app, name="weights")
 
 

@@ -12,30 +12,41 @@ from fuxian.training.evaluate import Evaluation
 
 
 def curves(paper: Paper, claim: Claim, evaluations: list[Evaluation]) -> dict[str, Any]:
-    """Named series over the inner steps 0 to 10; the bands are 95 % intervals (over tasks, or over seeds)."""
-    steps = range(sum(name.startswith(f"{claim.metric}_after_") for name in evaluations[0].figures))
-    labels = {"x_label": "inner steps", "y_label": claim.metric}
-    values = np.array(
-        [[one.figures[f"{claim.metric}_after_{step}"] for step in steps] for one in evaluations]
-    )
+    """Named series over the inner steps 0 to 10.
+
+    One run: mean over its test tasks with the 95 % interval. Several runs: median over the seeds with the quartiles,
+    since one seed whose inner loop diverges on one task would hide all others in a mean.
+    """
+    figure = claim.unit if claim.unit == "accuracy" else "mse"
+    steps = range(sum(name.startswith(f"{figure}_after_") for name in evaluations[0].figures))
+    names = [f"{figure}_after_{step}" for step in steps]
+    labels = {"x": list(steps), "x_label": "inner steps", "y_label": figure}
+    found = {
+        "MAML, this reproduction": labels | _over_seeds([[e.figures[n] for n in names] for e in evaluations])
+    }
     if len(evaluations) == 1:
-        tasks = np.array([evaluations[0].examples[f"{claim.metric}_after_{step}"] for step in steps])
-        mean, half = tasks.mean(1), 1.96 * tasks.std(1, ddof=1) / np.sqrt(tasks.shape[1])
-        if claim.unit == "accuracy":
-            half = np.minimum(half, 1 - mean)
-        ours = _series(steps, mean, mean - half, mean + half, labels)
-    else:
-        ours = _series(steps, values.mean(0), values.min(0), values.max(0), labels)
-    found = {"MAML, this reproduction": ours}
+        found = {"MAML, this reproduction": labels | _over_tasks([evaluations[0].examples[n] for n in names])}
     if claim.reference is not None:
         runs = json.loads((paper.folder / claim.reference.file).read_text())["values"]
-        recorded = np.array([run["curve"] for run in runs])
-        name = f"PyTorch reference, {len(recorded)} seeds"
-        found[name] = _series(steps, recorded.mean(0), recorded.min(0), recorded.max(0), labels)
+        recorded = [[np.inf if error is None else error for error in run["curve"]] for run in runs]
+        found[f"PyTorch reference, {len(runs)} seeds"] = labels | _over_seeds(recorded)
     return found
 
 
-def _series(
-    steps: range, y: np.ndarray, low: np.ndarray, high: np.ndarray, labels: dict[str, str]
-) -> dict[str, Any]:
-    return {"x": list(steps), "y": y.tolist(), "low": low.tolist(), "high": high.tolist(), **labels}
+def _over_tasks(examples: list[list[float]]) -> dict[str, list[float]]:
+    tasks = np.array(examples)
+    mean, half = tasks.mean(1), 1.96 * tasks.std(1, ddof=1) / np.sqrt(tasks.shape[1])
+    return _finite(mean, mean - half, mean + half)
+
+
+def _over_seeds(runs: list[list[float]]) -> dict[str, list[float]]:
+    low, median, high = np.quantile(
+        np.nan_to_num(np.array(runs), nan=np.inf), [0.25, 0.5, 0.75], axis=0, method="nearest"
+    )
+    return _finite(median, low, high)
+
+
+def _finite(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, list[float]]:
+    """The largest number stands for what overflowed, so that the file stays plain JSON."""
+    most = np.finfo(np.float32).max
+    return {name: np.clip(a, -most, most).tolist() for name, a in (("y", y), ("low", low), ("high", high))}

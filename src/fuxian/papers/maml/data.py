@@ -105,14 +105,14 @@ class OmniglotEpisodes(Sequence[Batch]):
             characters = rng.choice(self.characters, self.ways, replace=False)
             for way, character in enumerate(characters):
                 drawers = rng.choice(self.images.shape[1], examples, replace=False)
-                turned = np.rot90(self.images[character, drawers], rng.integers(4), axes=(1, 2))
+                turned = np.rot90(self.images[character, drawers], int(rng.integers(4)), axes=(1, 2))
                 pictures[task, :, way] = turned
         pictures /= 255.0
-        pictures = pictures.reshape(self.tasks, -1, 28, 28)
+        examples_T = pictures.reshape(self.tasks, -1, 28, 28)
         labels = np.tile(np.eye(self.ways, dtype=np.float32), (self.tasks, self.shots, 1))
         support = self.ways * self.shots
         return {
-            "inputs": (pictures[:, :support], labels, pictures[:, support:]),
+            "inputs": (examples_T[:, :support], labels, examples_T[:, support:]),
             "targets": (labels.copy(),),
         }
 

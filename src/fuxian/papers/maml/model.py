@@ -9,6 +9,7 @@ Shape legend: T tasks, B examples of a task, N classes, P rows (examples times p
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class SinusoidNet(nn.Layer):
     def __init__(self, hidden: int = 40):
         super().__init__()
         widths = [1, hidden, hidden, 1]
-        for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths), start=1):
             normal = nn.initializer.TruncatedNormal(mean=0.0, std=0.01)
             zero = nn.initializer.Constant(0.0)
             self.add_parameter(f"w{i}", self.create_parameter([fan_in, fan_out], default_initializer=normal))

@@ -13,7 +13,7 @@ import paddle
 
 from fuxian.papers.maml import loss
 from fuxian.papers.maml.adapt import adapt
-from fuxian.papers.maml.data import SinusoidTasks, Split, omniglot_episodes
+from fuxian.papers.maml.data import OmniglotEpisodes, SinusoidTasks, Split, omniglot_episodes
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet
 from fuxian.recipe import Recipe
 
@@ -100,7 +100,7 @@ def recipe(
             higher_order=True,
         )
 
-    def episodes(split: Split, length: int, tasks: int, stream: int):
+    def episodes(split: Split, length: int, tasks: int, stream: int) -> OmniglotEpisodes:
         return omniglot_episodes(
             split, length=length, tasks=tasks, ways=setting.ways, shots=setting.shots, seed=stream
         )

@@ -3,15 +3,18 @@
     python -m fuxian.papers.maml.reference.sinusoid_runs --seeds 10 --iterations 70000 --out sinusoid-10shot.json
 
 The paper prints no sinusoid figure in a table (its figure 3 is a plot), so the target of ``maml/sinusoid-10shot`` is
-this sample. Settings: K = 10, 25 tasks a meta-batch, one inner step of 0.01, Adam 0.001, 70,000 iterations; figures
-on the 600 test tasks that the port is evaluated on. Seeds count from 1000, so that no run shares its tasks with one of
-the port's.
+this sample: the error after one inner step, which is what training minimises. Errors after further steps are recorded
+too; they are no target, because gradient descent at this step size diverges on some task for some seeds.
+
+Settings: K = 10, 25 tasks a meta-batch, one inner step of 0.01, Adam 0.001, 70,000 iterations; figures on the 600 test
+tasks that the port is evaluated on. Seeds count from 1000, so that no run shares its tasks with one of the port's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -78,9 +81,10 @@ def main() -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
         began = time.perf_counter()
         errors = curve(train(seed, options.iterations))
-        values.append({"seed": seed, "value": errors[-1], "curve": errors})
+        finite = [error if math.isfinite(error) else None for error in errors]
+        values.append({"seed": seed, "value": errors[1], "curve": finite})
         print(
-            f"seed {seed}: {errors[-1]:.4f} in {time.perf_counter() - began:.0f} s",
+            f"seed {seed}: {errors[1]:.4f} in {time.perf_counter() - began:.0f} s",
             file=sys.stderr,
             flush=True,
         )
@@ -90,7 +94,7 @@ def main() -> None:
             "command": "python -m fuxian.papers.maml.reference.sinusoid_runs"
             f" --seeds {options.seeds} --iterations {options.iterations} --out {options.out.name}",
             "torch": torch.__version__,
-            "metric": "mse",
+            "metric": "mse_after_1",
             "iterations": options.iterations,
             "values": values,
         }

@@ -9,6 +9,8 @@ Shape legend: B examples of a task, N classes.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ class SinusoidNet(nn.Module):
     def __init__(self, hidden: int = 40):
         super().__init__()
         widths = [1, hidden, hidden, 1]
-        for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths), start=1):
             weight = nn.init.trunc_normal_(torch.empty(fan_in, fan_out), std=0.01, a=-0.02, b=0.02)
             self.register_parameter(f"w{i}", nn.Parameter(weight))
             self.register_parameter(f"b{i}", nn.Parameter(torch.zeros(fan_out)))
