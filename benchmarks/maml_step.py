@@ -29,8 +29,9 @@ import paddle
 import torch
 from torch.func import functional_call, grad, vmap
 
-from fuxian.papers.maml.recipe import SETTINGS, Setting, recipe
+from fuxian.papers.maml.recipe import recipe
 from fuxian.papers.maml.reference import torch_maml
+from fuxian.papers.maml.settings import SETTINGS, Setting
 from fuxian.recipe import Recipe, to_tensors
 
 Step = Callable[[], None]
@@ -98,7 +99,9 @@ def torch_side(setting: Setting, arrays: tuple[np.ndarray, ...]) -> tuple[torch.
     def loop() -> None:
         losses = []
         for x, y, new_x, new_y in zip(support_x, support_y, query_x, query_y, strict=True):
-            weights = torch_maml.adapt(net, (x, y), steps=setting.train_steps, step_size=setting.step_size)[-1]
+            weights = torch_maml.adapt(net, (x, y), steps=setting.train_steps, step_size=setting.step_size)[
+                -1
+            ]
             losses.append(net.inner_loss(net.predict(weights, new_x), new_y))
         torch.stack(losses).mean().backward()
 
@@ -107,7 +110,9 @@ def torch_side(setting: Setting, arrays: tuple[np.ndarray, ...]) -> tuple[torch.
 
     def task_loss(parameters: dict, x, y, new_x, new_y) -> torch.Tensor:
         def loss(weights: dict, inputs, targets) -> torch.Tensor:
-            return functional_call(outer, {f"net.{n}": p for n, p in parameters.items()}, (weights, inputs, targets))
+            return functional_call(
+                outer, {f"net.{n}": p for n, p in parameters.items()}, (weights, inputs, targets)
+            )
 
         weights = {name: parameters[name] for name in adapted}
         for _ in range(setting.train_steps):
@@ -127,7 +132,9 @@ def torch_side(setting: Setting, arrays: tuple[np.ndarray, ...]) -> tuple[torch.
     return net, loop, mapped, update
 
 
-def check_gradients(name: str, ours: paddle.nn.Layer, theirs: torch.nn.Module, steps: dict[str, Step]) -> None:
+def check_gradients(
+    name: str, ours: paddle.nn.Layer, theirs: torch.nn.Module, steps: dict[str, Step]
+) -> None:
     """Raises AssertionError where the three meta-gradients differ by more than rounding."""
     with torch.no_grad():
         for key, parameter in theirs.named_parameters():
@@ -181,7 +188,9 @@ def measure(claim: str, seconds: float) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="a list of rows instead of a table")
     parser.add_argument("--seconds", type=float, default=10.0, help="spent on each experiment")
     options = parser.parse_args()

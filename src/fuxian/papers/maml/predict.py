@@ -13,7 +13,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.papers.maml.adapt import adapt
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet, Weights
-from fuxian.papers.maml.recipe import SETTINGS, TEST_STEPS
+from fuxian.papers.maml.settings import SETTINGS, TEST_STEPS
 from fuxian.papers.maml.task_folder import Task, read_numbers, read_pictures
 from fuxian.training.checkpoints import load_into
 

@@ -6,7 +6,6 @@ fuxian reproduce maml/omniglot-5way-1shot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import paddle
@@ -15,41 +14,24 @@ from fuxian.papers.maml import loss
 from fuxian.papers.maml.adapt import adapt
 from fuxian.papers.maml.data import OmniglotEpisodes, SinusoidTasks, Split, omniglot_episodes
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet
+from fuxian.papers.maml.settings import (
+    META_LEARNING_RATE,
+    SETTINGS,
+    TEST_SEED,
+    TEST_STEPS,
+    TEST_TASKS,
+    TEST_TASKS_AT_ONCE,
+)
 from fuxian.recipe import Recipe
 
 Gradients = Literal["second-order", "first-order", "none"]
-
-META_LEARNING_RATE = 1e-3
-TEST_STEPS = 10
-TEST_TASKS = 600
-TEST_SEED = 1_000_000
-"""Test tasks are drawn from a stream of their own, the same for every run."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One experiment's numbers: official main.py's usage lines, and the paper's appendix A.1."""
-
-    tasks: int
-    shots: int
-    step_size: float
-    train_steps: int = 1
-    ways: int = 0
-    """0 marks the sinusoid."""
-
-
-SETTINGS = {
-    "sinusoid-10shot": Setting(tasks=25, shots=10, step_size=0.01),
-    "omniglot-5way-1shot": Setting(tasks=32, ways=5, shots=1, step_size=0.4),
-    "omniglot-5way-5shot": Setting(tasks=32, ways=5, shots=5, step_size=0.4),
-}
 
 
 def recipe(
     claim: str = "sinusoid-10shot",
     *,
     seed: int = 0,
-    iterations: int = 1,
+    iterations: int = 10,
     eval_split: Split = "test",
     gradients: Gradients = "second-order",
 ) -> Recipe:
@@ -68,22 +50,20 @@ def recipe(
     train_steps = 0 if gradients == "none" else setting.train_steps
 
     def forward(model, inputs):
-        """Outputs [S, T, B, ...]: after the last step in training, before and after each of 10 in evaluation."""
+        """Outputs [S, T, B, ...]: after the last step in training, before and after each of 10 in evaluation.
+
+        Evaluation differentiates the inner steps once, training twice.
+        """
         support_x, support_y, query_x = inputs
-
-        def trajectory(steps):
-            return adapt(
-                model,
-                (support_x, support_y),
-                steps=steps,
-                step_size=setting.step_size,
-                second_order=gradients == "second-order",
-            )
-
-        if model.training:
-            return model.predict(trajectory(train_steps)[-1], query_x).unsqueeze(0)
-        with paddle.no_grad():
-            return paddle.stack([model.predict(weights, query_x) for weights in trajectory(TEST_STEPS)])
+        trajectory = adapt(
+            model,
+            (support_x, support_y),
+            steps=train_steps if model.training else TEST_STEPS,
+            step_size=setting.step_size,
+            second_order=model.training and gradients == "second-order",
+        )
+        evaluated = trajectory[-1:] if model.training else trajectory
+        return paddle.stack([model.predict(weights, query_x) for weights in evaluated])
 
     def optimizer(model):
         return paddle.optimizer.Adam(META_LEARNING_RATE, parameters=model.parameters()), None
@@ -92,7 +72,9 @@ def recipe(
         return Recipe(
             model=SinusoidNet,
             train_data=lambda: SinusoidTasks(iterations, setting.tasks, setting.shots, seed=seed),
-            eval_data=lambda: SinusoidTasks(TEST_TASKS // 25, 25, setting.shots, seed=TEST_SEED),
+            eval_data=lambda: SinusoidTasks(
+                TEST_TASKS // TEST_TASKS_AT_ONCE, TEST_TASKS_AT_ONCE, setting.shots, seed=TEST_SEED
+            ),
             forward=forward,
             loss=loss.mean_squared_error,
             optimizer=optimizer,
@@ -108,10 +90,22 @@ def recipe(
     return Recipe(
         model=lambda: OmniglotNet(setting.ways),
         train_data=lambda: episodes("train", iterations, setting.tasks, seed),
-        eval_data=lambda: episodes(eval_split, TEST_TASKS // 25, 25, TEST_SEED),
+        eval_data=lambda: episodes(
+            eval_split, TEST_TASKS // TEST_TASKS_AT_ONCE, TEST_TASKS_AT_ONCE, TEST_SEED
+        ),
         forward=forward,
         loss=loss.cross_entropy,
         optimizer=optimizer,
         metric=lambda: loss.PerTask("accuracy"),
         higher_order=True,
     )
+
+
+def sinusoid() -> Recipe:
+    """For ``fuxian align``."""
+    return recipe("sinusoid-10shot")
+
+
+def omniglot() -> Recipe:
+    """For ``fuxian align``: Omniglot, 5-way 1-shot."""
+    return recipe("omniglot-5way-1shot")

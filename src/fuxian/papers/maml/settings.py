@@ -1,0 +1,31 @@
+"""Each experiment's numbers: official main.py's usage lines, and the paper's sections 5.1 and A.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+META_LEARNING_RATE = 1e-3
+TEST_STEPS = 10
+TEST_TASKS = 600
+TEST_TASKS_AT_ONCE = 25
+TEST_SEED = 1_000_000
+"""Test tasks are drawn from a stream of their own, the same for every run."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """``tasks`` a meta-batch, K ``shots``, the inner ``step_size`` (alpha) and inner steps in training."""
+
+    tasks: int
+    shots: int
+    step_size: float
+    train_steps: int = 1
+    ways: int = 0
+    """0 marks the sinusoid."""
+
+
+SETTINGS = {
+    "sinusoid-10shot": Setting(tasks=25, shots=10, step_size=0.01),
+    "omniglot-5way-1shot": Setting(tasks=32, ways=5, shots=1, step_size=0.4),
+    "omniglot-5way-5shot": Setting(tasks=32, ways=5, shots=5, step_size=0.4),
+}
