@@ -15,9 +15,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-PEERS = Path(__file__).parent.parent / ".cache" / "peers"
+PEERS = Path(__file__).resolve().parent.parent / ".cache" / "peers"
 PACKAGES = ("padiff==0.2.0", "reprod_log==1.0.1", "pyyaml>=6")
 FAITHFUL_TWICE = "fuxian"
 """Asked of the faithful ports in float32 too; the peers know no element types."""
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="run padiff and reprod_log too")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if arguments.worker:
         return work(arguments.worker, arguments.case)
@@ -97,7 +98,7 @@ def run(tool: str, names: list[str]) -> dict[str, dict]:
     answers: dict[str, dict] = {}
     waiting = list(names)
     while waiting:
-        command = [sys.executable, __file__, "--worker", tool]
+        command = [sys.executable, str(Path(__file__).resolve()), "--worker", tool]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(PEERS), os.environ.get("PYTHONPATH", "")]),
@@ -130,7 +131,10 @@ def run(tool: str, names: list[str]) -> dict[str, dict]:
 
 def work(tool: str, names: list[str]) -> int:
     if tool.startswith("padiff"):
-        import padiff  # noqa: F401  it patches both frameworks while they are imported
+        # it patches both frameworks while they are imported, and logs below the folder it is imported in
+        os.chdir(tempfile.mkdtemp())
+        os.environ["PADIFF_API_CHECK"] = "OFF" if tool == "padiff by hand" else "ON"
+        import padiff  # noqa: F401
     from dataclasses import asdict
     from functools import partial
 
