@@ -90,6 +90,13 @@ def test_a_long_picture_is_laid_on_a_square_of_its_paper():
     assert (prepare(line, "it") == expected).mean() > 0.95
 
 
+def test_a_stroke_thinner_than_a_pixel_is_not_lost():
+    sheet = np.full((1050, 1050), 255, np.uint8)
+    sheet[:, 201:203] = 0
+    prepared = prepare(Image.fromarray(sheet), "it")
+    assert np.flatnonzero(prepared.any(0)).tolist() == [5]
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
