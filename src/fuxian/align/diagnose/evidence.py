@@ -1,0 +1,66 @@
+"""A hypothesis that was tried, how well it reproduces the reference, and the sentence that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+FITS = 0.02
+"""A hypothesis is kept when it leaves at most this share of the difference."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """``cause``, the change that was tried in words (``with epsilon=1e-06``), and the relative error against the
+    reference ``before`` and ``after`` the change. ``cost`` orders hypotheses that fit alike, the simplest first."""
+
+    cause: str
+    change: str
+    before: float
+    after: float
+    cost: int = 1
+    line: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return bool(self.after <= FITS * self.before)
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.change} the difference falls from {self.before:.2g} to {self.after:.2g}"
+
+
+def error(found: np.ndarray | None, wanted: np.ndarray) -> float:
+    """The largest difference relative to the largest element wanted; infinite for another shape."""
+    if found is None or found.shape != wanted.shape or not wanted.size:
+        return float("inf")
+    wanted = wanted.astype(np.float64)
+    with np.errstate(all="ignore"):
+        difference = np.abs(found.astype(np.float64) - wanted)
+    difference[found == wanted] = 0.0
+    worst, size = float(difference.max()), float(np.abs(wanted).max())
+    if not np.isfinite(worst):
+        return float("inf")
+    return worst / size if size else worst
+
+
+def best(tried: Iterable[Hypothesis]) -> Hypothesis | None:
+    """The hypothesis that fits best: errors within a factor of 1000 count as equal, then the simplest."""
+    kept = [hypothesis for hypothesis in tried if hypothesis.fits]
+    if not kept:
+        return None
+    smallest = max(min(hypothesis.after for hypothesis in kept), 1e-15)
+    return min(
+        (h for h in kept if h.after <= 1000 * smallest), key=lambda h: (h.cost, h.after)
+    )
+
+
+def number(value: object) -> str:
+    """A setting as a sentence shows it."""
+    if isinstance(value, (float, np.floating)):
+        return f"{float(value):.6g}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(number(part) for part in value) + "]"
+    return str(value)
