@@ -5,8 +5,10 @@ Light to import: what needs a framework is imported when it is called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fuxian.align.stage_names import STAGES
@@ -39,3 +41,13 @@ def assert_aligned(port: Any, reference: Any, **options: Any) -> None:
     alignment = run(port, reference, **options)
     if alignment.verdict != "aligned":
         raise AssertionError(summary(alignment))
+
+
+class _Callable(ModuleType):
+    """``fuxian.align`` is this package and the function that it is named after."""
+
+    def __call__(self, port: Any, reference: Any, **options: Any) -> Alignment:
+        return align(port, reference, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
