@@ -31,6 +31,8 @@ OUTLINES = {
         "8. 参考链接与文献 / References": ("参考", "reference"),
     },
 }
+HEADER = re.compile(r"(?i)licensed under the|SPDX-License-Identifier|copyright|licen[sc]e:")
+"""What one line of a licence header looks like."""
 HEADER_LINES = 30
 LARGEST_LITE_DATA = 20_000_000
 
@@ -148,9 +150,7 @@ def headers(tree: Tree) -> Result:
     for path in tree.named(*CODE):
         text = tree.text(path)
         head = "\n".join(text.splitlines()[:HEADER_LINES])
-        if text.strip() and not re.search(
-            r"(?i)licensed under the apache|SPDX-License-Identifier|copyright|licen[sc]e", head
-        ):
+        if text.strip() and not HEADER.search(head):
             bare.append(path)
     if bare:
         what = f"{len(bare)} files of code without a licence header: {listed(bare)}"

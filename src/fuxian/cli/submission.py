@@ -1,0 +1,131 @@
+"""``fuxian new``, ``check``, ``package`` and ``reference``: what an entrant hands in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from fuxian.cli.options import AsJson, print_json
+from fuxian.submission.checklist import Finding, check_manifest
+from fuxian.submission.manifest import load_manifest
+
+reference_app = typer.Typer(help="The reference implementation's own figure.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A submission: the folder with fuxian.toml.")]
+MARKS = {
+    "pass": ("pass", "green"),
+    "fail": ("FAIL", "bold red"),
+    "waived": ("waived", "yellow"),
+    "not_applicable": ("n/a", "dim"),
+}
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the reproduction.")],
+    paper: Annotated[
+        str | None, typer.Option(help="An id for the paper; the folder's name if absent.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a new reproduction that trains, aligns and passes `fuxian check` at once; replace its parts.
+
+    Example: fuxian new my-paper --paper swin-transformer
+    """
+    from fuxian.submission.new import new as write
+
+    console = Console(stderr=True)
+    with console.status("Training the template's toy task"):
+        made = write(folder, paper or folder.resolve().name.lower().replace("_", "-"))
+    if as_json:
+        print_json({"folder": str(folder), "findings": [finding.as_dict() for finding in made.findings]})
+        return
+    out = Console()
+    out.print(f"Written: {folder}", markup=False, soft_wrap=True)
+    out.print(
+        "Next: replace data.py, model.py, recipe.py and reference/recipe.py, then paper.toml.", markup=False
+    )
+    out.print(
+        f"      fuxian align run {folder}/recipe.py {folder}/reference/recipe.py",
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print(f"      fuxian check {folder}", markup=False, soft_wrap=True)
+
+
+def check(folder: Folder, as_json: AsJson = False) -> None:
+    """Go through the official acceptance checklist, in seconds; runs no code of the submission.
+
+    Exit code: 0 nothing fails, 1 something does, 2 there is no readable fuxian.toml.
+
+    Example: fuxian check my-paper
+    """
+    findings = check_manifest(load_manifest(folder))
+    _show(findings, Console(stderr=as_json))
+    if as_json:
+        print_json(
+            {"folder": str(folder), "passed": _passed(findings), "findings": [f.as_dict() for f in findings]}
+        )
+    raise typer.Exit(0 if _passed(findings) else 1)
+
+
+def package(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="A new folder for the package.")],
+    run: Annotated[
+        Path | None, typer.Option(help="Take measurements, weights and log from this run folder.")
+    ] = None,
+    execute: Annotated[bool, typer.Option(help="Run the notebook, to prove that it runs.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Make all that the official flow wants: README figures, TIPC files, notebook, mails, report; zh and en.
+
+    Exit code: 0 the package passes `fuxian check`, 1 it does not.
+
+    Example: fuxian package my-paper --out my-package
+    """
+    from fuxian.submission.package import package as make
+
+    with Console(stderr=True).status("Packaging; the notebook is being run" if execute else "Packaging"):
+        made = make(folder, out, run=run, execute=execute)
+    console = Console(stderr=as_json)
+    console.print(f"Written: {out} ({len(made.written)} files made)", markup=False, soft_wrap=True)
+    failing = [finding for finding in made.findings if finding.status != "pass"]
+    if failing:
+        _show(failing, console)
+    if as_json:
+        print_json(
+            {
+                "folder": str(out),
+                "written": made.written,
+                "notebook_ran": made.notebook_ran,
+                "passed": _passed(made.findings),
+                "findings": [finding.as_dict() for finding in made.findings],
+            }
+        )
+    raise typer.Exit(0 if _passed(made.findings) else 1)
+
+
+def _passed(findings: list[Finding]) -> bool:
+    return all(finding.status != "fail" for finding in findings)
+
+
+def _show(findings: list[Finding], console: Console) -> None:
+    table = Table(Column("", no_wrap=True), "check", Column("finding", overflow="fold"))
+    for finding in findings:
+        word, style = MARKS[finding.status]
+        place = (
+            f"{finding.file}" + (f":{finding.line}" if finding.line else "") + ": " if finding.file else ""
+        )
+        text = Text(f"{place}{finding.what}")
+        if finding.status == "fail" and finding.mend:
+            text.append(f"\n→ {finding.mend}", style="cyan")
+        table.add_row(Text(word, style=style), Text(finding.title), text)
+    console.print(table)
+    failed = sum(finding.status == "fail" for finding in findings)
+    waived = sum(finding.status == "waived" for finding in findings)
+    console.print(f"{len(findings)} lines: {failed} fail, {waived} waived.", markup=False)

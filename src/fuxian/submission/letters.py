@@ -1,0 +1,69 @@
+"""The texts that go with a submission: thread reply, the two mails, the system report; Chinese and English."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from fuxian.submission.manifest import Manifest, Team
+from fuxian.submission.readme import structure
+from fuxian.submission.results import Result, environment_lines, results_table
+from fuxian.submission.templates import OFFICIAL, render
+
+FOLDER = "submission"
+"""Where the texts lie in the package."""
+
+
+def write_letters(manifest: Manifest, results: list[Result], reference_figure: str | None) -> list[str]:
+    """Writes every text into ``submission/``; the paths written."""
+    folder = manifest.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    values = _values(manifest, results, reference_figure)
+    written = []
+    for template in ("thread_reply.txt", *_both("mail_reference_{}.txt"), *_both("mail_submission_{}.txt"),
+                     *_both("system_report_{}.md")):  # fmt: skip
+        text = render(f"{OFFICIAL.name}/{template}.j2", **values)
+        (folder / template).write_text(text, encoding="utf-8")
+        written.append(f"{FOLDER}/{template}")
+    return written
+
+
+def _both(name: str) -> tuple[str, str]:
+    return name.format("zh"), name.format("en")
+
+
+def _values(manifest: Manifest, results: list[Result], reference_figure: str | None) -> dict[str, Any]:
+    team = manifest.team or Team(name="(team)")
+    one_line = {
+        name: " ".join(value.split())
+        if isinstance(value, str)
+        else tuple(" ".join(part.split()) for part in value)
+        for name, value in team.model_dump().items()
+    }
+    environment = "\n".join(environment_lines(results, manifest.environment.python))
+    return {
+        "paper": manifest.paper,
+        "team": one_line,
+        "claims": [manifest.paper.claim(name) for name in manifest.claims],
+        "results_zh": results_table(results, "zh"),
+        "results_en": results_table(results, "en"),
+        "environment_zh": environment,
+        "environment_en": environment,
+        "structure": structure(manifest, "en"),
+        "packages": _packages(manifest),
+        "reference_command": shlex.join(manifest.reference.run) if manifest.reference else None,
+        "reference_figure": reference_figure,
+    }
+
+
+def _packages(manifest: Manifest) -> list[str]:
+    file = manifest.folder / manifest.environment.requirements
+    names = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
+        try:
+            names.append(Requirement(line.partition("#")[0].strip()).name)
+        except InvalidRequirement:
+            continue
+    return names

@@ -1,0 +1,100 @@
+"""The AI Studio notebook: installs, trains a little, evaluates, shows the figures; executed to prove that it runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from fuxian.errors import InputError, PlatformError
+from fuxian.submission.manifest import Manifest
+from fuxian.submission.readme import USUAL_COMMANDS
+from fuxian.submission.results import Result, results_table
+
+LITE_STEPS = 20
+SETUP = '''import importlib.util
+import subprocess
+import sys
+
+
+def run(*command):
+    """Runs a command, shows what it says, and stops the notebook where it fails."""
+    command = [sys.executable, *command[1:]] if command[0] == "python" else list(command)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout)
+    done.check_returncode()
+
+
+if importlib.util.find_spec("paddle") is None or {needs_fuxian} and importlib.util.find_spec("fuxian") is None:
+    run("python", "-m", "pip", "install", "-r", {requirements!r})'''
+
+
+def make_notebook(manifest: Manifest, results: list[Result]) -> Any:
+    """The notebook as nbformat's JSON, not executed."""
+    from nbformat import v4
+
+    def code(*command: str) -> Any:
+        return v4.new_code_cell(f"run({', '.join(map(repr, command))})")
+
+    paper = manifest.paper
+    requirements = manifest.environment.requirements
+    setup = SETUP.format(needs_fuxian=manifest.recipe is not None, requirements=requirements)
+    cells = [
+        v4.new_markdown_cell(
+            f"# {paper.title}\n\n{', '.join(paper.authors)}. {paper.venue} {paper.year}. <{paper.url}>"
+        ),
+        v4.new_markdown_cell(results_table(results, "zh") + "\n\n" + results_table(results, "en")),
+        v4.new_markdown_cell("## 环境 / Environment"),
+        v4.new_code_cell(setup),
+        v4.new_markdown_cell("## 训练（少量步数） / Training, a few steps"),
+    ]
+    if manifest.recipe is not None:
+        train = [*shlex.split(USUAL_COMMANDS["train"])[:2], f"--steps={LITE_STEPS}", "--out=output/lite"]
+        evaluate = [*shlex.split(USUAL_COMMANDS["evaluate"])[:2], "--out=output/eval"]
+    else:
+        train = (
+            manifest.arguments("train", out="output", steps=LITE_STEPS)
+            if "train" in manifest.commands
+            else []
+        )
+        evaluate = manifest.arguments("evaluate", out="output")
+    cells += [code(*train)] if train else []
+    cells += [v4.new_markdown_cell("## 评估 / Evaluation"), code(*evaluate)]
+    for cell in cells:
+        cell["id"] = f"cell-{cells.index(cell)}"
+    return v4.new_notebook(
+        cells=cells,
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+
+
+def execute_notebook(notebook: Any, folder: Path, seconds: float) -> Any:
+    """The notebook with what its cells gave, run in ``folder`` with at most ``seconds`` a cell.
+
+    Raises InputError where a cell fails or takes longer, PlatformError where no Jupyter kernel is installed.
+    """
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    client = NotebookClient(notebook, timeout=int(seconds), resources={"metadata": {"path": str(folder)}})
+    try:
+        client.execute()
+    except NoSuchKernel as error:
+        raise PlatformError("no Jupyter kernel is installed; install ipykernel.") from error
+    except CellTimeoutError as error:
+        raise InputError(
+            f"{folder}: a cell of the notebook took longer than {seconds:.0f} s; shorten it."
+        ) from error
+    except CellExecutionError as error:
+        said = str(error).strip().splitlines()[-1][:200]
+        raise InputError(
+            f"{folder}: the notebook does not run ({said}); mend the command that it calls."
+        ) from error
+    return notebook
+
+
+def write_notebook(notebook: dict[str, Any], file: Path) -> None:
+    """Writes the notebook as an .ipynb."""
+    file.write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

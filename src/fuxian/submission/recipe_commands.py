@@ -1,0 +1,303 @@
+"""Trains, evaluates, predicts, exports and infers a submission that is written as a Fuxian recipe.
+
+A manifest with ``recipe = "recipe.py"`` runs these; so do the ``tools/*.py`` that `fuxian package` writes:
+
+    python -m fuxian.submission.recipe_commands train --steps=100 --out=output
+
+The recipe file defines ``recipe(claim, *, seed, iterations, eval_split) -> Recipe``, every parameter with a default.
+All commands run in the submission's folder, the one with fuxian.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuxian.errors import InputError, PlatformError
+from fuxian.paper import Claim
+from fuxian.recipe import Batch, Recipe, call_model, leaves, to_arrays, to_tensors
+from fuxian.submission.manifest import CommandName, Manifest, load_manifest
+from fuxian.submission.official_log import official_line
+
+WEIGHTS = "model.safetensors"
+"""What ``train`` calls the weights after the last step."""
+LITE_EXAMPLES = 8
+NETWORK = "model"
+"""The name of the exported network's files, without their ending."""
+
+
+def make_recipe(
+    manifest: Manifest, claim: Claim, *, seed: int = 0, iterations: int = 1, split: str = "test"
+) -> Recipe:
+    """The recipe of a claim, its evaluation on ``split`` ("validation" while training, else "test").
+
+    Raises InputError where the manifest names no recipe, or the file defines none.
+    """
+    return recipe_of_file(manifest, manifest.recipe, claim, seed=seed, iterations=iterations, split=split)
+
+
+def recipe_of_file(
+    manifest: Manifest,
+    name: str | None,
+    claim: Claim,
+    *,
+    seed: int = 0,
+    iterations: int = 1,
+    split: str = "test",
+) -> Recipe:
+    """As ``make_recipe``, of a file of the submission, such as its reference's recipe."""
+    if name is None:
+        raise InputError(f'{manifest.folder}: fuxian.toml names no recipe; add recipe = "recipe.py".')
+    file = manifest.folder / name
+    spec = importlib.util.spec_from_file_location(f"submission_{file.stem}", file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise InputError(f"{file}: there is no such recipe file; mend its name in fuxian.toml.")
+    module = importlib.util.module_from_spec(spec)
+    # So that a recipe can import the files beside it.
+    sys.path.insert(0, str(file.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    maker = getattr(module, "recipe", None)
+    if not callable(maker):
+        raise InputError(
+            f"{file}: there is no function recipe(); define recipe(claim, *, seed, iterations, eval_split)."
+        )
+    made = maker(claim.id, seed=seed, iterations=iterations, eval_split=split)
+    if not isinstance(made, Recipe):
+        raise InputError(f"{file}: recipe() returned {type(made).__name__}; return a fuxian.recipe.Recipe.")
+    return made
+
+
+def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path) -> Path:
+    """Trains ``steps`` steps into the run folder ``out`` and returns the weights after the last.
+
+    Writes log.jsonl, vdl/, checkpoints/, environment.json and model.safetensors.
+    """
+    from fuxian.training import environment
+    from fuxian.training.checkpoints import latest
+    from fuxian.training.fit import Length, fit
+
+    made = make_recipe(manifest, claim, seed=seed, iterations=steps, split="validation")
+    length = Length(
+        iterations=steps,
+        log_every=claim.log_every,
+        checkpoint_every=claim.checkpoint_every,
+        evaluate_every=claim.evaluate_every,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "environment.json", environment.describe())
+
+    def report(step: int, figures: dict[str, float]) -> None:
+        if figures:
+            print(official_line({"step": step, **figures}, steps), flush=True)
+
+    fit(made, out, seed=seed, length=length, progress=report)
+    newest = latest(out / "checkpoints")
+    assert newest is not None  # noqa: S101 - fit() writes one after the last step
+    shutil.copyfile(newest / "model.safetensors", out / WEIGHTS)
+    return out / WEIGHTS
+
+
+def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, out: Path) -> dict[str, float]:
+    """Evaluates weights on the test split, writes measurements.json and returns every figure of the metric."""
+    from fuxian.training.evaluate import evaluate as run
+    from fuxian.verdict import Measurements, measured_run
+
+    made = make_recipe(manifest, claim)
+    found = run(made, _loaded(made, checkpoint))
+    measurements = Measurements((measured_run(claim, seed, found.figures, found.examples),))
+    document = {
+        "paper": manifest.paper.id,
+        "claim": claim.id,
+        "scope": claim.scope,
+        "metric": claim.metric,
+        **measurements.as_dict(),
+        "figures": found.figures,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "measurements.json", document)
+    for name, figure in found.figures.items():
+        print(f"{name}: {figure:.6g}")
+    return found.figures
+
+
+def predict(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> Path:
+    """Writes predictions.npz: every output of the test split's batches, as ``<batch>.<leaf>``; reads no target."""
+    made = make_recipe(manifest, claim)
+    model = _loaded(made, checkpoint)
+    model.eval()
+    outputs = (
+        to_arrays(made.forward(model, to_tensors("paddle", batch["inputs"]))) for batch in _test_data(made)
+    )
+    return _write_predictions(out, outputs)
+
+
+def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> Path:
+    """Writes the network as a static graph, ``model.json`` and ``model.pdiparams``, the batch size left open.
+
+    Raises InputError where the recipe has a ``forward`` of its own, which a network alone does not hold.
+    """
+    import paddle
+
+    made = make_recipe(manifest, claim)
+    if made.forward is not call_model:
+        raise InputError(
+            f"{manifest.folder}: the recipe has a forward of its own, so that its model alone cannot be exported; give"
+            " export and infer under [commands]."
+        )
+    model = _loaded(made, checkpoint)
+    model.eval()
+    inputs = next(iter(_test_data(made)))["inputs"]
+    specs = [paddle.static.InputSpec([None, *leaf.shape[1:]], str(leaf.dtype)) for _, leaf in leaves(inputs)]
+    out.mkdir(parents=True, exist_ok=True)
+    paddle.jit.save(model, str(out / NETWORK), input_spec=specs)
+    return out
+
+
+def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Path:
+    """Runs the exported network with Paddle Inference over the test split; writes what ``predict`` writes."""
+    from paddle import inference
+
+    structure, weights = exported / f"{NETWORK}.json", exported / f"{NETWORK}.pdiparams"
+    if not (structure.is_file() and weights.is_file()):
+        raise InputError(
+            f"{exported}: there is no exported network; run `export` with --out={exported} first."
+        )
+    config = inference.Config(str(structure), str(weights))
+    config.disable_gpu()
+    config.disable_glog_info()
+    predictor = inference.create_predictor(config)
+
+    def outputs() -> Iterable[Any]:
+        for batch in _test_data(make_recipe(manifest, claim)):
+            given = [np.ascontiguousarray(leaf) for _, leaf in leaves(batch["inputs"])]
+            for name, array in zip(predictor.get_input_names(), given, strict=True):
+                predictor.get_input_handle(name).copy_from_cpu(array)
+            predictor.run()
+            yield [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+
+    return _write_predictions(out, outputs())
+
+
+def lite_data(manifest: Manifest, claim: Claim, *, out: Path) -> list[Path]:
+    """Writes train.npz and eval.npz: up to ``LITE_EXAMPLES`` of each split, a key a leaf, as in ``inputs.0``."""
+    made = make_recipe(manifest, claim)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, data in (("train", made.train_data), ("eval", made.eval_data)):
+        if data is None:
+            continue
+        batch = next(iter(data()))
+        parts = leaves({part: batch[part] for part in ("inputs", "targets")})
+        arrays = {path: leaf[:LITE_EXAMPLES] for path, leaf in parts if isinstance(leaf, np.ndarray)}
+        np.savez_compressed(out / f"{name}.npz", allow_pickle=False, **arrays)
+        written.append(out / f"{name}.npz")
+    return written
+
+
+def _loaded(made: Recipe, checkpoint: Path) -> Any:
+    from fuxian.training.checkpoints import load_into
+
+    model = made.model()
+    load_into(model, checkpoint)
+    return model
+
+
+def _test_data(made: Recipe) -> Iterable[Batch]:
+    if made.eval_data is None:
+        raise InputError("the recipe has no eval_data; add it.")
+    return made.eval_data()
+
+
+def _write_predictions(out: Path, outputs: Iterable[Any]) -> Path:
+    arrays = {
+        f"{number:04d}.{index}": np.asarray(leaf)
+        for number, tree in enumerate(outputs)
+        for index, (_, leaf) in enumerate(leaves(tree))
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    np.savez(out / "predictions.npz", allow_pickle=False, **arrays)
+    return out / "predictions.npz"
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _parser(name: CommandName | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if name is None:
+        parser.add_argument(
+            "command", choices=("train", "evaluate", "predict", "export", "infer", "lite-data")
+        )
+    parser.add_argument("--recipe", help="the manifest's, if absent")
+    parser.add_argument("--claim", help="the manifest's first, if absent")
+    parser.add_argument("--seed", type=int, help="the log's, if absent")
+    parser.add_argument("--steps", type=int, help="the claim's, if absent")
+    parser.add_argument("--checkpoint", type=Path, help="the manifest's, if absent")
+    parser.add_argument(
+        "--exported", type=Path, default=Path("output"), help="the folder that export wrote to"
+    )
+    parser.add_argument("--out", type=Path, default=Path("output"), help="the folder to write to")
+    parser.add_argument("--use-gpu", choices=("True", "False"), default="False")
+    return parser
+
+
+def main(name: CommandName | None = None, folder: Path | None = None) -> None:
+    """One command of the command line, ``name`` or the first argument; exits with 2 for bad input."""
+    given = _parser(name).parse_args()
+    try:
+        _run(name or given.command, folder or Path(), given)
+    except (InputError, PlatformError) as error:
+        print(f"{error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 4)
+
+
+def _run(name: str, folder: Path, given: argparse.Namespace) -> None:
+    from fuxian.training.machine import prepare
+
+    prepare()
+    manifest = load_manifest(folder)
+    if given.recipe is not None:
+        manifest = manifest.model_copy(update={"recipe": given.recipe})
+    claim = manifest.claim(given.claim)
+    logged = manifest.log.seed if manifest.log else None
+    seed = next(number for number in (given.seed, logged, claim.seeds[0]) if number is not None)
+    import paddle
+
+    paddle.set_device("gpu" if given.use_gpu == "True" else "cpu")
+    if name == "train":
+        train(manifest, claim, seed=seed, steps=given.steps or claim.iterations, out=given.out)
+        return
+    if name == "lite-data":
+        lite_data(manifest, claim, out=given.out)
+        return
+    if name == "infer":
+        infer(manifest, claim, exported=given.exported, out=given.out)
+        return
+    stored = manifest.checkpoint_of(claim)
+    checkpoint = given.checkpoint or (manifest.folder / stored if stored else None)
+    if checkpoint is None:
+        raise InputError("no weights were named; give --checkpoint, or checkpoint in fuxian.toml.")
+    if name == "evaluate":
+        evaluate(manifest, claim, checkpoint=checkpoint, seed=seed, out=given.out)
+    elif name == "predict":
+        predict(manifest, claim, checkpoint=checkpoint, out=given.out)
+    else:
+        export(manifest, claim, checkpoint=checkpoint, out=given.out)
+
+
+if __name__ == "__main__":
+    main()
