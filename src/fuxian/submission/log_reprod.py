@@ -1,7 +1,7 @@
 """``log_reprod/``: the official guide's files of an alignment, from two recordings that `fuxian align record` wrote.
 
 ``<part>_paddle.npy`` and ``<part>_torch.npy`` hold a dict of arrays as the official tool reads them;
-``<part>_diff.log`` says what Fuxian's comparison found. Official guide, docs/lwfx/ArticleReproduction_CV.md, section 2.2.3.
+``<part>_diff.log`` says what Fuxian's comparison found. Official guide (ArticleReproduction_CV.md), section 2.2.3.
 """
 
 from __future__ import annotations

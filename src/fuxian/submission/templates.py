@@ -9,7 +9,7 @@ import jinja2
 
 FOLDER = Path(__file__).parent / "template"
 OFFICIAL = FOLDER / "official"
-REPRODUCTION = FOLDER / "new-reproduction"
+REPRODUCTION = FOLDER / "reproduction"
 
 _environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER),
