@@ -92,9 +92,15 @@ def _data() -> list[Finding]:
     return findings
 
 
+def _sandbox() -> list[Finding]:
+    from fuxian.sandbox.doctor import examine
+
+    return [Finding(f"sandbox: {row.name}", row.ok, row.found, row.mend, needed=False) for row in examine()]
+
+
 def _disk() -> list[Finding]:
     free = shutil.disk_usage(".").free
     return [Finding("disk", free > 1e9, f"{free / 1e9:.1f} GB free here", "free at least 1 GB for runs")]
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (_python, _paddle, _torch, _data, _disk)
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (_python, _paddle, _torch, _data, _sandbox, _disk)
