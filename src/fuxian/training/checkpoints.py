@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,25 @@ Optimizers = dict[str, tuple[Any, Any]]
 """Named pairs of optimizer and learning-rate schedule (or None)."""
 
 
-def save(folder: Path, step: int, model: Any, optimizers: Optimizers, evaluated: Any | None = None) -> Path:
-    """Writes the state after ``step`` steps under ``folder`` (a run's ``checkpoints``) and returns its path."""
+def save(
+    folder: Path,
+    step: int,
+    model: Any,
+    optimizers: Optimizers,
+    evaluated: Any | None = None,
+    *,
+    since_log: Sequence[dict[str, float]] = (),
+    gradients: bool = False,
+) -> Path:
+    """Writes the state after ``step`` steps under ``folder`` (a run's ``checkpoints``) and returns its path.
+
+    ``since_log`` are the losses that the next log line will average; ``gradients`` says that the model's gradients
+    are half of an accumulation, to be kept too.
+    """
     place = folder / f"step_{step:08d}"
-    draft = folder / f".{place.name}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
+    for left_over in folder.glob(".step_*"):
+        shutil.rmtree(left_over)
+    draft = folder / f".{place.name}"
     draft.mkdir(parents=True)
     about = {"iterations": str(step)}
     save_tensors(draft / "model.safetensors", _arrays(model.state_dict()), about)
@@ -40,7 +55,13 @@ def save(folder: Path, step: int, model: Any, optimizers: Optimizers, evaluated:
         save_tensors(draft / f"optimizer.{name}.safetensors", tensors, {})
         if schedule is not None:
             schedules[name] = schedule.state_dict()
-    (draft / "state.json").write_text(json.dumps({"step": step, "schedules": schedules}))
+    if gradients:
+        kept = {name: p.grad.numpy() for name, p in _named(model) if p.grad is not None}
+        save_tensors(draft / "gradients.safetensors", kept, {})
+    with (draft / "state.json").open("w") as file:
+        json.dump({"step": step, "schedules": schedules, "since_log": list(since_log)}, file)
+        file.flush()
+        os.fsync(file.fileno())
     shutil.rmtree(place, ignore_errors=True)
     draft.rename(place)
     for old in _all(folder)[:-KEPT]:
@@ -54,26 +75,63 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def restore(place: Path, model: Any, optimizers: Optimizers, evaluated: Any | None = None) -> int:
-    """Loads a checkpoint into freshly built parts and returns the number of steps done.
+def restore(
+    place: Path, model: Any, optimizers: Optimizers, evaluated: Any | None = None
+) -> tuple[int, list[dict[str, float]]]:
+    """Loads a checkpoint into freshly built parts and returns the number of steps done and ``since_log``.
 
-    Raises InputError where a tensor is missing, left over, or of another shape.
+    Raises InputError where a file is damaged, or a tensor missing, left over, or of another shape.
     """
-    state = json.loads((place / "state.json").read_text())
+    try:
+        state = json.loads((place / "state.json").read_text())
+        step, schedules = int(state["step"]), dict(state["schedules"])
+        since_log = [
+            {str(name): float(value) for name, value in losses.items()}
+            for losses in state.get("since_log", [])
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{place}: its state.json is missing or damaged; remove this folder to go on from the checkpoint before."
+        ) from error
     load_into(model, place / "model.safetensors")
     if evaluated is not None:
         load_into(evaluated, place / "evaluated.safetensors")
-    names = {structured: parameter.name for structured, parameter in _named(model)}
+    parameters = dict(_named(model))
     for name, (optimizer, schedule) in optimizers.items():
-        stored = load_tensors(place / f"optimizer.{name}.safetensors")
-        moments = {}
-        for key, value in stored.items():
+        file = place / f"optimizer.{name}.safetensors"
+        moments: dict[str, Any] = {}
+        for key, value in load_tensors(file).items():
             structured, _, slot = key.partition("/")
-            moments[f"{names[structured]}_{slot}" if slot else key] = paddle.to_tensor(np.array(value))
+            parameter = parameters.get(structured)
+            # Next to moments of the parameter's shape there are scalars, such as Adam's powers of beta.
+            fits = parameter is not None and (value.size == 1 or list(value.shape) == list(parameter.shape))
+            if slot and not fits:
+                raise InputError(
+                    f"{file}: {key} fits no parameter of this model; give its very own checkpoint."
+                )
+            moments[f"{parameter.name}_{slot}" if slot else key] = paddle.to_tensor(np.array(value))
         if schedule is not None:
-            moments["LR_Scheduler"] = state["schedules"][name]
+            moments["LR_Scheduler"] = _schedule_state(place, schedules.get(name), schedule)
         optimizer.set_state_dict(moments)
-    return state["step"]
+    if (place / "gradients.safetensors").exists():
+        for key, value in load_tensors(place / "gradients.safetensors").items():
+            if key not in parameters or list(value.shape) != list(parameters[key].shape):
+                raise InputError(
+                    f"{place}: the gradient of {key} fits no parameter; give this model's checkpoint."
+                )
+            parameters[key].grad = paddle.to_tensor(np.array(value))
+    return step, since_log
+
+
+def _schedule_state(place: Path, stored: Any, schedule: Any) -> dict[str, Any]:
+    wanted = schedule.state_dict()
+    same = isinstance(stored, dict) and set(stored) == set(wanted)
+    if not same or any(isinstance(stored[key], str) != isinstance(wanted[key], str) for key in wanted):
+        raise InputError(
+            f"{place}: its state.json does not hold this recipe's learning-rate schedule; go on with the recipe that"
+            " the run was started with."
+        )
+    return stored
 
 
 def load_into(layer: Any, path: Path) -> None:

@@ -23,6 +23,12 @@ def world() -> tuple[int, int]:
     return dist.get_rank(), size
 
 
+def wait(size: int) -> None:
+    """Returns when every process has come here."""
+    if size > 1:
+        dist.barrier()
+
+
 def share(batch: Batch, rank: int, size: int) -> Batch:
     """This process's rows of a batch (first axis). Raises InputError where they cannot be shared out evenly."""
     if size == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import paddle
 
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, Recipe, leaves, to_tensors
+from fuxian.recipe import Batch, Recipe, framework_of, leaves, to_tensors
 from fuxian.training import checkpoints
-from fuxian.training.distributed import average_gradients, share, world
+from fuxian.training.distributed import average_gradients, share, wait, world
 from fuxian.training.evaluate import evaluate
 from fuxian.training.log import TrainingLog
 from fuxian.training.seeds import seed_everything
@@ -40,6 +40,10 @@ def build(recipe: Recipe, seed: int) -> tuple[Any, checkpoints.Optimizers]:
     seed_everything(seed)
     with paddle.utils.unique_name.guard():
         model = recipe.model()
+        if framework_of(model) != "paddle":
+            raise InputError(
+                "model() returned a torch.nn.Module; training is Paddle's, give the port's recipe."
+            )
         made = recipe.optimizer(model)
     return model, made if isinstance(made, dict) else {"main": made}
 
@@ -58,55 +62,90 @@ def fit(
 
     Raises InputError where the recipe lacks a part or the loss is no longer finite.
     """
+    # Paddle names an optimizer's moments when it first steps, and numbers the names unless they are its first ones:
+    # without names of its own, a run would not find the moments of one that followed another run in its process.
+    with paddle.utils.unique_name.guard():
+        return _fit(recipe, folder, seed, length, progress)
+
+
+def _fit(
+    recipe: Recipe,
+    folder: Path,
+    seed: int,
+    length: Length,
+    progress: Callable[[int, dict[str, float]], None],
+) -> Any:
     rank, processes = world()
+    if processes > 1 and recipe.step is not None:
+        raise InputError("a recipe with a step() of its own averages no gradients: train it in one process.")
     model, optimizers = build(recipe, seed)
     evaluated = recipe.evaluated(model) if recipe.evaluated else None
     separate = evaluated if evaluated is not model else None
     newest = checkpoints.latest(folder / "checkpoints")
-    start = checkpoints.restore(newest, model, optimizers, separate) if newest else 0
+    start, since_log = checkpoints.restore(newest, model, optimizers, separate) if newest else (0, [])
+    # No process may write a checkpoint while another still looks for the newest.
+    wait(processes)
     model.train()
     log = TrainingLog(folder, start) if rank == 0 else None
     batches = _batches(recipe, seed, start)
-    steps_an_epoch = _length(recipe)
-    since_log: list[Any] = []
     reader_cost = batch_cost = 0.0
-    examples = 0
+    timed = examples = 0
     for step in range(start + 1, length.iterations + 1):
         began = time.perf_counter()
-        batch = share(next(batches), rank, processes)
+        whole, new_epoch = next(batches)
+        batch = share(whole, rank, processes)
         read = time.perf_counter()
-        losses = _train_step(recipe, model, optimizers, batch, processes, step, steps_an_epoch)
-        since_log.append(losses)
+        if recipe.schedule_every == "epoch" and new_epoch and step > 1:
+            _step_schedules(optimizers)
+        lr = next(iter(optimizers.values()))[0].get_lr()
+        since_log.append(_train_step(recipe, model, optimizers, batch, processes, step))
+        if recipe.schedule_every == "step":
+            _step_schedules(optimizers)
+        timed += 1
         reader_cost += read - began
         batch_cost += time.perf_counter() - began
         examples += len(leaves(batch["inputs"])[0][1]) * processes
         last = step == length.iterations
-        if step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last:
+        logs = step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last
+        saves = step % length.checkpoint_every == 0 or last
+        if logs or saves:
+            since_log = [{name: float(value) for name, value in one.items()} for one in since_log]
+            _check_finite(since_log, folder, step)
+        if logs:
             count = len(since_log)
-            figures = {name: sum(float(one[name]) for one in since_log) / count for name in since_log[0]}
-            if not math.isfinite(figures["loss"]):
-                raise InputError(
-                    f"{folder}: the loss is {figures['loss']} at step {step}; the training has diverged, lower the"
-                    " learning rate or look at the data of that step."
-                )
-            figures["lr"] = next(iter(optimizers.values()))[0].get_lr()
+            figures = {name: sum(one[name] for one in since_log) / count for name in since_log[0]}
             figures |= {
-                "reader_cost": reader_cost / count,
-                "batch_cost": batch_cost / count,
+                "lr": lr,
+                "reader_cost": reader_cost / timed,
+                "batch_cost": batch_cost / timed,
                 "ips": examples / batch_cost,
             }
             if log:
                 log.write(step, figures)
             progress(step, figures)
-            since_log, reader_cost, batch_cost, examples = [], 0.0, 0.0, 0
+            since_log, reader_cost, batch_cost, timed, examples = [], 0.0, 0.0, 0, 0
         else:
             progress(step, {})
-        if log and (step % length.checkpoint_every == 0 or last):
-            log.sync()
-            checkpoints.save(folder / "checkpoints", step, model, optimizers, separate)
         if log and length.evaluate_every and (step % length.evaluate_every == 0 or last):
             log.write(step, {}, evaluate(recipe, evaluated or model).figures)
             model.train()
+        # Last, so that a checkpoint is never ahead of the log: what follows it is dropped and done again.
+        if saves:
+            accumulating = step % recipe.accumulate != 0
+            if accumulating:
+                average_gradients(model, processes)
+            if log:
+                log.sync()
+                checkpoints.save(
+                    folder / "checkpoints",
+                    step,
+                    model,
+                    optimizers,
+                    separate,
+                    since_log=since_log,
+                    gradients=accumulating,
+                )
+    wait(processes)
     if log:
         log.close()
     return evaluated or model
@@ -119,7 +158,6 @@ def _train_step(
     batch: Batch,
     processes: int,
     step: int,
-    steps_an_epoch: int | None,
 ) -> dict[str, Any]:
     if recipe.step is not None:
         losses = recipe.step(model, {name: pair[0] for name, pair in optimizers.items()}, batch)
@@ -127,55 +165,71 @@ def _train_step(
         assert recipe.loss is not None  # noqa: S101 - build() has checked
         outputs = recipe.forward(model, to_tensors("paddle", batch["inputs"]))
         losses = recipe.loss(outputs, to_tensors("paddle", batch["targets"]))
-        total = losses["total"] if isinstance(losses, dict) else losses
+        total = _named(losses)["total"]
         (total / recipe.accumulate if recipe.accumulate > 1 else total).backward()
         if step % recipe.accumulate == 0:
             average_gradients(model, processes)
             for optimizer, _ in optimizers.values():
                 optimizer.step()
                 optimizer.clear_grad()
-    ends_epoch = steps_an_epoch is not None and step % steps_an_epoch == 0
-    if recipe.schedule_every == "step" or ends_epoch:
-        for _, schedule in optimizers.values():
-            if schedule is not None:
-                schedule.step()
-    named = losses if isinstance(losses, dict) else {"total": losses}
-    detached = {name: value.detach() if hasattr(value, "detach") else value for name, value in named.items()}
+    detached = {
+        name: value.detach() if hasattr(value, "detach") else value for name, value in _named(losses).items()
+    }
     return {"loss": detached.pop("total"), **detached}
 
 
-def _length(recipe: Recipe) -> int | None:
-    assert recipe.train_data is not None  # noqa: S101 - build() has checked
-    data = recipe.train_data()
-    return len(data) if isinstance(data, Sized) else None
+def _named(losses: Any) -> dict[str, Any]:
+    named = losses if isinstance(losses, dict) else {"total": losses}
+    if "total" not in named:
+        raise InputError(f"the losses are named {', '.join(map(str, named))}; name their sum 'total'.")
+    return named
 
 
-def _batches(recipe: Recipe, seed: int, start: int) -> Iterator[Batch]:
-    """The batch of every step after ``start``, each drawn with the generators seeded by its step.
+def _step_schedules(optimizers: checkpoints.Optimizers) -> None:
+    for _, schedule in optimizers.values():
+        if schedule is not None:
+            schedule.step()
 
-    A sequence is indexed; any other iterable is read from its beginning, epoch after epoch, and what lies before
-    ``start`` thrown away.
+
+def _check_finite(since_log: list[dict[str, float]], folder: Path, step: int) -> None:
+    first = step - len(since_log) + 1
+    for at, losses in enumerate(since_log, start=first):
+        if not math.isfinite(losses["loss"]):
+            raise InputError(
+                f"{folder}: the loss is {losses['loss']} at step {at}; the training has diverged, lower the learning"
+                " rate or look at the data of that step."
+            )
+
+
+def _batches(recipe: Recipe, seed: int, start: int) -> Iterator[tuple[Batch, bool]]:
+    """The batch of every step after ``start``, with whether it is its epoch's first.
+
+    Each epoch's ``train_data()`` is made with the generators seeded by the number of steps before it, each batch is
+    drawn with them seeded by its own step. A sequence is indexed, and epochs before ``start`` are not made again; any
+    other iterable is read from its beginning, epoch after epoch, and what lies before ``start`` thrown away.
     """
     assert recipe.train_data is not None  # noqa: S101 - build() has checked
-    step = 0
+    done = 0
     while True:
+        seed_everything(seed, done)
         data = recipe.train_data()
+        step = done
         if isinstance(data, Sequence):
-            for step in range(start, start + len(data)):
+            if 0 < len(data) <= start - done:
+                done += (start - done) // len(data) * len(data)
+                continue
+            for step in range(max(start, done), done + len(data)):
                 seed_everything(seed, step)
-                yield data[step % len(data)]
-            start += len(data)
-            continue
-        seed_everything(seed, step)
-        read = iter(data)
-        began = step
-        while True:
+                yield data[step - done], step == done
+            step = done + len(data)
+        else:
+            read = iter(data)
             seed_everything(seed, step)
-            batch = next(read, None)
-            if batch is None:
-                break
-            step += 1
-            if step > start:
-                yield batch
-        if step == began:
+            while (batch := next(read, None)) is not None:
+                step += 1
+                if step > start:
+                    yield batch, step == done + 1
+                seed_everything(seed, step)
+        if step == done:
             raise InputError("train_data() gave no batch; give it at least one.")
+        done = step

@@ -17,7 +17,9 @@ class TrainingLog:
     def __init__(self, folder: Path, start: int):
         self.path = folder / "log.jsonl"
         kept = [line for line in read_log(self.path) if line["step"] <= start]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        draft = folder / f".{self.path.name}.draft"
+        draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        draft.replace(self.path)
         self.file = self.path.open("a")
         from visualdl import LogWriter
 
