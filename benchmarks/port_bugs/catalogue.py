@@ -71,6 +71,8 @@ def bug(name: str, *said: str, **change: Any) -> Bug:
     """``said`` is stages, places, causes (words; the place ``.`` is the model itself), mistake and known_from."""
     stages, places, causes, mistake, *known_from = said
     architecture = next(a for a in ARCHITECTURES if name.startswith(ARCHITECTURES[a] + "-"))
+    if WHOLE in places.split():
+        places += " " + FIRST[architecture]
     return Bug(
         name,
         architecture,
@@ -107,6 +109,16 @@ DECAY = "configuration regularisation optimizer"
 RATE = "configuration learning_rate"
 WHOLE = "optimizer"
 """The place of a mistake that concerns every parameter alike; the first parameter is as right."""
+FIRST = {
+    "cnn": "block1.conv.weight",
+    "resnet50": "conv1.weight",
+    "mobilenet_v2": "features.0.0.weight",
+    "vit": "cls_token patch.weight",
+    "transformer": "embedding.weight",
+    "lstm": "embedding.weight",
+    "unet": "down1.conv1.weight",
+    "detector": "level_scale stem.weight",
+}
 
 
 CNN = [
@@ -280,7 +292,7 @@ RESNET = [
     ),
     bug(
         "resnet50-decay-group",
-        DECAY, "bn1 bn1.weight bn1.bias " + WHOLE, "weight_decay_group parameter_group",
+        DECAY, "bn1 bn1.weight bn1.bias", "weight_decay_group parameter_group",
         "norms and biases decay too", groups=resnet50.decay_everywhere,
     ),
     bug(
@@ -399,7 +411,7 @@ VIT = [
         make_optimizer=partial(vit.adamw, clip=None)),
     bug("vit-adam-l2", DECAY, "*", "weight_decay_kind optimizer_kind", "Adam with L2 for AdamW",
         ISSUES + "26578", make_optimizer=vit.adam_with_l2),
-    bug("vit-decay-group", DECAY, "patch.bias " + WHOLE, "weight_decay_group parameter_group",
+    bug("vit-decay-group", DECAY, "patch patch.bias", "weight_decay_group parameter_group",
         "everything decays",
         make_optimizer=partial(vit.adamw, decays=lambda p: True)),
     bug("vit-beta2", UPDATE, "*", "beta", "Paddle's default beta2",
@@ -592,7 +604,7 @@ DETECTOR = [
         data={"threshold": 0.25}),
     bug("detector-warmup", RATE, WHOLE, "warmup", "another start of the warm-up",
         warm=partial(detector.warmup, first=0.001)),
-    bug("detector-backbone-rate", "configuration learning_rate optimizer", "stem* c3* c4* " + WHOLE,
+    bug("detector-backbone-rate", "configuration learning_rate optimizer", "stem* c3* c4*",
         "learning_rate parameter_group", "the backbone's smaller rate forgotten", backbone_rate=1.0),
     bug("detector-iou-pixel", "metric", "mean_iou recall", "metric_form",
         "boxes one pixel wider, as VOC counts",
@@ -622,7 +634,7 @@ CTR = [
         std=0.01),
     bug("ctr-accumulator", UPDATE + " initialisation", "*", "optimizer_state init_constant",
         "Adagrad starts from zero", accumulator=0.0),
-    bug("ctr-decay-group", DECAY, "past* cross* " + WHOLE, "weight_decay_group parameter_group",
+    bug("ctr-decay-group", DECAY, "past* cross*", "weight_decay_group parameter_group",
         "all parameters decay, not the tables alone", decay_all=True),
     bug("ctr-forgotten", UPDATE + " training_steps", "wide wide.weight wide.bias", "parameter_group",
         "the wide part is not given to the optimizer", forgotten=("wide",)),
