@@ -108,16 +108,26 @@ def agreement(port: Graph, reference: Graph, both: Pair, tolerance: float) -> Ag
             continue
         shape = port.shape(name)
         norm = float(vector[sketches.L2])
+        same: list[str] = []
+        laid_out: list[str] = []
+        shuffled = False
         for other_norm, other in by_size.get(vector[sketches.COUNT], ()):
             if abs(other_norm - norm) > 2 * tolerance * max(norm, other_norm):
                 continue
             two = reference.sketch(other)
             assert two is not None  # noqa: S101
-            same = sketches.same_arrangement(vector, two, tolerance)
-            laid_out = _squeezed(shape) != _squeezed(reference.shape(other)) and vector[sketches.COUNT] > 1
-            if same or (laid_out and sketches.same_elements(vector, two, tolerance)):
-                found.port[name].append(other)
-                found.reference[other].append(name)
+            if not sketches.same_elements(vector, two, tolerance):
+                continue
+            if _squeezed(shape) != _squeezed(reference.shape(other)):
+                laid_out.append(other)
+            elif sketches.error(vector, two) <= tolerance:
+                same.append(other)
+            else:
+                shuffled = True
+        # The same shape in another order is no agreement, even where a third tensor has the elements as well.
+        for other in same or ([] if shuffled else laid_out):
+            found.port[name].append(other)
+            found.reference[other].append(name)
     for entry in both.port.data["parameters"]:
         for other in both.links.reference_names(entry["name"]):
             found.port[f"parameters.{entry['name']}"].append(f"parameters.{other}")
@@ -490,7 +500,7 @@ def _named_place(both: Pair, result: StageResult) -> tuple[str, str, str]:
     names = [t for t in result.differing if not t.name.startswith(("losses/", "outputs"))] or [first]
     chosen = names[0]
     name = chosen.name
-    for prefix in ("gradients/", "buffers/"):
+    for prefix in ("gradients/", "buffers/", "evaluated/"):
         name = name.removeprefix(prefix)
     if result.stage in ("optimizer", "regularisation"):
         parameters = {entry["name"] for entry in both.port.data["parameters"]}

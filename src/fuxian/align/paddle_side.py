@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
+import gc
 import types
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,6 +178,19 @@ def learning_rates(optimizer: Any) -> list[float]:
     ]
 
 
+def use_rate(optimizer: Any, rate: float) -> None:
+    """Step with this rate whatever the schedule says; groups keep their rates' proportions."""
+    shares = [
+        float(group["params"][0].optimize_attr.get("learning_rate", 1.0)) if group["params"] else 1.0
+        for group in groups(optimizer)
+    ]
+    base = rate / (max(shares) or 1.0)
+    if isinstance(optimizer._learning_rate, paddle.optimizer.lr.LRScheduler):
+        optimizer.set_lr_scheduler(paddle.optimizer.lr.LambdaDecay(base, lambda _: 1.0))
+    else:
+        optimizer.set_lr(base)
+
+
 def step_schedule(schedule: Any, loss: float | None = None) -> None:
     """One tick of the schedule."""
     if isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
@@ -259,16 +271,65 @@ def _telling(name: str, function: Callable, drawn: Callable | None) -> Callable:
     return told
 
 
-def _holds_port_code(module: Any) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and "site-packages" not in file and not file.startswith(sys.base_prefix + "/lib/python")
+class _Replaced:
+    """Replaces functions wherever they are held, and puts them back."""
 
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
 
-def _set(owner: Any, name: Any, value: Any) -> None:
-    if isinstance(owner, dict):
-        owner[name] = value
-    else:
+    def attribute(self, owner: Any, name: str, value: Any) -> None:
+        before = getattr(owner, name)
         setattr(owner, name, value)
+        self._undo.append(lambda: setattr(owner, name, before))
+
+    def item(self, held: Any, key: Any, value: Any) -> None:
+        before = held[key]
+        held[key] = value
+        self._undo.append(lambda: held.__setitem__(key, before))
+
+    def partial(self, held: functools.partial, told: Callable) -> None:
+        before = held.__reduce__()[2]
+        held.__setstate__((told, *before[1:]))
+        self._undo.append(lambda: held.__setstate__(before))
+
+    def restore(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+
+def _replace_held(told: dict[int, Callable], originals: list[Callable], replaced: _Replaced, inside: set[int]) -> None:
+    """Replace the functions in modules, dicts, lists, closures, defaults and partials outside Paddle.
+
+    ``inside`` holds the ids of functions that are replaced within Paddle's own modules too.
+    """
+    own = {id(globals()), id(told)}
+    for function in told.values():
+        own |= {id(vars(function)), *(id(cell) for cell in function.__closure__ or ())}
+    defaults: dict[int, tuple] = {}
+    for held in gc.get_referrers(*originals):
+        if id(held) in own or held is originals:
+            continue
+        if isinstance(held, dict):
+            internal = str(held.get("__name__", "")).startswith("paddle.")
+            for key, value in list(held.items()):
+                if id(value) in told and (not internal or id(value) in inside):
+                    replaced.item(held, key, told[id(value)])
+        elif isinstance(held, list):
+            for place, value in enumerate(held):
+                if id(value) in told:
+                    replaced.item(held, place, told[id(value)])
+        elif isinstance(held, types.CellType):
+            replaced.attribute(held, "cell_contents", told[id(held.cell_contents)])
+        elif type(held) is functools.partial and id(held.func) in told:
+            replaced.partial(held, told[id(held.func)])
+        elif type(held) is tuple:
+            defaults[id(held)] = held
+    if not defaults:
+        return
+    for function in gc.get_referrers(*defaults.values()):
+        if isinstance(function, types.FunctionType) and id(function.__defaults__) in defaults:
+            changed = tuple(told.get(id(value), value) for value in function.__defaults__ or ())
+            replaced.attribute(function, "__defaults__", changed)
 
 
 @contextlib.contextmanager
@@ -277,39 +338,27 @@ def installed() -> Iterator[None]:
     may keep a function it was given (``self.act = F.relu``)."""
     drawn = {id(getattr(owner, name)): function for owner, name, function in _drawn()}
     told: dict[int, Callable] = {}
-    places: list[tuple[Any, Any, Any]] = []
-    for owner, name, full, function in _public_functions():
+    replaced = _Replaced()
+    functions: list[Callable] = []
+    public = list(_public_functions())
+    for _, _, full, function in public:
         if id(function) not in told:
             told[id(function)] = _telling(full, function, drawn.get(id(function)))
-        places.append((owner, name, function))
-    own = Path(__file__).parent
-    for module in list(sys.modules.values()):
-        held = getattr(module, "__dict__", None)
-        if held is None or module is paddle:
-            continue
-        inside_paddle = (getattr(module, "__name__", "") or "").startswith("paddle.")
-        if not inside_paddle and (not _holds_port_code(module) or Path(module.__file__ or "/").parent == own):
-            continue
-        for name, value in list(held.items()):
-            if id(value) in told and (not inside_paddle or id(value) in drawn):
-                places.append((module, name, value))
-            elif not inside_paddle and isinstance(value, dict) and not name.startswith("__"):
-                places += [(value, key, part) for key, part in list(value.items()) if id(part) in told]
+            functions.append(function)
     call = paddle.nn.Layer.__call__
 
     def follow(layer: paddle.nn.Layer, *args: Any, **kwargs: Any) -> Any:
         tracer = _State.tracer
         return call(layer, *args, **kwargs) if tracer is None else tracer.module(layer, call, args, kwargs)
 
-    for owner, name, original in places:
-        _set(owner, name, told[id(original)])
-    paddle.nn.Layer.__call__ = follow
     try:
+        _replace_held(told, functions, replaced, set(drawn))
+        for owner, name, _, function in public:
+            replaced.attribute(owner, name, told[id(function)])
+        replaced.attribute(paddle.nn.Layer, "__call__", follow)
         yield
     finally:
-        paddle.nn.Layer.__call__ = call
-        for owner, name, original in places:
-            _set(owner, name, original)
+        replaced.restore()
 
 
 @contextlib.contextmanager

@@ -37,6 +37,8 @@ EPOCH_OF = 2
 GRADIENT_FACTORS = ((1.0, 1.0, -30.0, 0.03, 1.0), (1e-6, -1e-6))
 """What the gradients are multiplied by, step by step: the first trial shows clipping and momentum, the second, from
 fresh states, the optimizer's epsilon."""
+ISOLATED_RATE = 0.01
+"""The rate with which the optimizer is stepped alone: its schedule, which may begin at zero, is another stage."""
 TICKS = (200, 20_000)
 """Fewest and most ticks of a schedule that are recorded."""
 INITIAL_ELEMENTS = 8192
@@ -742,6 +744,7 @@ def _step_alone(
     steps: list[tuple[str, float]],
 ) -> None:
     side = subject.side
+    side.use_rate(optimizer, ISOLATED_RATE)
     parameters = [t for group in side.groups(optimizer) for t in group["params"] if side.trainable(t)]
     given = [(t, gradients(names.get(id(t), ""), tuple(t.shape))) for t in parameters]
     for step, factor in steps:
@@ -787,6 +790,7 @@ def _record_decay(subject: Subject, sink: Sink, dtype: str) -> None:
     model = _built(subject, dtype)
     names = _names_of(side, model)
     for optimizer, _ in _optimizers(subject.recipe.optimizer(model)).values():  # type: ignore[misc]
+        side.use_rate(optimizer, ISOLATED_RATE)
         parameters = [t for group in side.groups(optimizer) for t in group["params"] if side.trainable(t)]
         for t in parameters:  # A zero weight does not show its decay.
             side.assign(t, np.where(subject.weights[names[id(t)]] == 0, 1.0, subject.weights[names[id(t)]]))
@@ -867,6 +871,13 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
                     moved = side.to_array(tensor).astype(np.float64) - start[name]
                     turned = subject.turned(name)
                     sink.put(f"steps/{step}/{kind}s/{name}", moved, keep=False, turned=turned)
+    if recipe.evaluated is not None:
+        for name, tensor, _ in side.tensors(recipe.evaluated(model)):
+            array = side.to_array(tensor)
+            if name in start and array.shape == start[name].shape:
+                moved = array.astype(np.float64) - start[name]
+                turned = subject.turned(name)
+                sink.put(f"steps/{TRAINING_STEPS - 1}/evaluated/{name}", moved, keep=False, turned=turned)
     writer.data["stages"]["training_steps"]["steps"] = TRAINING_STEPS
 
 

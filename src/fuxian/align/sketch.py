@@ -17,6 +17,8 @@ PROJECTIONS = 8
 MOMENTS = 9
 LENGTH = MOMENTS + POSITIONS + PROJECTIONS
 BLOCK = 8192
+FILL = 1e8
+"""Elements this large are what masks are filled with: they count as infinite, lest they hide all others."""
 
 COUNT, NANS, INFINITIES, SUM, ABSOLUTE, L2, L3, LOW, HIGH = range(MOMENTS)
 
@@ -40,24 +42,29 @@ def positions(count: int) -> np.ndarray:
 
 
 def sketch(array: np.ndarray) -> np.ndarray:
-    """The sketch of an array of any shape and real dtype: (LENGTH,) float64. Not-finite elements count as 0."""
+    """The sketch of an array of any shape and real dtype: (LENGTH,) float64. Elements that are not finite, or as
+    large as FILL, are counted apart and taken for 0."""
     flat = np.ascontiguousarray(array).reshape(-1)
     out = np.zeros(LENGTH)
     out[COUNT] = flat.size
     if not flat.size:
         return out
     sampled = flat[positions(flat.size)].astype(np.float64)
+    sampled[~(np.abs(sampled) < FILL)] = 0.0
     block_signs = _block_signs(1 + (flat.size - 1) // BLOCK)
     signs = _signs()
     low, high, squares, cubes = np.inf, -np.inf, 0.0, 0.0
     span = 32 * BLOCK
     for start in range(0, flat.size, span):
         part = flat[start : start + span].astype(np.float64)
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
-        if not (np.isfinite(low) and np.isfinite(high)):
+        ends = float(part.min()), float(part.max())
+        if not (-FILL < ends[0] and ends[1] < FILL):
+            ordinary = np.abs(part) < FILL
             out[NANS] += np.count_nonzero(np.isnan(part))
-            out[INFINITIES] += np.count_nonzero(np.isinf(part))
-            part[~np.isfinite(part)] = 0.0
+            out[INFINITIES] += np.count_nonzero(~ordinary & ~np.isnan(part))
+            part[~ordinary] = 0.0
+            ends = float(part.min()), float(part.max())
+        low, high = min(low, ends[0]), max(high, ends[1])
         whole = part.size // BLOCK * BLOCK
         first = start // BLOCK
         if whole:
@@ -113,10 +120,9 @@ def error(one: np.ndarray, two: np.ndarray) -> float:
     if not np.array_equal(one[:3], two[:3]):
         return float("inf")
     delta = np.abs(one - two)
-    delta[np.isnan(delta)] = 0.0
     size, norm = scale(two), float(two[L2])
     if norm == 0.0:
         return 0.0 if one[L2] == 0.0 else float("inf")
-    places = float(delta[MOMENTS : MOMENTS + POSITIONS].max()) / size if np.isfinite(size) else 0.0
+    places = float(delta[MOMENTS : MOMENTS + POSITIONS].max()) / size
     projections = float(np.sqrt(np.mean(delta[MOMENTS + POSITIONS :] ** 2))) / norm
     return max(places, projections)

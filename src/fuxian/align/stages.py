@@ -698,6 +698,10 @@ def training_steps(both: Pair) -> StageResult:
         found += list(_compare_parameters(both, judge, f"{prefix}parameters/"))
         corrected = replace_variances(both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True)
         found += list(_compare_parameters(corrected, judge, f"{prefix}buffers/"))
+        found += [
+            replace(tensor, name=f"evaluated/{tensor.name}")
+            for tensor in _compare_parameters(both, judge, f"{prefix}evaluated/")
+        ]
         if any(tensor.differs for tensor in found):
             first, tensors = step, found
             break

@@ -150,6 +150,13 @@ def learning_rates(optimizer: torch.optim.Optimizer) -> list[float]:
     return [float(group["lr"]) for group in optimizer.param_groups]
 
 
+def use_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Step with this rate whatever the schedule says; groups keep their rates' proportions."""
+    rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    for group, own in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * (own / max(rates) if max(rates) > 0 else 1.0)
+
+
 def step_schedule(schedule: Any, loss: float | None = None) -> None:
     """One tick of the schedule."""
     if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
