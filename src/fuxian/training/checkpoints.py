@@ -109,7 +109,9 @@ def restore(
                 raise InputError(
                     f"{file}: {key} fits no parameter of this model; give its very own checkpoint."
                 )
-            moments[f"{parameter.name}_{slot}" if slot else key] = paddle.to_tensor(np.array(value))
+            moments[f"{parameters[structured].name}_{slot}" if slot else key] = paddle.to_tensor(
+                np.array(value)
+            )
         if schedule is not None:
             moments["LR_Scheduler"] = _schedule_state(place, schedules.get(name), schedule)
         optimizer.set_state_dict(moments)

@@ -1,0 +1,80 @@
+"""Two processes under Paddle's launcher take the steps that one takes on the joint batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fuxian.errors import InputError
+from fuxian.training.distributed import share
+from fuxian.weights import load_tensors
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import paddle
+from fuxian.papers.maml.data import SinusoidTasks
+from fuxian.papers.maml.recipe import recipe
+from fuxian.training.fit import Length, fit
+from dataclasses import replace
+
+paddle.set_device("cpu")
+even = replace(recipe("sinusoid-10shot"), train_data=lambda: SinusoidTasks(12, 24), accumulate=2)
+fit(even, Path(sys.argv[1]), seed=0, length=Length(iterations=12, checkpoint_every=5))
+"""
+
+
+def rows(count):
+    return {
+        "inputs": (np.arange(count), {"x": np.ones((count, 2))}),
+        "targets": [np.arange(count)],
+        "meta": 1,
+    }
+
+
+def test_the_shares_make_up_the_batch():
+    parts = [share(rows(6), rank, 3) for rank in range(3)]
+    np.testing.assert_array_equal(np.concatenate([part["inputs"][0] for part in parts]), np.arange(6))
+    assert all(part["inputs"][1]["x"].shape == (2, 2) for part in parts)
+    assert len(share(rows(5), 0, 1)["inputs"][0]) == 5
+
+
+@pytest.mark.parametrize("count", [5, 1])
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(count):
+    with pytest.raises(InputError, match="multiple of 2"):
+        share(rows(count), 0, 2)
+
+
+def test_two_processes_train_as_one_with_the_joint_batch(tmp_path):
+    """Gradients are accumulated over two steps, and a checkpoint falls between the two."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", str(tmp_path / "logs")]
+    runs = {}
+    for name, launcher in (("one", []), ("two", launch)):
+        runs[name] = tmp_path / name
+        runs[name].mkdir()
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PADDLE_")}
+        done = subprocess.run(
+            [sys.executable, *launcher, str(script), str(runs[name])],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            env=environment,
+            cwd=tmp_path,
+        )
+        logs = "".join(file.read_text()[-2000:] for file in tmp_path.glob("logs/workerlog.*"))
+        assert done.returncode == 0, done.stderr + logs
+    one, two = (
+        load_tensors(run / "checkpoints" / "step_00000012" / "model.safetensors") for run in runs.values()
+    )
+    for name, weight in one.items():
+        np.testing.assert_allclose(two[name], weight, atol=1e-6 * np.abs(weight).max() + 1e-9, err_msg=name)
+    lines = [json.loads(line) for line in Path(runs["two"] / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 13)), "only the first process writes the log"
