@@ -137,7 +137,9 @@ def load_recipe(source: str) -> Recipe:
     path = Path(source)
     if path.suffix == ".py":
         if not path.is_file():
-            raise InputError(f"{source}: there is no such recipe file; give a Python file that defines recipe().")
+            raise InputError(
+                f"{source}: there is no such recipe file; give a Python file that defines recipe()."
+            )
         spec = importlib.util.spec_from_file_location(f"fuxian_recipe_{path.stem}", path)
         assert spec is not None and spec.loader is not None  # noqa: S101
         module = importlib.util.module_from_spec(spec)
@@ -148,7 +150,9 @@ def load_recipe(source: str) -> Recipe:
         try:
             maker = getattr(importlib.import_module(name), attribute, None)
         except ModuleNotFoundError as error:
-            raise InputError(f"{source}: module {error.name!r} cannot be imported; check the name.") from error
+            raise InputError(
+                f"{source}: module {error.name!r} cannot be imported; check the name."
+            ) from error
     else:
         raise InputError(f"{source}: give a recipe file (path/to/recipe.py) or module:attribute.")
     made = maker() if callable(maker) else maker
