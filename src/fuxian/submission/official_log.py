@@ -9,7 +9,10 @@ from typing import Any
 
 
 def official_line(row: dict[str, Any], iterations: int) -> str:
-    """One line of ``log.jsonl`` in the official form; costs in seconds a step, ips in examples a second."""
+    """One line of ``log.jsonl`` in the official form; costs in seconds a step, ips in examples a second.
+
+    Zeros at the end stay, for a reader takes the digits for the precision.
+    """
     start = f"iter: {row['step']}/{iterations}"
     if "eval" in row:
         figures = ", ".join(f"{name}: {value:.6g}" for name, value in row["eval"].items())
@@ -19,9 +22,9 @@ def official_line(row: dict[str, Any], iterations: int) -> str:
     parts.append(f"loss: {row['loss']:.6g}")
     if "batch_cost" in row:
         parts += [
-            f"avg_reader_cost: {row['reader_cost']:.6g} sec",
-            f"avg_batch_cost: {row['batch_cost']:.6g} sec",
-            f"avg_ips: {row['ips']:.6g} examples/sec",
+            f"avg_reader_cost: {row['reader_cost']:#.6g} sec",
+            f"avg_batch_cost: {row['batch_cost']:#.6g} sec",
+            f"avg_ips: {row['ips']:#.6g} examples/sec",
         ]
     return ", ".join(parts)
 

@@ -16,9 +16,9 @@ ALLOWED = frozenset(
         "numpy ndarray",
         "numpy dtype",
         *(
-            f"numpy.{core}.multiarray {name}"
+            f"numpy.{core}.{name}"
             for core in ("core", "_core")
-            for name in ("_reconstruct", "scalar")
+            for name in ("multiarray _reconstruct", "multiarray scalar", "numeric _frombuffer")
         ),
     }
 )
@@ -26,7 +26,8 @@ REFUSED = frozenset(
     {"INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER"}
 )
 STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
-MEMO = frozenset({"MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})
+STORES = frozenset({"BINPUT", "LONG_BINPUT", "PUT"})
+FETCHES = frozenset({"BINGET", "LONG_BINGET", "GET"})
 
 
 def is_inert_npy(content: bytes) -> bool:
@@ -40,18 +41,7 @@ def is_inert_npy(content: bytes) -> bool:
         _, _, dtype = read(stream)
         if dtype != np.dtype(object):
             return False
-        # A string stays "last" only until another instruction comes, so that STACK_GLOBAL takes just these two.
-        last: list[str] = []
-        for operation, argument, _ in pickletools.genops(stream):
-            name = operation.name
-            if name in REFUSED or (name == "GLOBAL" and argument not in ALLOWED):
-                return False
-            if name == "STACK_GLOBAL" and " ".join(last[-2:]) not in ALLOWED:
-                return False
-            if name in STRINGS:
-                last.append(str(argument))
-            elif name not in MEMO:
-                last = []
+        return _names_only_builders(stream)
     except (
         ValueError,
         EOFError,
@@ -63,4 +53,26 @@ def is_inert_npy(content: bytes) -> bool:
         OverflowError,
     ):
         return False
+
+
+def _names_only_builders(pickled: io.BytesIO) -> bool:
+    # A string counts as pushed only until another instruction comes, so that STACK_GLOBAL takes just these two.
+    pushed: list[str] = []
+    memo: dict[int, str | None] = {}
+    for operation, argument, _ in pickletools.genops(pickled):
+        name = operation.name
+        if name in REFUSED or (name == "GLOBAL" and argument not in ALLOWED):
+            return False
+        if name == "STACK_GLOBAL" and " ".join(pushed[-2:]) not in ALLOWED:
+            return False
+        if name == "MEMOIZE":
+            memo[len(memo)] = pushed[-1] if pushed else None
+        elif name in STORES:
+            memo[int(argument or 0)] = pushed[-1] if pushed else None
+        elif name in STRINGS:
+            pushed.append(str(argument))
+        elif name in FETCHES and (known := memo.get(int(argument or 0))) is not None:
+            pushed.append(known)
+        else:
+            pushed = []
     return True

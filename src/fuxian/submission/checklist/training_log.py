@@ -89,6 +89,8 @@ def _lines(tree: Tree, claim: Claim) -> list[LogLine]:
 def contradiction(lines: list[LogLine]) -> tuple[str, int] | None:
     """The first thing that cannot be true, with its line; None where all agree."""
     training = [line for line in lines if "loss" in line.fields]
+    if not training:
+        return None
     return _steps(training) or _figures(training) or _throughput(training) or _duration(training)
 
 

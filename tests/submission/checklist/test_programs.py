@@ -1,0 +1,75 @@
+"""The programs: TIPC's 51 lines, and what the port imports."""
+
+import json
+
+import pytest
+
+from fuxian.submission.checklist import check
+
+CONFIG = "test_tipc/configs/mixer/train_infer_python.txt"
+
+
+def finding(folder, id):
+    return next(line for line in check(folder) if line.id == id)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("##\n", "##\n##\n", 52),
+        ("trainer:norm_train", "norm:norm_train", 15),
+        ("norm_train:tools/train.py", "norm_train:tools/gone.py", 16),
+        ("quant_export:null", "quant_export", 31),
+    ],
+)
+def test_tipc_names_the_line(edit, old, new, line):
+    found = finding(edit(CONFIG, old, new), "tipc")
+    assert (found.status, found.file, found.line) == ("fail", CONFIG, line)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch",
+        "from torch import nn",
+        "def f():\n    import tensorflow.keras",
+        "import importlib\nimportlib.import_module('torch.nn')",
+        "__import__('torchvision')",
+        "import paddle.fluid as fluid",
+        "from paddle import fluid",
+        "print 'python 2'",
+    ],
+)
+def test_code_that_is_no_port(submission, code):
+    (submission / "mixer/model.py").write_text("# Copyright me\n" + code + "\n")
+    found = finding(submission, "port-code")
+    assert (found.status, found.file) == ("fail", "mixer/model.py")
+    assert found.line >= 2
+
+
+@pytest.mark.parametrize("place", ["reference/model.py", "tests/test_model.py"])
+def test_the_reference_and_tests_may_use_it(submission, place):
+    (submission / place).parent.mkdir()
+    (submission / place).write_text("# Copyright me\nimport torch\n")
+    assert finding(submission, "port-code").status == "pass"
+
+
+@pytest.mark.parametrize(
+    "code", ["from .torch import x", "torch = 1", "import torchlight_paddle", "'import torch'"]
+)
+def test_names_that_only_look_alike(submission, code):
+    (submission / "mixer/model.py").write_text("# Copyright me\n" + code + "\n")
+    assert finding(submission, "port-code").status == "pass"
+
+
+def test_notebooks_are_read_too(submission):
+    cell = {"cell_type": "code", "source": ["%matplotlib inline\n", "if 1:\n", "    !ls\n", "import torch\n"]}
+    (submission / "demo.ipynb").write_text(json.dumps({"cells": [cell]}))
+    assert finding(submission, "port-code").what == "imports torch"
+    (submission / "demo.ipynb").write_text("{")
+    assert finding(submission, "port-code").status == "pass"
+
+
+def test_nesting_without_end_is_no_crash(submission):
+    (submission / "mixer/model.py").write_text("# Copyright me\n" + "(" * 100_000)
+    assert finding(submission, "port-code").status == "fail"

@@ -1,0 +1,167 @@
+"""A training log that no training could have written."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuxian.submission.checklist import check
+from fuxian.submission.checklist.training_log import contradiction
+from fuxian.submission.log_lines import read_log_lines
+from fuxian.submission.manifest import TrainingLogFile
+from fuxian.submission.official_log import official_log
+
+TEXT = TrainingLogFile.model_construct(file="train.log", format="text", names={}, seed=None)
+JSONL = TrainingLogFile.model_construct(file="log.jsonl", format="jsonl", names={}, seed=None)
+
+
+def finding(folder, id):
+    return next(line for line in check(folder) if line.id == id)
+
+
+@st.composite
+def trainings(draw):
+    """Rows of log.jsonl as an honest training writes them."""
+    batch = draw(st.integers(1, 2048))
+    every = draw(st.integers(1, 50))
+    rows, step = [], 0
+    for cost in draw(st.lists(st.floats(1e-4, 10), min_size=4, max_size=25)):
+        step += every
+        share = draw(st.floats(0, 1))
+        row = {"step": step, "loss": draw(st.floats(-10, 1e4)), "lr": 0.1}
+        rows.append(row | {"reader_cost": cost * share, "batch_cost": cost, "ips": batch / cost})
+        if draw(st.booleans()):
+            rows.append({"step": step, "eval": {"accuracy": draw(st.floats(0, 1))}})
+    return rows
+
+
+def wrong_in(rows, form):
+    text = official_log(rows) if form is TEXT else "".join(json.dumps(row) + "\n" for row in rows)
+    return contradiction(read_log_lines(text, form, "accuracy"))
+
+
+@pytest.mark.parametrize("form", [TEXT, JSONL], ids=["text", "jsonl"])
+@given(rows=trainings())
+@settings(max_examples=60, deadline=None)
+def test_honest_logs_have_no_contradiction(form, rows):
+    assert wrong_in(rows, form) is None
+
+
+def training_rows(rows):
+    return [row for row in rows if "loss" in row]
+
+
+def repeat_a_step(rows):
+    training_rows(rows)[2]["step"] = training_rows(rows)[1]["step"]
+
+
+def go_back(rows):
+    training_rows(rows)[3]["step"] = 0
+
+
+def lose_it(rows):
+    training_rows(rows)[1]["loss"] = float("nan")
+
+
+def read_longer_than_the_step(rows):
+    row = training_rows(rows)[1]
+    row["reader_cost"] = 1.5 * row["batch_cost"]
+
+
+def be_too_fast(rows):
+    for row in training_rows(rows)[::2]:
+        row["ips"] *= 1.5
+
+
+def cost_less_than_nothing(rows):
+    training_rows(rows)[0]["batch_cost"] *= -1
+
+
+def take_ages(rows):
+    for row in training_rows(rows):
+        row["batch_cost"], row["ips"] = 1e8, 64e-8
+
+
+FORGERIES = [
+    repeat_a_step, go_back, lose_it, read_longer_than_the_step, be_too_fast, cost_less_than_nothing, take_ages,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("forge", FORGERIES)
+@given(rows=trainings())
+@settings(max_examples=25, deadline=None)
+def test_forged_logs_contradict_themselves(forge, rows):
+    forge(rows)
+    assert wrong_in(rows, JSONL) is not None
+    assert wrong_in(rows, TEXT) is not None
+
+
+@given(text=st.text(max_size=300))
+@settings(max_examples=100, deadline=None)
+def test_any_text_is_read(text):
+    for form in (TEXT, JSONL):
+        contradiction(read_log_lines(text, form, "accuracy"))
+
+
+def test_one_smaller_batch_is_no_contradiction():
+    rows = [
+        {"step": n, "loss": 1.0, "lr": 0.1, "reader_cost": 0.0, "batch_cost": 0.1, "ips": 640.0}
+        for n in range(1, 31)
+    ]
+    rows[9]["ips"] = 130.0
+    assert wrong_in(rows, JSONL) is None
+
+
+def test_steps_may_start_anew_with_each_epoch():
+    text = "".join(
+        f"epoch: [{e}/2], iter: {i}, loss: 0.5, avg_reader_cost: 0.1 s, avg_batch_cost: 0.5 s, ips: 128.0\n"
+        for e in (1, 2)
+        for i in (10, 20)
+    )
+    assert contradiction(read_log_lines(text, TEXT, "accuracy")) is None
+    assert contradiction(read_log_lines(text.replace("epoch: [2", "epoch: [1"), TEXT, "accuracy")) is not None
+
+
+def clocked(seconds_a_line):
+    lines = []
+    for number in range(1, 6):
+        minutes, seconds = divmod(number * seconds_a_line, 60)
+        time = f"2021-09-13 10:{minutes:02d}:{seconds:02d}"
+        lines.append(
+            f"[{time}] iter: {number * 100}, loss: 0.5, reader_cost: 0.01, batch_cost: 0.5, ips: 128.0"
+        )
+    return read_log_lines("\n".join(lines), TEXT, "accuracy")
+
+
+def test_the_clock_must_leave_time_for_the_steps():
+    assert contradiction(clocked(55)) is None
+    what, line = contradiction(clocked(5))
+    assert "clock" in what
+    assert line == 5
+
+
+def test_other_names_are_told_in_the_manifest():
+    names = {"loss": "Loss_sum", "step": "it", "metric": "top1"}
+    log = TrainingLogFile.model_construct(file="x", format="text", names=names, seed=None)
+    lines = read_log_lines("it: 3, Loss_sum: 1.5\nit: 4 TOP1=0.5\nnothing here: at all\n", log, "accuracy")
+    assert [(line.number, line.step, line.metric) for line in lines] == [(1, 3, None), (2, 4, 0.5)]
+    assert lines[0].fields["loss"].value == 1.5
+    assert lines[0].fields["loss"].half_digit == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("avg_ips", "ips"), ("avg_reader", "reader_cost"), ("accuracy", "acc")]
+)
+def test_fields_that_are_missing_are_named(submission, field, name):
+    file = submission / "logs/train.log"
+    file.write_text(file.read_text().replace(field, "something"))
+    found = finding(submission, "log")
+    assert found.status == "fail"
+    assert name in found.what
+
+
+def test_a_forged_log_is_found_with_its_line(submission, edit):
+    edit("logs/train.log", "loss: 0.40000", "loss: nan")
+    found = finding(submission, "log-consistency")
+    assert (found.status, found.file, found.line) == ("fail", "logs/train.log", 5)
