@@ -1,3 +1,603 @@
-def diagnose(d): return None
-def failure(d): return None
-def reproducer(d): return ""
+"""Why a call gives another result: its settings, its inputs, what it computes, or another call in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fuxian.align.diagnose import relations, structure
+from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
+from fuxian.align.diagnose.recompute import rerun
+from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
+from fuxian.align.diagnose.view import View, in_attention, view
+from fuxian.align.divergence import Diagnosis, Divergence, Scene
+from fuxian.align.locate import Graph
+from fuxian.align.tracing import Call
+
+ORDERED = {"sub", "divide", "matmul", "pow", "concat", "stack", "where", "scaled_dot_product_attention"}
+"""Operations for which the order of the inputs matters."""
+
+
+def diagnose(divergence: Divergence) -> Diagnosis | None:
+    """The cause of a forward pass, a loss or a training pass that differs."""
+    seen = view(divergence)
+    if seen is None or divergence.port is None or divergence.reference is None:
+        return None
+    port, reference = divergence.port.call, divergence.reference.call
+    for attempt in (_dropout, _running_statistics, _narrowed):
+        found = attempt(divergence, seen)
+        if found is not None:
+            return found
+    alike = port is not None and reference is not None and _same_operation(port, reference)
+    if alike:
+        assert port is not None and reference is not None  # noqa: S101
+        found = _same_call(divergence, seen, port, reference)
+        if found is not None:
+            return found
+    found = _functions(divergence, seen) or structure.diagnose(divergence, seen)
+    if found is not None and not (alike and found.cause in ("missing_module", "extra_module")):
+        return found
+    chosen = best(_outputs(divergence, seen))
+    if chosen is not None:
+        return Diagnosis(chosen.cause, chosen.sentence)
+    return found or _bad_numbers(divergence) or _lasting_shape(divergence)
+
+
+def failure(divergence: Divergence) -> Diagnosis | None:
+    """What an exception of the port says."""
+    message = str(divergence.facts.get("message", ""))
+    words = message.lower()
+    cause = "error"
+    if any(part in words for part in ("shape", "dimension", "broadcast", "size", "dims")):
+        cause = "shape"
+    elif any(part in words for part in ("dtype", "data type", "float64", "float32")):
+        cause = "dtype"
+    return Diagnosis(cause, f"the port raised {message}", str(divergence.facts.get("line", "")))
+
+
+def _same_operation(port: Call, reference: Call) -> bool:
+    one, two = plain(port.operation), plain(reference.operation)
+    return one == two or {one, two} <= {"sub", "add"} or {one, two} <= {"divide", "multiply"}
+
+
+# --- the same operation on both sides -----------------------------------------------------------------------------
+
+
+def _same_call(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    ours, theirs = divergence.port, divergence.reference
+    assert ours is not None and theirs is not None  # noqa: S101
+    settings = best(_settings(divergence, ours, theirs, port, reference))
+    if settings is not None:
+        return Diagnosis(settings.cause, settings.sentence)
+    for attempt in (_stated, _inputs, _masks, _axes, _constants):
+        found = attempt(divergence, seen, port, reference)
+        if found is not None:
+            return found
+    chosen = best(_weights(divergence, ours, theirs, port, reference))
+    return None if chosen is None else Diagnosis(chosen.cause, chosen.sentence)
+
+
+def _parameter(divergence: Divergence, scene: Scene, identity: str) -> np.ndarray | None:
+    """A parameter's elements, the port's from what the reference gave it."""
+    if identity in scene.tensors:
+        return scene.tensors[identity]
+    name = identity.removeprefix("parameters.")
+    if scene is divergence.port and divergence.to_port is not None:
+        try:
+            return divergence.to_port(name)
+        except (KeyError, ValueError, TypeError):
+            return None
+    if divergence.recordings is None:
+        return None
+    recording = divergence.recordings[0 if scene is divergence.port else 1]
+    full = f"weights/{name}"
+    return recording.get(full) if full in recording and recording.kept(full) else None
+
+
+def _outputs_of(divergence: Divergence) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What the two calls gave first."""
+    found = []
+    for scene in (divergence.port, divergence.reference):
+        call = scene.call if scene is not None else None
+        names = call.outputs if call is not None else []
+        found.append(next((scene.tensors[n] for n in names if n in scene.tensors), None) if scene is not None else None)
+    return found[0], found[1]
+
+
+def _settings(divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call) -> Iterator[Hypothesis]:
+    """The reference's call, run with the port's settings, gives the port's result; setting by setting, its own."""
+    one, two = canonical(ours, port), canonical(theirs, reference)
+    wanted, made = _outputs_of(divergence)[1], _outputs_of(divergence)[0]
+    run = rerun(theirs, reference, lambda i: _parameter(divergence, theirs, i))
+    if wanted is None or run is None:
+        return
+    itself = error(run(), wanted)
+    if not itself < 1e-4:
+        return
+    before = error(made, wanted) if made is not None else divergence.error
+    names = [*differing(one, two), *_tensor_settings(ours, theirs, port, reference, run.settings)]
+    if "loss" in run.operation or "entropy" in run.operation or run.operation == "bce":
+        for name in ("class_weight", "pos_weight"):
+            if (run.settings.get(name) is None) != (not _has_tensor(port, name)):
+                one[name], two[name] = None, run.settings.get(name)
+                names.append(name)
+    for name in names:
+        if name not in one or name not in run.settings or name == "momentum":
+            continue
+        changed = run(**{name: one[name]})
+        moved = error(changed, wanted)
+        if moved <= 10 * max(itself, 1e-12):
+            continue
+        # The other differing settings may matter too: this one alone should explain most.
+        explained = error(changed, made) if made is not None else 0.0
+        cause = _setting_cause(name, one, two, plain(port.operation))
+        before = before if np.isfinite(before) else 1e9
+        cost = 0 if explained <= max(1e-4, 0.01 * before) else 2 + names.index(name)
+        shown = "the reference's" if isinstance(two[name], np.ndarray) else number(two[name])
+        mine = number(one[name]) if not isinstance(one[name], np.ndarray) else "the port's"
+        yield Hypothesis(cause, f"with {name}={shown} in place of {mine}", before, itself, cost)
+
+
+def _has_tensor(call: Call, name: str) -> bool:
+    argument = call.arguments.get("weight" if name == "class_weight" else name)
+    return isinstance(argument, dict) and "tensor" in argument
+
+
+def _tensor_settings(ours: Scene, theirs: Scene, port: Call, reference: Call, settings: dict) -> list[str]:
+    del ours, theirs, port, reference, settings
+    return []
+
+
+def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
+    if name == "mode":
+        if "interpolate" in operation:
+            return "interpolation_mode"
+        return "padding_mode" if "pad" in operation else "dropout_mode" if "dropout" in operation else "interpolation_mode"
+    if name == "axis":
+        return "softmax_axis" if "softmax" in operation else "axis"
+    if name == "padding" and one.get("dilation") != two.get("dilation"):
+        return "dilation"
+    if name == "alpha" and operation == "add":
+        return "scale_factor"
+    return CAUSES[name]
+
+
+def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """A setting that differs where the call could not be run again, or could not tell."""
+    del seen
+    assert divergence.port is not None and divergence.reference is not None  # noqa: S101
+    one, two = canonical(divergence.port, port), canonical(divergence.reference, reference)
+    operation = plain(port.operation)
+    if operation in ("multiply", "divide", "add", "sub", "index", "mean", "sum", "max", "min", "concat", "stack"):
+        return None
+    for name in differing(one, two):
+        if name == "axis" and _axes_alike(divergence, one, two):
+            continue
+        if name in ("mode",) and "embedding" in operation:
+            continue
+        cause = _setting_cause(name, one, two, operation)
+        return Diagnosis(cause, f"the port's {name} is {number(one[name])}, the reference's {number(two[name])}")
+    return None
+
+
+def _axes_alike(divergence: Divergence, one: dict, two: dict) -> bool:
+    dimensions = max((a.ndim for a in divergence.port.inputs()), default=0) if divergence.port is not None else 0
+    axes = [s["axis"] if isinstance(s["axis"], list) else [s["axis"]] for s in (one, two)]
+    try:
+        return bool(dimensions) and sorted(a % dimensions for a in axes[0]) == sorted(a % dimensions for a in axes[1])
+    except TypeError:
+        return False
+
+
+def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """Inputs that are not those of the reference's call: exchanged, reordered, taken from elsewhere, shifted."""
+    mine = [n for n in port.inputs if not n.startswith("parameters.")]
+    theirs = [n for n in reference.inputs if not n.startswith("parameters.")]
+    attention = in_attention(seen.reference, reference)
+    pairs = _paired(seen, mine, theirs)
+    if all(partner is not None for partner in pairs.values()) and len(mine) == len(theirs):
+        order = [theirs.index(pairs[n]) for n in mine if pairs[n] in theirs]
+        if order != sorted(order) and plain(port.operation) in ORDERED:
+            evidence = f"{plain(port.operation)} takes the reference's inputs in the order {order}"
+            if attention and plain(port.operation) == "matmul":
+                return Diagnosis("qkv_order", evidence)
+            return Diagnosis("sign" if plain(port.operation) == "sub" else "wrong_order", evidence)
+    left = [n for n in theirs if n not in pairs.values()]
+    for name in mine:
+        if pairs.get(name) is not None:
+            continue
+        elsewhere = [o for o in seen.same_in_reference(name) if o not in reference.inputs]
+        array = seen.tensor(0, name)
+        for other in left:
+            found = _pair_of_inputs(divergence, seen, (name, other), attention, elsewhere)
+            if found is not None:
+                return found
+        if elsewhere and left:
+            where = _made_by(seen.reference, elsewhere[0])
+            evidence = f"{plain(port.operation)} is fed {where} in place of {_made_by(seen.reference, left[0])}"
+            made = seen.reference.maker.get(left[0]), seen.reference.maker.get(elsewhere[0])
+            siblings = made[0] is not None and made[1] is not None and made[0].operation == made[1].operation
+            if attention and siblings:
+                return Diagnosis("qkv_order", evidence)
+            if _window_of(seen, elsewhere[0], left[0]):
+                return Diagnosis("index_offset", evidence)
+            return Diagnosis("wrong_input", evidence)
+        del array
+    return None
+
+
+def _paired(seen: View, mine: list[str], theirs: list[str]) -> dict[str, str | None]:
+    """Each of the port's inputs with the reference's input that agrees with it."""
+    free = list(theirs)
+    found: dict[str, str | None] = {}
+    for place, name in enumerate(mine):
+        partners = [o for o in seen.same_in_reference(name) if o in free]
+        if not partners:  # Constants of one element and integers may have been left out of the graph's agreement.
+            array = seen.tensor(0, name)
+            partners = [o for o in free if array is not None and _close(array, seen.tensor(1, o))]
+        at = theirs[place] if place < len(theirs) else None
+        chosen = at if at in partners else partners[0] if partners else None
+        if chosen is not None:
+            free.remove(chosen)
+        found[name] = chosen
+    return found
+
+
+def _close(one: np.ndarray, two: np.ndarray | None) -> bool:
+    return two is not None and one.shape == two.shape and error(one, two) < 1e-7
+
+
+def _made_by(side: Graph, name: str) -> str:
+    call = side.maker.get(name)
+    return name if call is None else f"the result of {plain(call.operation)} ({call.line.rpartition('/')[2]})"
+
+
+def _window_of(seen: View, one: str, two: str) -> bool:
+    del seen, one, two
+    return False
+
+
+def _pair_of_inputs(
+    divergence: Divergence, seen: View, names: tuple[str, str], attention: bool, elsewhere: list[str]
+) -> Diagnosis | None:
+    """Two inputs that should agree: what makes the one of the other."""
+    mine, theirs = seen.tensor(0, names[0]), seen.tensor(1, names[1])
+    if mine is None or theirs is None:
+        return None
+    if _is_mask(mine) or _is_mask(theirs):
+        if mine.dtype == bool or theirs.dtype == bool or attention:
+            cause = "attention_mask" if attention or divergence.stage != "loss" else "ignore_index"
+            return Diagnosis(cause, "the masks differ" + _mask_words(mine, theirs))
+    if mine.dtype.kind in "iu" and mine.shape == theirs.shape:
+        offsets = np.unique(theirs.astype(np.int64) - mine.astype(np.int64))
+        if offsets.size == 1:
+            return Diagnosis("index_offset", f"with {offsets[0]} added to the index the inputs agree")
+        return Diagnosis("index_offset", f"the indices differ, by {offsets[0]} to {offsets[-1]}")
+    if elsewhere:
+        return None
+    chosen = best(relations.reordered(mine, theirs))
+    if chosen is not None:
+        return Diagnosis("head_order" if attention else chosen.cause, "of the input, " + chosen.sentence)
+    chosen = best(h for h in relations.elementwise(mine, theirs) if h.cause in ("scale_factor", "sign", "constant_offset"))
+    if chosen is not None and names[0] not in seen.port.maker:
+        return Diagnosis(chosen.cause, "of the input, " + chosen.sentence)
+    return None
+
+
+def _is_mask(array: np.ndarray) -> bool:
+    if array.dtype == bool:
+        return True
+    if array.size < 4 or array.dtype.kind != "f":
+        return False
+    values = np.unique(array)
+    return bool(values.size <= 2 and (values[0] <= -1e4 or np.isneginf(values[0]) or set(values) <= {0.0, 1.0}))
+
+
+def _mask_words(mine: np.ndarray, theirs: np.ndarray) -> str:
+    kept = [np.broadcast_to(m if m.dtype == bool else m >= m.max(), m.shape) for m in (mine, theirs)]
+    if kept[0].shape != kept[1].shape:
+        return f": shape {list(mine.shape)} in place of {list(theirs.shape)}"
+    if (kept[0] == ~kept[1]).all():
+        return ": one is the inverse of the other"
+    return f" at {int((kept[0] != kept[1]).sum())} of {kept[0].size} places"
+
+
+def _masks(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """A mask's fill value, or a mask that only one side's attention has."""
+    del divergence
+    if plain(port.operation) in ("where", "masked_fill") and in_attention(seen.reference, reference):
+        return Diagnosis("attention_mask", "the scores are masked in another way")
+    return None
+
+
+def _axes(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """Softmax and reductions: the axis, or the reduction, that each side's tensors show."""
+    operation = plain(port.operation)
+    sources = seen.tensor(0, port.inputs[0]), seen.tensor(1, reference.inputs[0])
+    results = _outputs_of(divergence)
+    if any(array is None for array in (*sources, *results)):
+        return None
+    if operation in ("softmax", "log_softmax"):
+        power = np.exp if operation == "log_softmax" else (lambda x: x)
+        axes = [relations.softmax_axis(s, power(r)) for s, r in zip(sources, results, strict=True)]  # type: ignore[arg-type]
+        if None not in axes and axes[0] != axes[1]:
+            return Diagnosis("softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over {axes[1]}")
+    if structure.family(port) == "reduction":
+        found = [relations.reduction_of(s, r) for s, r in zip(sources, results, strict=True)]  # type: ignore[arg-type]
+        if None not in found and found[0] != found[1]:
+            words = [f"{name} over axes {list(axes)}" for name, axes in found]  # type: ignore[misc]
+            cause = "reduction" if divergence.stage == "loss" or found[0][0] != found[1][0] else "axis"  # type: ignore[index]
+            return Diagnosis(cause, f"the port takes the {words[0]}, the reference the {words[1]}")
+    return None
+
+
+def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """Arithmetic with another number."""
+    operation = plain(port.operation)
+    if operation not in structure.ARITHMETIC:
+        return None
+    found: list[float | None] = []
+    for side, call, result in zip((0, 1), (port, reference), _outputs_of(divergence), strict=True):
+        source = seen.tensor(side, call.inputs[0])
+        found.append(None if source is None or result is None else relations.constant_of(source, result, plain(call.operation)))
+    if found[0] is None or found[1] is None or np.isclose(found[0], found[1], rtol=1e-9, atol=0):
+        return None
+    word = {"multiply": "multiplies by", "divide": "multiplies by", "add": "adds", "sub": "adds", "pow": "raises to"}
+    verb = word.get(operation, operation)
+    evidence = f"the port {verb} {number(found[0])}, the reference {verb} {number(found[1])}"
+    if operation == "pow":
+        return Diagnosis("loss_form" if divergence.stage == "loss" else "activation_form", evidence)
+    if np.isclose(found[0], -found[1]):
+        return Diagnosis("sign", evidence)
+    if operation in ("multiply", "divide", "scale"):
+        if divergence.stage == "loss":
+            whole = divergence.place == "total"
+            return Diagnosis("loss_weight" if whole else _share(port, reference), evidence)
+        return Diagnosis("attention_scale" if in_attention(seen.reference, reference) else "scale_factor", evidence)
+    if divergence.stage == "loss":
+        return Diagnosis("loss_form", evidence)
+    if _before_root(seen.reference, reference):
+        return Diagnosis("epsilon", evidence)
+    if abs(found[0]) > 1e3 or abs(found[1]) > 1e3:
+        return Diagnosis("attention_mask", evidence)
+    return Diagnosis("constant_offset", evidence)
+
+
+def _share(port: Call, reference: Call) -> str:
+    return "reduction" if "divide" in (plain(port.operation), plain(reference.operation)) else "loss_form"
+
+
+def _before_root(side: Graph, call: Call) -> bool:
+    """Whether a root, or a division, follows: what is added there is an epsilon."""
+    return any(plain(user.operation) in ("sqrt", "rsqrt", "divide", "log") for n in call.outputs for user in side.users[n])
+
+
+def _weights(divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call) -> Iterator[Hypothesis]:
+    """The same inputs, the weight used in another way, or a term left out."""
+    made, wanted = _outputs_of(divergence)
+    if made is None or wanted is None:
+        return
+    before = error(made, wanted)
+    before = before if np.isfinite(before) else 1e9
+    source = ours.inputs()[0] if ours.inputs() else None
+    if plain(port.operation) in ("matmul", "linear") and source is not None:
+        arrays = [_parameter(divergence, ours, n) for n in port.inputs if n.startswith("parameters.")]
+        arrays += [a for a in ours.inputs()[1:] if a.ndim >= 2]
+        for weight in arrays:
+            if weight is None or weight.ndim < 2 or weight.shape[-1] != weight.shape[-2]:
+                continue
+            products = [source @ weight, source @ np.swapaxes(weight, -1, -2)]
+            for one, two in (products, products[::-1]):
+                if one.shape != made.shape:
+                    continue
+                # What is added to the product is the same on both sides.
+                after = error(made - one + two, wanted)
+                yield Hypothesis("transposed_weight", "with the weight transposed", before, after, 1)
+    run = rerun(theirs, reference, lambda i: _parameter(divergence, theirs, i))
+    if run is None:
+        return
+    itself = error(run(), wanted)
+    if itself > 1e-4:
+        return
+    if "padding_idx" in run.settings and plain(port.operation) == "embedding":
+        indices = run.tensors["x"].astype(int)
+        rows = made.reshape(-1, made.shape[-1]), wanted.reshape(-1, wanted.shape[-1])
+        differ = np.unique(indices.reshape(-1)[(rows[0] != rows[1]).any(1)])
+        if differ.size == 1:
+            zero = not rows[0][indices.reshape(-1) == differ[0]].any()
+            who = "port" if zero else "reference"
+            yield Hypothesis("padding_idx", f"without row {differ[0]}, which is zero on the {who}'s side,", before, itself, 1)
+    changes = {
+        "use_batch": ("bn_statistics", not run.settings.get("use_batch")) if run.operation == "batch_norm" else None,
+        "transposed": ("transposed_weight", True) if run.operation == "linear" else None,
+        "align_mode": ("align_corners", 1) if run.operation == "interpolate" else None,
+        "zero_padding": ("padding_idx", True) if run.operation == "embedding" else None,
+        "probabilities": ("logits", True) if "entropy" in run.operation or "bce" in run.operation else None,
+        "count_include_pad": ("count_include_pad", not run.settings.get("count_include_pad", True)),
+        "ceil_mode": ("ceil_mode", not run.settings.get("ceil_mode", False)),
+        "is_huber": ("loss_form", True) if run.operation == "smooth_l1_loss" else None,
+    }  # fmt: skip
+    for name, change in changes.items():
+        if change is not None:
+            after = error(run(**{name: change[1]}), made)
+            yield Hypothesis(change[0], f"with {name}={not change[1]}", before, max(after, itself), 1)
+    for term in [t for t in ("bias", "weight") if t in run.tensors]:
+        kept = run.tensors.pop(term)
+        after = error(run(), made)
+        run.tensors[term] = kept
+        cause = "missing_bias" if term == "bias" and "norm" not in run.operation else "missing_affine"
+        yield Hypothesis(cause, f"with the {term}", before, max(after, itself), 1)
+
+
+# --- kinds of calls that are looked at first ------------------------------------------------------------------------
+
+
+def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """Dropout on one side: in evaluation, a factor or zeros; in training, the share that is kept."""
+    scenes = divergence.port, divergence.reference
+    calls = [next((c for c in s.calls[:1] if "dropout" in c.operation), None) if s is not None else None for s in scenes]
+    if not any(calls):
+        return None
+    training = divergence.stage == "training_mode"
+    ours = calls[0]
+    if ours is None:
+        return Diagnosis("dropout_position", "the reference drops elements here, the port does not")
+    assert divergence.port is not None  # noqa: S101
+    source, result = seen.tensor(0, ours.inputs[0]), _outputs_of(divergence)[0]
+    if not training and source is not None and result is not None:
+        factor = relations.constant_of(source, result, "multiply")
+        if factor is not None:
+            evidence = f"in evaluation mode the port multiplies by {factor:.4g}, as downscale_in_infer does"
+            return Diagnosis("dropout_mode", evidence)
+        share = float((result == 0).mean() - (source == 0).mean())
+        return Diagnosis("train_eval_switch", f"in evaluation mode the port drops {share:.0%} of the elements")
+    if calls[1] is None:
+        return Diagnosis("dropout_position", "the port drops elements here, the reference does not")
+    assert divergence.reference is not None  # noqa: S101
+    one, two = canonical(divergence.port, ours), canonical(divergence.reference, calls[1])
+    if not np.isclose(float(one.get("p", 0.5)), float(two.get("p", 0.5))):
+        return Diagnosis("dropout_rate", f"the port drops {number(one['p'])}, the reference {number(two['p'])}")
+    if one.get("mode") != two.get("mode"):
+        return Diagnosis("dropout_mode", f"the port's mode is {one.get('mode')}, the reference's {two.get('mode')}")
+    if bool(one.get("training", True)) != bool(two.get("training", True)):
+        return Diagnosis("train_eval_switch", "only one side drops in training")
+    return Diagnosis("dropout_rate", "the kept elements differ, given the same draws")
+
+
+def _running_statistics(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """Batch norm in training: which statistics, and by how much the running ones move."""
+    del seen
+    port = divergence.port.call if divergence.port is not None else None
+    reference = divergence.reference.call if divergence.reference is not None else None
+    if divergence.stage != "training_mode" or port is None or reference is None:
+        return None
+    if not (port.operation == reference.operation == "batch_norm"):
+        return None
+    assert divergence.port is not None and divergence.reference is not None  # noqa: S101
+    made, wanted = _outputs_of(divergence)
+    one, two = canonical(divergence.port, port), canonical(divergence.reference, reference)
+    same = made is not None and wanted is not None and error(made, wanted) < 1e-6
+    rates = one.get("momentum"), two.get("momentum")
+    if same and None not in rates and not np.isclose(float(rates[0]), float(rates[1])):  # type: ignore[arg-type]
+        evidence = (
+            f"the running statistics take {number(rates[0])} of each batch's, the reference's {number(rates[1])}"
+            f" (momentum={number(1 - float(rates[1]))} in Paddle)"  # type: ignore[arg-type]
+        )
+        return Diagnosis("momentum", evidence)
+    if same:
+        return Diagnosis("bn_statistics", "the outputs agree, the running statistics do not move alike")
+    if np.isclose(float(one.get("epsilon", 0)), float(two.get("epsilon", 0))):
+        return Diagnosis("bn_statistics", "one side normalises by the running statistics while training, the other by the batch's")
+    return None
+
+
+def _narrowed(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """A value that passes through a narrower type on the port's side alone."""
+    if divergence.port is None:
+        return None
+    wide = seen.reference.recording.data.get("dtype", "float64")
+    bits = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+    for call in divergence.port.calls:
+        if plain(call.operation) != "cast":
+            continue
+        asked = " ".join(str(v) for v in call.arguments.values())
+        kind = next((k for k in ("bfloat16", "float16", "float32", "half") if k in asked), None)
+        if kind is None and call.name.rpartition(".")[2] in ("half", "bfloat16", "float"):
+            kind = {"half": "float16", "bfloat16": "bfloat16", "float": "float32"}[call.name.rpartition(".")[2]]
+        kind = "float16" if kind == "half" else kind
+        if kind is not None and bits[kind] < bits.get(wide, 53) and divergence.error < 0.05:
+            evidence = f"the port casts to {kind} here, and differs by {divergence.error:.2g} as {kind} rounds"
+            return Diagnosis("precision", evidence, call.line)
+    return None
+
+
+# --- other operations -----------------------------------------------------------------------------------------------
+
+
+def _functions(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """Activations, written as one call or several: which function each side applies to the shared tensor."""
+    port, reference = divergence.port, divergence.reference
+    assert port is not None and reference is not None  # noqa: S101
+    if port.call is None or reference.call is None:
+        return None
+    found = []
+    for side, scene in enumerate((port, reference)):
+        assert scene.call is not None  # noqa: S101
+        source = seen.tensor(side, scene.call.inputs[0]) if scene.call.inputs else None
+        told = None
+        for call in scene.calls[:6]:
+            result = seen.tensor(side, call.outputs[0]) if call.outputs else None
+            if source is not None and result is not None and source.size > 1:
+                told = relations.function_of(source, result)
+            if told is not None:
+                break
+        found.append(told)
+    if found[0] is None or found[1] is None or found[0][0] == found[1][0]:
+        return None
+    (ours, kind), (theirs, wanted) = found
+    families = structure.family(port.call), structure.family(reference.call)
+    if "activation" not in families or {kind, wanted} & {"identity", "clip"}:
+        return None
+    if families[0] != families[1] and not _same_next(seen, port, reference):
+        return None
+    cause = "activation_form" if kind == wanted else "activation"
+    return Diagnosis(cause, f"the port applies {ours}, the reference {theirs}: each reproduces its side")
+
+
+def _same_next(seen: View, port: Scene, reference: Scene) -> bool:
+    ours = {plain(u.operation) for n in port.calls[0].outputs for u in seen.port.users[n]}
+    theirs = {plain(u.operation) for n in reference.calls[0].outputs for u in seen.reference.users[n]}
+    return bool(ours & theirs)
+
+
+def _outputs(divergence: Divergence, seen: View) -> Iterator[Hypothesis]:
+    """Relations between what the two places give in the end."""
+    port, reference = divergence.port, divergence.reference
+    assert port is not None and reference is not None  # noqa: S101
+    pairs = []
+    if port.calls and reference.calls:
+        pairs = [(port.calls[0], reference.calls[0]), (port.calls[-1], reference.calls[-1])]
+    for one, two in pairs:
+        mine = next((a for a in (seen.tensor(0, n) for n in one.outputs) if a is not None), None)
+        theirs = next((a for a in (seen.tensor(1, n) for n in two.outputs) if a is not None), None)
+        if mine is None or theirs is None:
+            continue
+        attention = in_attention(seen.reference, two)
+        for hypothesis in relations.elementwise(mine, theirs):
+            cause = hypothesis.cause
+            if attention:
+                cause = {"permutation": "head_order", "scale_factor": "attention_scale"}.get(cause, cause)
+            elif divergence.stage == "loss" and cause == "scale_factor":
+                cause = "reduction"
+            yield Hypothesis(cause, hypothesis.change, hypothesis.before, hypothesis.after, hypothesis.cost)
+        yield from _terms(divergence, seen, mine, theirs, two)
+
+
+def _terms(divergence: Divergence, seen: View, mine: np.ndarray, theirs: np.ndarray, call: Call) -> Iterator[Hypothesis]:
+    """A term that one side adds and the other does not: any tensor made before."""
+    del divergence
+    if mine.shape != theirs.shape or mine.size < 2 or mine.dtype.kind != "f":
+        return
+    before = error(mine, theirs)
+    for earlier in seen.reference.calls[: call.index]:
+        for name in earlier.outputs:
+            term = seen.tensor(1, name)
+            if term is None or term.shape != theirs.shape or term.dtype.kind != "f":
+                continue
+            yield Hypothesis("residual", f"with {name} added", before, error(mine + term, theirs), 2)
+            yield Hypothesis("residual", f"with {name} taken off", before, error(mine - term, theirs), 2)
+
+
+def _bad_numbers(divergence: Divergence) -> Diagnosis | None:
+    made, wanted = _outputs_of(divergence)
+    if made is not None and wanted is not None and not np.isfinite(made).all() and np.isfinite(wanted).all():
+        return Diagnosis("nan", f"{int((~np.isfinite(made)).sum())} of {made.size} elements are NaN or infinite")
+    return None
+
+
+def _lasting_shape(divergence: Divergence) -> Diagnosis | None:
+    made, wanted = _outputs_of(divergence)
+    if made is not None and wanted is not None and made.shape != wanted.shape:
+        return Diagnosis("shape", f"shape {list(made.shape)} in place of {list(wanted.shape)}")
+    return None

@@ -36,10 +36,9 @@ def error(found: np.ndarray | None, wanted: np.ndarray) -> float:
     """The largest difference relative to the largest element wanted; infinite for another shape."""
     if found is None or found.shape != wanted.shape or not wanted.size:
         return float("inf")
-    wanted = wanted.astype(np.float64)
+    wanted = np.asarray(wanted, dtype=np.float64)
     with np.errstate(all="ignore"):
-        difference = np.abs(found.astype(np.float64) - wanted)
-    difference[found == wanted] = 0.0
+        difference = np.where(found == wanted, 0.0, np.abs(found.astype(np.float64) - wanted))
     worst, size = float(difference.max()), float(np.abs(wanted).max())
     if not np.isfinite(worst):
         return float("inf")

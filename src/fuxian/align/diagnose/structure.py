@@ -1,0 +1,225 @@
+"""What one side calls and the other does not: from the calls that hang on the place where the two part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from fuxian.align.diagnose.settings import plain
+from fuxian.align.diagnose.view import PASSIVE, View, active, ancestors, descendants, in_attention, users
+from fuxian.align.divergence import Diagnosis, Divergence
+from fuxian.align.locate import Graph
+from fuxian.align.tracing import Call
+
+ACTIVATIONS = {
+    "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "hardsigmoid",
+    "hardswish", "tanh", "hardtanh", "mish", "softplus", "softsign", "log_sigmoid", "logsigmoid", "glu", "maxout",
+    "swish", "tanhshrink", "hardshrink", "softshrink", "square", "exp",
+}  # fmt: skip
+NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "normalize"}
+REDUCTIONS = {"mean", "sum", "max", "min", "logsumexp", "norm", "product", "median", "std", "var", "nanmean"}
+ARITHMETIC = {"add", "sub", "multiply", "divide", "pow", "scale", "neg"}
+LOSSES = ("loss", "entropy", "bce", "kl_div", "nll")
+PROBABILITIES = {"softmax", "sigmoid", "log_softmax", "log_sigmoid"}
+
+
+def family(call: Call) -> str:
+    """What kind of operation a call is."""
+    operation = plain(call.operation)
+    if operation in ACTIVATIONS:
+        return "activation"
+    if operation in NORMS:
+        return "norm"
+    if "pool" in operation:
+        return "pool"
+    if operation in REDUCTIONS:
+        return "reduction"
+    if "dropout" in operation:
+        return "dropout"
+    if any(part in operation for part in LOSSES):
+        return "loss"
+    if operation in PASSIVE:
+        return "passive"
+    return operation
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The first difference between the two lists of calls: ``missing``, ``extra``, ``replaced`` or ``order``."""
+
+    kind: str
+    ours: list[Call]
+    theirs: list[Call]
+
+
+def first_edit(view: View, port: Call | None, reference: Call | None) -> Edit | None:
+    """Compare what hangs on the port's call with what hangs on the reference's, passive calls aside."""
+    ours = active(descendants(view.port, port)) if port is not None else []
+    theirs = active(descendants(view.reference, reference)) if reference is not None else []
+    ours, theirs = _up_to_agreement(view, ours, theirs)
+    if port is not None and reference is None:
+        return Edit("extra", ours[:1] or [port], [])
+    if reference is not None and port is None:
+        return Edit("missing", [], theirs[:1] or [reference])
+    words = [[_word(c) for c in calls] for calls in (ours, theirs)]
+    matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
+    edits = [opcode for opcode in matcher.get_opcodes() if opcode[0] != "equal"]
+    if not edits:
+        return None
+    removed = [w for tag, a, b, _, _ in edits if tag in ("delete", "replace") for w in words[0][a:b]]
+    added = [w for tag, _, _, c, d in edits if tag in ("insert", "replace") for w in words[1][c:d]]
+    tag, a, b, c, d = edits[0]
+    moved = set(words[0][a:b]) & set(added) or set(words[1][c:d]) & set(removed)
+    if moved and len(edits) > 1:
+        return Edit("order", [x for x in ours if _word(x) in moved], [x for x in theirs if _word(x) in moved])
+    kind = {"delete": "extra", "insert": "missing", "replace": "replaced"}[tag]
+    return Edit(kind, ours[a:b], theirs[c:d])
+
+
+def _word(call: Call) -> str:
+    return {"divide": "multiply", "sub": "add"}.get(plain(call.operation), plain(call.operation))
+
+
+def _up_to_agreement(view: View, ours: list[Call], theirs: list[Call]) -> tuple[list[Call], list[Call]]:
+    """Calls up to where the two sides meet again."""
+    for i, call in enumerate(ours):
+        if any(view.same_in_reference(name) for name in call.outputs):
+            ours = ours[: i + 1]
+            break
+    for i, call in enumerate(theirs):
+        if any(view.same_in_port(name) for name in call.outputs):
+            theirs = theirs[: i + 1]
+            break
+    return ours, theirs
+
+
+def diagnose(divergence: Divergence, view: View) -> Diagnosis | None:
+    """The cause where one side calls something else than the other."""
+    port = divergence.port.call if divergence.port is not None else None
+    reference = divergence.reference.call if divergence.reference is not None else None
+    # A frontier call that only moves elements stands for the one that is fed by it.
+    edit = _skipped(view, port, reference) or first_edit(view, port, reference)
+    if edit is None:
+        return None
+    return cause_of(divergence, view, edit)
+
+
+def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | None:
+    """One side goes on where the other makes one more call: the next call's operation tells."""
+    if port is None or reference is None:
+        return None
+    if family(port) == "passive" or family(reference) == "passive" or plain(port.operation) == plain(reference.operation):
+        return None
+    after_ours = [plain(c.operation) for c in users(view.port, port.outputs)]
+    after_theirs = [plain(c.operation) for c in users(view.reference, reference.outputs)]
+    missing, extra = plain(port.operation) in after_theirs, plain(reference.operation) in after_ours
+    if missing and extra:
+        return Edit("order", [port], [reference])
+    if missing:
+        return Edit("missing", [port], [reference])
+    return Edit("extra", [port], [reference]) if extra else None
+
+
+def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None:
+    """The name of an edit."""
+    line = edit.ours[0].line if edit.ours else ""
+    if edit.kind == "order":
+        shown = " and ".join(dict.fromkeys(plain(c.operation) for c in [*edit.theirs, *edit.ours]))
+        return Diagnosis("wrong_order", f"both sides call {shown}, in another order", line)
+    if edit.kind == "replaced":
+        return _replaced(divergence, view, edit, line)
+    missing = edit.kind == "missing"
+    call = (edit.theirs if missing else edit.ours)[0]
+    side = view.reference if missing else view.port
+    verb = "the reference calls" if missing else "the port calls"
+    other = "the port" if missing else "the reference"
+    evidence = f"{verb} {plain(call.operation)} ({call.line.rpartition('/')[2]}), {other} does not"
+    return Diagnosis(_one_sided(view, side, call, missing=missing, loss=divergence.stage == "loss"), evidence, line)
+
+
+def _one_sided(view: View, side: Graph, call: Call, *, missing: bool, loss: bool) -> str:
+    kind, operation = family(call), plain(call.operation)
+    module = "missing_module" if missing else "extra_module"
+    if operation == "add" and len(call.inputs) >= 2:
+        parameter = any(name.startswith("parameters.") for name in call.inputs)
+        if parameter and any(name.endswith("bias") for name in call.inputs):
+            return "missing_bias"
+        if not parameter and _skips(side, call):
+            return "residual"
+        if in_attention(side, call) and _is_mask(view, side, call):
+            return "attention_mask"
+        return module
+    if operation in ("where", "masked_fill", "tril", "triu") and in_attention(side, call):
+        return "attention_mask"
+    if operation in ("multiply", "divide", "scale", "pow") and len(set(call.inputs)) < 2:
+        if loss:
+            return "loss_form" if operation == "pow" else "loss_weight"
+        return "attention_scale" if in_attention(side, call) else "scale_factor"
+    if operation in ("add", "sub") and len(set(call.inputs)) < 2:
+        return "loss_form" if loss else "constant_offset"
+    if kind == "reduction" and loss:
+        return "reduction"
+    if kind == "dropout":
+        return "dropout_position"
+    if operation == "pad":
+        return "padding"
+    if operation == "cast":
+        return "precision"
+    if kind == "passive" or operation in ("flip", "roll", "gather", "pixel_shuffle"):
+        return "permutation"
+    if operation in PROBABILITIES and not missing and _near_end(side, call):
+        return "logits"
+    if kind == "activation" and missing:
+        return "missing_module"
+    return "loss_form" if loss else module
+
+
+def _near_end(side: Graph, call: Call) -> bool:
+    return any(name in side.outputs.values() for name in call.outputs)
+
+
+def _skips(side: Graph, call: Call) -> bool:
+    """Whether one summand was made of the other."""
+    one, two = call.inputs[:2]
+    return one in ancestors(side, two) or two in ancestors(side, one)
+
+
+def _is_mask(view: View, side: Graph, call: Call) -> bool:
+    which = 0 if side is view.port else 1
+    for name in call.inputs:
+        array = view.tensor(which, name)
+        if array is not None and (array.dtype == bool or array.min(initial=0.0) <= -1e4):
+            return True
+    return False
+
+
+def _replaced(divergence: Divergence, view: View, edit: Edit, line: str) -> Diagnosis | None:
+    ours, theirs = edit.ours[0], edit.theirs[0]
+    families = family(ours), family(theirs)
+    names = plain(ours.operation), plain(theirs.operation)
+    evidence = f"the port calls {names[0]} where the reference calls {names[1]}"
+    loss = divergence.stage == "loss"
+    if families == ("activation", "activation"):
+        return Diagnosis("activation", evidence, line)
+    if families == ("norm", "norm"):
+        return Diagnosis("norm_kind", evidence, line)
+    if families == ("pool", "pool"):
+        return Diagnosis("pool_kind", evidence, line)
+    if set(families) <= {"pool", "reduction"}:
+        cause = "pool_kind" if "pool" in families or {"max", "mean"} == set(names) and not loss else "reduction"
+        return Diagnosis(cause, evidence, line)
+    if set(families) == {"loss"} or (loss and set(families) & {"loss"}):
+        return Diagnosis("loss_form", evidence, line)
+    if {"index", "reduction"} == set(families):
+        return Diagnosis("reduction" if not loss else "loss_form", evidence, line)
+    if loss:
+        return Diagnosis("loss_form", evidence, line)
+    return None
+
+
+def largest(array: np.ndarray) -> float:
+    """The largest finite absolute element."""
+    finite = np.abs(array[np.isfinite(array)])
+    return float(finite.max(initial=0.0))
