@@ -12,7 +12,7 @@ import traceback
 
 import typer
 
-from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, weights
+from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, submission, weights
 from fuxian.errors import InputError, PlatformError
 from fuxian.training.machine import prepare
 
@@ -29,6 +29,9 @@ app.command("train")(reproduce.train)
 app.command("evaluate")(reproduce.evaluate)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("new")(submission.new)
+app.command("check")(submission.check)
+app.command("package")(submission.package)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(align.app, name="align")
