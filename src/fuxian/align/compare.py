@@ -6,6 +6,7 @@ missing or extra, and one without elements, since nothing was compared then.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +54,8 @@ class TensorComparison:
     @property
     def agrees(self) -> bool:
         """Whether the tensor passes."""
-        return not self.problem and not self.undecided and self.error <= self.tolerance
+        passes = math.isfinite(self.error) and self.error <= self.tolerance
+        return passes and not self.problem and not self.undecided
 
     @property
     def differs(self) -> bool:
