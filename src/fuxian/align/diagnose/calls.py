@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fuxian.align.diagnose import relations, structure
+from fuxian.align.diagnose import attention, relations, structure
 from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
@@ -29,6 +29,10 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         found = attempt(divergence, seen)
         if found is not None:
             return found
+    if divergence.stage != "loss":
+        found = attention.diagnose(seen, port, reference)
+        if found is not None:
+            return found
     alike = port is not None and reference is not None and _same_operation(port, reference)
     if alike:
         assert port is not None and reference is not None  # noqa: S101
@@ -38,6 +42,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     found = _functions(divergence, seen) or structure.diagnose(divergence, seen)
     if found is not None and not (alike and found.cause in ("missing_module", "extra_module")):
         return found
+    moved = structure.moved(divergence, seen)
+    if moved is not None:
+        return moved
     chosen = best(_outputs(divergence, seen))
     if chosen is not None:
         return Diagnosis(chosen.cause, chosen.sentence)

@@ -77,8 +77,10 @@ def _steps(series: np.ndarray) -> bool:
 
 def _warm_up(series: np.ndarray) -> int:
     """Steps until the rate falls for the first time, where it rises first."""
-    rises = np.diff(series) > SAME * np.abs(series).max()
-    if not rises.size or not rises[: max(2, len(rises) // 10)].any():
+    changes = np.diff(series)
+    moves = changes[np.abs(changes) > SAME * np.abs(series).max()]
+    rises = changes > SAME * np.abs(series).max()
+    if not moves.size or moves[0] < 0:
         return 0
     return int(np.argmax(series)) if (np.diff(series) < 0).any() else int(rises.sum())
 

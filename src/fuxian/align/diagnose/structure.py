@@ -7,6 +7,8 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from fuxian.align.diagnose import relations
+from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.settings import plain
 from fuxian.align.diagnose.view import PASSIVE, View, active, ancestors, descendants, in_attention, users
 from fuxian.align.divergence import Diagnosis, Divergence
@@ -66,16 +68,61 @@ def first_edit(view: View, port: Call | None, reference: Call | None) -> Edit | 
     words = [[_word(c) for c in calls] for calls in (ours, theirs)]
     matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
     edits = [opcode for opcode in matcher.get_opcodes() if opcode[0] != "equal"]
+    met = [any(seen for name in calls[-1].outputs if (seen := same(name))) if calls else True
+           for calls, same in ((ours, view.same_in_reference), (theirs, view.same_in_port))]  # fmt: skip
+    if edits and edits[-1][0] in ("insert", "delete") and not all(met):
+        # The lists were cut off: what only one side has at the end tells nothing.
+        edits = [e for e in edits if not (e[0] in ("insert", "delete") and e[2] == len(words[0]) and e[4] == len(words[1]))]
     if not edits:
         return None
     removed = [w for tag, a, b, _, _ in edits if tag in ("delete", "replace") for w in words[0][a:b]]
     added = [w for tag, _, _, c, d in edits if tag in ("insert", "replace") for w in words[1][c:d]]
     tag, a, b, c, d = edits[0]
     moved = set(words[0][a:b]) & set(added) or set(words[1][c:d]) & set(removed)
-    if moved and len(edits) > 1:
+    if moved and len(edits) > 1 and _as_many(view, port, reference, moved):
         return Edit("order", [x for x in ours if _word(x) in moved], [x for x in theirs if _word(x) in moved])
     kind = {"delete": "extra", "insert": "missing", "replace": "replaced"}[tag]
     return Edit(kind, ours[a:b], theirs[c:d])
+
+
+def _as_many(view: View, port: Call, reference: Call, words: set[str]) -> bool:
+    """Whether both sides make these calls as often, in the module that holds the place and all over."""
+    for inside in (True, False):
+        counts = []
+        for side, first in ((view.port, port), (view.reference, reference)):
+            path = _holder(side, first) if inside else ""
+            counts.append([_word(c) for c in side.calls if c.path.startswith(path)])
+        if any(counts[0].count(word) != counts[1].count(word) for word in words):
+            return False
+    return True
+
+
+def _holder(side: Graph, call: Call) -> str:
+    """The user's module whose forward makes the call, or calls the framework's own that makes it."""
+    kind = side.classes.get(call.path, {}).get("class", "")
+    return call.path.rpartition(".")[0] if kind.startswith(("paddle.", "torch.")) else call.path
+
+
+def moved(divergence: Divergence, view: View) -> Diagnosis | None:
+    """The same calls follow on both sides; what the first of them is fed has its elements in another order."""
+    port = divergence.port.call if divergence.port is not None else None
+    reference = divergence.reference.call if divergence.reference is not None else None
+    if port is None or reference is None:
+        return None
+    ours, theirs = active(descendants(view.port, port)), active(descendants(view.reference, reference))
+    for one, two in zip(ours[:2], theirs[:2], strict=False):
+        if _word(one) != _word(two):
+            break
+        for mine in one.inputs:
+            for other in two.inputs:
+                if view.same_in_reference(mine) or mine.startswith("parameters."):
+                    continue
+                a, b = view.tensor(0, mine), view.tensor(1, other)
+                chosen = None if a is None or b is None else best(relations.reordered(a, b))
+                if chosen is not None:
+                    evidence = f"of what {plain(one.operation)} is fed, {chosen.sentence}"
+                    return Diagnosis("permutation", evidence, port.line)
+    return None
 
 
 def _word(call: Call) -> str:
@@ -132,6 +179,10 @@ def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None
         return _replaced(divergence, view, edit, line)
     missing = edit.kind == "missing"
     call = (edit.theirs if missing else edit.ours)[0]
+    elsewhere = _elsewhere(view, call, missing=missing)
+    if elsewhere is not None:
+        evidence = f"{plain(call.operation)} of {call.path or 'the model'} is called on both sides, at another place"
+        return Diagnosis("wrong_order", evidence, line or elsewhere.line)
     side = view.reference if missing else view.port
     verb = "the reference calls" if missing else "the port calls"
     other = "the port" if missing else "the reference"
@@ -139,9 +190,27 @@ def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None
     return Diagnosis(_one_sided(view, side, call, missing=missing, loss=divergence.stage == "loss"), evidence, line)
 
 
+DRAWS = {"rand", "bernoulli", "uniform", "dropout", "randn", "rand_like"}
+
+
+def _elsewhere(view: View, call: Call, *, missing: bool) -> Call | None:
+    """The other side's call with the same parameters, which is made, but not here."""
+    other, same = (view.port, view.same_in_port) if missing else (view.reference, view.same_in_reference)
+    names = {o for name in call.inputs if name.startswith("parameters.") for o in same(name)}
+    if not names:
+        return None
+    return next((c for c in other.calls if names & set(c.inputs) and c.operation == call.operation), None)
+
+
+def _draws(side: Graph, path: str) -> bool:
+    return any(c.path == path and plain(c.operation) in DRAWS for c in side.calls)
+
+
 def _one_sided(view: View, side: Graph, call: Call, *, missing: bool, loss: bool) -> str:
     kind, operation = family(call), plain(call.operation)
     module = "missing_module" if missing else "extra_module"
+    if call.path and _draws(view.port, call.path) != _draws(view.reference, call.path):
+        return "dropout_position"
     if operation == "add" and len(call.inputs) >= 2:
         parameter = any(name.startswith("parameters.") for name in call.inputs)
         if parameter and any(name.endswith("bias") for name in call.inputs):
