@@ -125,7 +125,7 @@ def test_a_live_run_in_float32_with_report_and_json(tmp_path):
     write_report(alignment, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "<svg" in text
-    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "http" not in text.replace("http://www.w3.org", "")  # names of SVG, not links
 
 
 def test_assert_aligned():

@@ -38,6 +38,7 @@ class Graph:
     calls: list[Call]
     spans: list[Span]
     outputs: dict[str, str]
+    cut: set[str]
     maker: dict[str, Call] = field(default_factory=dict)
     users: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
 
@@ -78,7 +79,7 @@ def graph(recording: Recording, prefix: str) -> Graph:
     """The graph of one recorded pass; empty where it was not recorded."""
     trace = recording.data.get("trace", {}).get(prefix, {"calls": [], "spans": []})
     calls, spans = calls_from_json(trace)
-    return Graph(recording, prefix, calls, spans, trace.get("outputs", {}))
+    return Graph(recording, prefix, calls, spans, trace.get("outputs", {}), set(trace.get("cut", ())))
 
 
 @dataclass
@@ -247,8 +248,21 @@ def backward_place(
     partners = {call.index: _partner(call, reference, agrees) for call in users}
     lonely = [call for call in users if partners[call.index] is None]
     chosen = lonely[0] if lonely and len(users) > 1 else chosen
+    chosen = _where_cut(port, chosen, [name for name in chosen.inputs if state.get(name) == "bad"])
     partner = partners.get(chosen.index) or _partner(chosen, reference, agrees)
     return port, reference, [chosen], [partner] if partner is not None else []
+
+
+def _where_cut(port: Graph, user: Call, bad: list[str]) -> Call:
+    """Where a gradient is missing because nothing flows back: the call that cut it (``detach``), not its user."""
+    for name in bad:
+        while name in port.cut and name in port.maker:
+            maker = port.maker[name]
+            behind = [n for n in maker.inputs if n in port.cut]
+            if not behind:
+                return maker
+            name = behind[0]
+    return user
 
 
 def _gradient_state(port: Graph, reference: Graph, name: str, agrees: Agreement, tolerance: float) -> str:
@@ -481,7 +495,9 @@ def _common(one: str, two: str) -> str:
 
 def _concerns_all(both: Pair, result: StageResult) -> bool:
     """Whether no group of parameters is spared: more than half of each group differs."""
-    differing = {tensor.name for tensor in result.differing}
+    parameters = {entry["name"] for entry in both.port.data["parameters"]}
+    names_differing = [tensor.name for tensor in result.differing]
+    differing = {name if name in parameters else name.rpartition("/")[0] for name in names_differing}
     optimised = both.port.stages.get("optimizer", {}).get("settings", {})
     groups = [group["params"] for made in optimised.values() for group in made["groups"]]
     return bool(groups) and all(sum(n in differing for n in names) > len(names) / 2 for names in groups if names)

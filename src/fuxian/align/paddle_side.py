@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import sys
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -297,39 +299,45 @@ class _Replaced:
             self._undo.pop()()
 
 
-def _replace_held(told: dict[int, Callable], originals: list[Callable], replaced: _Replaced, inside: set[int]) -> None:
-    """Replace the functions in modules, dicts, lists, closures, defaults and partials outside Paddle.
+def _is_port_code(file: str) -> bool:
+    return "site-packages" not in file and not file.startswith((sys.base_prefix + "/lib/python", "<"))
 
-    ``inside`` holds the ids of functions that are replaced within Paddle's own modules too.
-    """
-    own = {id(globals()), id(told)}
-    for function in told.values():
-        own |= {id(vars(function)), *(id(cell) for cell in function.__closure__ or ())}
-    defaults: dict[int, tuple] = {}
-    for held in gc.get_referrers(*originals):
-        if id(held) in own or held is originals:
+
+def _replace_held(told: dict[int, Callable], replaced: _Replaced, drawn: set[int]) -> None:
+    """Replace the functions wherever the port's code holds them: in modules, in dicts and lists of modules, in
+    closures and defaults of functions, in partials. Random ones (``drawn``) in Paddle's own modules too."""
+    own = Path(__file__).parent
+    for module in list(sys.modules.values()):
+        held = getattr(module, "__dict__", None)
+        file = getattr(module, "__file__", None) or "<"
+        inside = (getattr(module, "__name__", "") or "").startswith("paddle.")
+        if held is None or not (inside or (_is_port_code(file) and Path(file).parent != own)):
             continue
-        if isinstance(held, dict):
-            internal = str(held.get("__name__", "")).startswith("paddle.")
-            for key, value in list(held.items()):
-                if id(value) in told and (not internal or id(value) in inside):
-                    replaced.item(held, key, told[id(value)])
-        elif isinstance(held, list):
-            for place, value in enumerate(held):
+        for name, value in list(held.items()):
+            if id(value) in told and (not inside or id(value) in drawn):
+                replaced.item(held, name, told[id(value)])
+            elif not inside and type(value) in (dict, list) and not name.startswith("__"):
+                for key, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
+                    if id(part) in told:
+                        replaced.item(value, key, told[id(part)])
+    cells = {id(cell) for function in told.values() for cell in function.__closure__ or ()}
+    for held in gc.get_objects():
+        if type(held) is functools.partial:
+            if id(held.func) in told:
+                replaced.partial(held, told[id(held.func)])
+        elif type(held) is types.FunctionType and _is_port_code(held.__code__.co_filename):
+            if any(id(value) in told for value in held.__defaults__ or ()):
+                changed = tuple(told.get(id(value), value) for value in held.__defaults__ or ())
+                replaced.attribute(held, "__defaults__", changed)
+            for name, value in (held.__kwdefaults__ or {}).items():
                 if id(value) in told:
-                    replaced.item(held, place, told[id(value)])
-        elif isinstance(held, types.CellType):
-            replaced.attribute(held, "cell_contents", told[id(held.cell_contents)])
-        elif type(held) is functools.partial and id(held.func) in told:
-            replaced.partial(held, told[id(held.func)])
-        elif type(held) is tuple:
-            defaults[id(held)] = held
-    if not defaults:
-        return
-    for function in gc.get_referrers(*defaults.values()):
-        if isinstance(function, types.FunctionType) and id(function.__defaults__) in defaults:
-            changed = tuple(told.get(id(value), value) for value in function.__defaults__ or ())
-            replaced.attribute(function, "__defaults__", changed)
+                    replaced.item(held.__kwdefaults__, name, told[id(value)])
+            for cell in held.__closure__ or ():
+                if id(cell) not in cells and cell != _EMPTY and id(cell.cell_contents) in told:
+                    replaced.attribute(cell, "cell_contents", told[id(cell.cell_contents)])
+
+
+_EMPTY = types.CellType()
 
 
 @contextlib.contextmanager
@@ -339,12 +347,10 @@ def installed() -> Iterator[None]:
     drawn = {id(getattr(owner, name)): function for owner, name, function in _drawn()}
     told: dict[int, Callable] = {}
     replaced = _Replaced()
-    functions: list[Callable] = []
     public = list(_public_functions())
     for _, _, full, function in public:
         if id(function) not in told:
             told[id(function)] = _telling(full, function, drawn.get(id(function)))
-            functions.append(function)
     call = paddle.nn.Layer.__call__
 
     def follow(layer: paddle.nn.Layer, *args: Any, **kwargs: Any) -> Any:
@@ -352,7 +358,7 @@ def installed() -> Iterator[None]:
         return call(layer, *args, **kwargs) if tracer is None else tracer.module(layer, call, args, kwargs)
 
     try:
-        _replace_held(told, functions, replaced, set(drawn))
+        _replace_held(told, replaced, set(drawn))
         for owner, name, _, function in public:
             replaced.attribute(owner, name, told[id(function)])
         replaced.attribute(paddle.nn.Layer, "__call__", follow)

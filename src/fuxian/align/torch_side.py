@@ -134,7 +134,7 @@ def backward_from(weights: list[tuple[torch.Tensor, np.ndarray]]) -> None:
 
 
 def scalar(tensor: Any) -> float:
-    return float(tensor)
+    return float(tensor.detach()) if isinstance(tensor, torch.Tensor) else float(tensor)
 
 
 def groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:

@@ -188,6 +188,8 @@ class Tracer:
         self.section = "forward"
         self.collect_gradients = False
         self.inside = 0
+        self.cut: list[str] = []
+        """Tensors that no gradient can reach."""
         self._stack: list[int] = []
         self._numbers = {"t": 0, "c": 0}
 
@@ -215,7 +217,9 @@ class Tracer:
         try:
             self.store(identity, self.side.to_array(tensor))
             if prefix == "t" and self.store_gradient is not None:
-                self.side.on_gradient(tensor, lambda gradient: self._gradient(identity, gradient))
+                flows = self.side.on_gradient(tensor, lambda gradient: self._gradient(identity, gradient))
+                if not flows:
+                    self.cut.append(identity)
         finally:
             self.inside -= 1
         return identity
@@ -328,7 +332,11 @@ class Tracer:
 
     def to_json(self) -> dict[str, Any]:
         """Calls and spans as the recording keeps them."""
-        return {"calls": [asdict(call) for call in self.calls], "spans": [asdict(span) for span in self.spans]}
+        return {
+            "calls": [asdict(call) for call in self.calls],
+            "spans": [asdict(span) for span in self.spans],
+            "cut": self.cut,
+        }
 
 
 def calls_from_json(trace: dict[str, Any]) -> tuple[list[Call], list[Span]]:
