@@ -80,7 +80,7 @@ import argparse
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--weights")
-print("top1 acc: 91.25", parser.parse_args().weights)
+print("top1 acc: 91.25", parser.parse_known_args()[0].weights)
 """
 )
 

@@ -40,6 +40,8 @@ PURPOSES = {
     "results": ("measurements and verdicts", "测得的数据与判定"),
     "log_reprod": ("alignment with the reference", "与参考代码的对齐结果"),
     "tests": ("tests", "测试"),
+    "alignment": ("recordings of the alignment", "对齐的记录"),
+    "submission": ("thread reply, mails, system report", "回帖、邮件、系统报告"),
 }
 _SECTION = re.compile(r"(<!-- fuxian:(\w+) -->\n).*?(<!-- fuxian:end -->)", re.DOTALL)
 

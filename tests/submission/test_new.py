@@ -1,0 +1,100 @@
+"""A new reproduction trains, aligns and passes the checklist at once. One is made for all tests of this file."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fuxian.errors import InputError
+from fuxian.submission.checklist import check
+from fuxian.submission.manifest import load_manifest
+from fuxian.submission.new import new
+from fuxian.submission.package import package, run_recipe_command
+from fuxian.submission.results import read_results
+from fuxian.weights import load_tensors
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("new") / "demo"
+    new(folder, "my-paper")
+    return folder
+
+
+def test_it_passes_the_checklist(demo):
+    assert {line.id: line.status for line in check(demo) if line.status != "pass"} == {
+        "weights-origin": "not_applicable"
+    }
+
+
+def test_its_measurements_are_accepted_and_stand_in_the_readme(demo):
+    (result,) = read_results(load_manifest(demo))
+    assert result.verdict.verdict == "accepted"
+    shown = result.claim.show(result.verdict.value)
+    for name in ("README.md", "README_cn.md"):
+        assert shown in (demo / name).read_text(encoding="utf-8")
+    assert json.loads((demo / "results/waveforms/verdict.json").read_text())["verdict"] == "accepted"
+
+
+def test_the_log_is_that_of_the_weights(demo):
+    """Training again for some steps gives the logged losses."""
+    run_recipe_command(demo, "train", "--steps=3", "--out=again")
+    logged = [json.loads(line) for line in (demo / "logs/waveforms.jsonl").read_text().splitlines()][:3]
+    again = [json.loads(line) for line in (demo / "again/log.jsonl").read_text().splitlines()][:3]
+    shutil.rmtree(demo / "again")
+    assert [row["loss"] for row in logged] == pytest.approx([row["loss"] for row in again], rel=1e-6)
+    assert load_tensors(demo / "weights/waveforms.safetensors")
+
+
+def test_the_exported_network_predicts_the_same(demo, tmp_path):
+    run_recipe_command(demo, "predict", f"--out={tmp_path / 'predicted'}")
+    run_recipe_command(demo, "export", f"--out={tmp_path / 'exported'}")
+    run_recipe_command(demo, "infer", f"--exported={tmp_path / 'exported'}", f"--out={tmp_path / 'inferred'}")
+    predicted, inferred = (np.load(tmp_path / name / "predictions.npz") for name in ("predicted", "inferred"))
+    assert predicted.files == inferred.files != []
+    for name in predicted.files:
+        np.testing.assert_allclose(inferred[name], predicted[name], atol=1e-4)
+
+
+def test_it_aligns_with_its_reference(demo, tmp_path):
+    pytest.importorskip("torch")
+    code = f"""
+from fuxian.align.alignment import align
+made = align("recipe.py", "reference/recipe.py", folder={str(tmp_path)!r})
+print(made.verdict)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=demo, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "aligned"
+    for recorded, side in (("port-float64", "port"), ("reference-float64", "reference")):
+        shutil.copytree(tmp_path / recorded, demo / "alignment" / side)
+    made = package(demo, tmp_path / "package", execute=False)
+    shutil.rmtree(demo / "alignment")
+    assert [line.id for line in made.findings if line.status == "fail"] == []
+    ours, theirs = (
+        np.load(tmp_path / f"package/log_reprod/forward_{side}.npy", allow_pickle=True).tolist()
+        for side in ("paddle", "torch")
+    )
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert np.abs(array - theirs[name]).mean() < 1e-6
+    assert "aligned" in (tmp_path / "package/log_reprod/forward_diff.log").read_text()
+
+
+def test_its_code_is_clean(demo):
+    rules = ["--isolated", "--select", "E,F,W,B,UP,C4,SIM", "--ignore", "E402", "--line-length", "120"]
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", *rules, str(demo)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_nothing_is_overwritten(demo):
+    with pytest.raises(InputError, match="there already"):
+        new(demo, "my-paper")
+
+
+def test_an_id_is_plain(tmp_path):
+    with pytest.raises(InputError, match="no id"):
+        new(tmp_path / "x", "My Paper!")
+    assert not (tmp_path / "x").exists()
