@@ -1,0 +1,121 @@
+"""``fuxian verify``: the whole acceptance of a submission, as the organiser runs it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from fuxian.cli.options import EXIT_CODES, AsJson, Runs, print_json
+from fuxian.errors import InputError
+
+MARKS = {
+    "pass": ("pass", "green"),
+    "fail": ("FAIL", "bold red"),
+    "inconclusive": ("?", "yellow"),
+    "not_applicable": ("n/a", "dim"),
+}
+
+
+def verify(
+    submission: Annotated[
+        str | None, typer.Argument(metavar="DIR|REPO@COMMIT", help="A folder, or https://...@COMMIT.")
+    ] = None,
+    claim: Annotated[str | None, typer.Option(help="The claim's id; the manifest's first if absent.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Train and evaluate so many of the claim's seeds; without it the checkpoint counts."
+        ),
+    ] = None,
+    replay: Annotated[int, typer.Option(min=1, help="How many logged training steps to replay.")] = 10,
+    allow_unsandboxed: Annotated[
+        bool, typer.Option("--allow-unsandboxed", help="For your own code, where there is no bubblewrap.")
+    ] = False,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Check this evidence.json instead of verifying anew.")
+    ] = None,
+    out: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole acceptance in a sandbox: evaluate, replay, chain, verdict, signed evidence.
+
+    Exit code: 0 accepted, 1 rejected, 2 bad input, 3 inconclusive, 4 this machine failed. With --evidence: 0 the
+    signature and every hash hold, 1 something was changed.
+
+    Example: fuxian verify my-paper --json
+    """
+    if evidence is not None:
+        raise typer.Exit(_check_evidence(evidence, submission, as_json))
+    if submission is None:
+        raise InputError("verify: name a submission, a folder or https://...@COMMIT, or --evidence FILE.")
+    from fuxian.verify.reasons import Reason
+    from fuxian.verify.verify import verify as run
+
+    results = out / f"verify-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06d}"
+    console = Console(stderr=True)
+    with console.status("Verifying") as status:
+        done = run(
+            submission,
+            results,
+            claim_id=claim,
+            seeds=seeds,
+            replay_steps=replay,
+            allow_unsandboxed=allow_unsandboxed,
+            progress=lambda what: status.update(f"Verifying: {what}"),
+        )
+    if as_json:
+        print_json(done.as_dict())
+    else:
+        _show(done)
+    raise typer.Exit(4 if done.reason is Reason.INTERNAL else EXIT_CODES[done.verdict])
+
+
+def _check_evidence(file: Path, submission: str | None, as_json: bool) -> int:
+    from fuxian.verify.evidence import check
+    from fuxian.verify.source import pin
+
+    if submission is None:
+        checked = check(file)
+    else:
+        with tempfile.TemporaryDirectory(prefix="fuxian-verify-") as place:
+            checked = check(file, pin(submission, Path(place)).folder)
+    if as_json:
+        print_json(checked.as_dict())
+    else:
+        console = Console()
+        for sentence in checked.wrong:
+            console.print(Text(sentence, style="bold red"), soft_wrap=True)
+        word = "does not hold" if checked.wrong else "holds"
+        console.print(
+            f"The evidence {word}: {checked.predicate.get('verdict')} ({checked.predicate.get('reason')});"
+            f" key {checked.key}, {checked.signer}.",
+            markup=False,
+            soft_wrap=True,
+        )
+    return 1 if checked.wrong else 0
+
+
+def _show(done) -> None:  # type: ignore[no-untyped-def]
+    console = Console()
+    table = Table(Column("", no_wrap=True), "step", Column("finding", overflow="fold"))
+    for step in done.steps:
+        word, style = MARKS[step.status]
+        table.add_row(Text(word, style=style), step.name, Text(step.detail))
+    console.print(table)
+    document = done.as_dict()
+    if done.verdict != "accepted" and document["commands"]:
+        last = document["commands"][-1]
+        for name in ("stdout", "stderr"):
+            if last[name]:
+                console.print(
+                    Text(f"{last['name']}, end of {name}:\n{last[name]}", style="dim"), soft_wrap=True
+                )
+    console.print(Text(f"{done.verdict}: {done.reason.value}. {done.detail}", style="bold"), soft_wrap=True)
+    console.print(Text(f"Evidence: {done.evidence}"), soft_wrap=True)

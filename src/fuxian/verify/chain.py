@@ -1,0 +1,118 @@
+"""The chain train (lite) -> export -> infer: the exported network must give what predict gives, number for number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fuxian.errors import InputError
+from fuxian.submission.manifest import CommandName
+from fuxian.verify.commands import Done, Workplace, output_place, run_command
+from fuxian.verify.evaluate import trained_weights
+from fuxian.verify.numbers import read_numbers
+from fuxian.verify.reasons import Failed, Reason
+
+ABSOLUTE, RELATIVE = 1e-5, 1e-4
+"""The official chain's example allows 1e-5; fused operators round differently on large outputs."""
+LITE_STEPS = 2
+CHAIN: tuple[CommandName, ...] = ("predict", "export", "infer")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What came of the chain; ``compared`` numbers differ by at most ``largest``."""
+
+    status: Literal["pass", "not_applicable"]
+    detail: str
+    compared: int = 0
+    largest: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "detail": self.detail,
+            "compared": self.compared,
+            "largest_difference": self.largest,
+        }
+
+
+def run_chain(at: Workplace) -> Chain:
+    """Trains a few steps, exports these weights, and compares infer with predict on them.
+
+    Where training cannot be cut short ({steps} is in no argument) the submitted weights are exported instead.
+
+    Raises Failed where a command fails or the outputs differ.
+    """
+    commands = at.manifest.commands
+    missing = [name for name in CHAIN if name not in commands]
+    if missing:
+        return Chain("not_applicable", f"the manifest has no command {', '.join(missing)}")
+    unread = [name for name in ("predict", "infer") if commands[name].output is None]
+    if unread:
+        return Chain("not_applicable", f"the manifest names no output of {', '.join(unread)}")
+    weights = _lite_weights(at)
+    predicted = run_command(at, "predict", "chain-predict", checkpoint=weights, without=_own(at, "predict"))
+    exported = run_command(at, "export", "chain-export", checkpoint=weights)
+    folder = exported.made / output_place(at.manifest, "export")
+    inferred = run_command(at, "infer", "chain-infer", exported=folder, without=_own(at, "infer"))
+    count, largest = compare(_numbers(at, predicted, "predict"), _numbers(at, inferred, "infer"))
+    which = "the submitted weights" if weights is None else f"weights after {_steps(at)} steps"
+    return Chain("pass", f"{count} numbers of infer are those of predict, with {which}", count, largest)
+
+
+def _lite_weights(at: Workplace) -> Path | None:
+    train = at.manifest.commands.get("train")
+    if train is None or not any("{steps}" in text for text in train.run):
+        return None
+    return trained_weights(at, run_command(at, "train", "chain-train", steps=_steps(at)))
+
+
+def _steps(at: Workplace) -> int:
+    return min(at.claim.quick.iterations, LITE_STEPS) if at.claim.quick else LITE_STEPS
+
+
+def _own(at: Workplace, name: CommandName) -> list[str]:
+    output = at.manifest.commands[name].output
+    return [output] if output is not None and output_place(at.manifest, name) == "work" else []
+
+
+def _numbers(at: Workplace, done: Done, name: CommandName) -> dict[str, np.ndarray]:
+    output = at.manifest.commands[name].output
+    assert output is not None  # noqa: S101 - run_chain() has checked
+    try:
+        return read_numbers(done.made / output_place(at.manifest, name) / output)
+    except InputError as error:
+        raise Failed(Reason.CHAIN_MISMATCH, f"{name}: {error}") from error
+
+
+def compare(predicted: dict[str, np.ndarray], inferred: dict[str, np.ndarray]) -> tuple[int, float]:
+    """How many numbers were compared, and their largest difference. Raises Failed where they are not the same."""
+    if predicted.keys() != inferred.keys() or not predicted:
+        odd = sorted(predicted.keys() ^ inferred.keys())[:3]
+        raise Failed(
+            Reason.CHAIN_MISMATCH,
+            f"predict and infer wrote different arrays ({', '.join(odd)[:100] or 'none'}).",
+        )
+    count, largest = 0, 0.0
+    for name in sorted(predicted):
+        a, b = (np.asarray(one[name], dtype=np.float64) for one in (predicted, inferred))
+        if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+            raise Failed(
+                Reason.CHAIN_MISMATCH,
+                f"{name[:60]!r}: predict gave {a.shape} and infer {b.shape}, all of which should be finite.",
+            )
+        if a.size == 0:
+            continue
+        difference = np.abs(a - b)
+        if (difference > ABSOLUTE + RELATIVE * np.abs(a)).any():
+            raise Failed(
+                Reason.CHAIN_MISMATCH,
+                f"{name[:60]!r}: infer differs from predict by {difference.max():.3g}, more than rounding.",
+            )
+        count, largest = count + a.size, max(largest, float(difference.max()))
+    if count == 0:
+        raise Failed(Reason.CHAIN_MISMATCH, "predict and infer wrote no number.")
+    return count, largest

@@ -1,0 +1,198 @@
+"""Runs one command of a manifest in the sandbox, on a fresh copy of the submission."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fuxian.datasets.root import find_root
+from fuxian.errors import PlatformError
+from fuxian.paper import Claim
+from fuxian.sandbox import MIB, Limits, Outcome, ReadOnly, SaveLimits, Scratch, run
+from fuxian.submission.manifest import CommandName, Manifest
+from fuxian.verify.environment import Environment
+from fuxian.verify.reasons import require_ok
+
+WORK, OUT, DATA, GIVEN = "/work", "/out", "/data", "/given"
+ROOM = 512 * MIB
+"""Bytes that a command may write, in its folder and in {out} each."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What any one command of a submission may use; its own wall clock limit comes from the manifest."""
+
+    seconds: float = 24 * 3600.0
+    memory: int = 6144 * MIB
+    cpus: float = 2.0
+    pids: int = 512
+    output: int = 64 * MIB
+
+
+@dataclass
+class Workplace:
+    """A pinned submission with all that its commands need."""
+
+    manifest: Manifest
+    claim: Claim
+    environment: Environment
+    place: Path
+    """An existing folder for what the commands make; each gets one of its own in it."""
+    allowance: Allowance = field(default_factory=Allowance)
+    allow_unsandboxed: bool = False
+    cancel: threading.Event | None = None
+    done: list[Done] = field(default_factory=list)
+    """Every command that was run, in order."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that was run."""
+
+    name: str
+    outcome: Outcome
+    made: Path
+    """What it wrote: ``out/`` and, where it was asked for, ``work/``."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the evidence: everything that was measured of it, and its whole output's hash."""
+        outcome = self.outcome
+        return {
+            "name": self.name,
+            "command": list(outcome.command),
+            "reason": outcome.reason,
+            "exit_code": outcome.exit_code,
+            "signal": outcome.signal,
+            "seconds": round(outcome.wall, 3),
+            "cpu_seconds": round(outcome.cpu, 3),
+            "peak_memory": outcome.peak_memory,
+            "sandboxed": outcome.sandboxed,
+            "mechanisms": outcome.mechanisms,
+            "refused": [list(one) for saved in outcome.saved for one in saved.refused],
+        }
+
+
+def run_command(
+    at: Workplace,
+    name: CommandName,
+    label: str,
+    *,
+    seed: int | None = None,
+    steps: int | None = None,
+    checkpoint: Path | None = None,
+    exported: Path | None = None,
+    threads: int | None = None,
+    seconds: float | None = None,
+    before: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> Done:
+    """Runs a command of the manifest and keeps what it made under ``at.place / label``.
+
+    ``checkpoint`` and ``exported`` are what an earlier command made; ``before`` is put before the command;
+    ``without`` names files that are taken out of its copy of the submission.
+
+    Raises Failed where it does not end with exit code 0 within its limits.
+    """
+    made = at.place / label
+    made.mkdir()
+    copy = _copy(at, made, without)
+    given = []
+    if checkpoint is not None:
+        given.append(ReadOnly(checkpoint, f"{GIVEN}/{checkpoint.name}"))
+    if exported is not None:
+        given.append(ReadOnly(exported, f"{GIVEN}/exported"))
+    arguments = at.manifest.arguments(
+        name,
+        out=OUT,
+        claim=at.claim.id,
+        seed=seed,
+        steps=steps,
+        checkpoint=f"{GIVEN}/{checkpoint.name}" if checkpoint is not None else None,
+        exported=f"{GIVEN}/exported",
+    )
+    room = _size(copy) + ROOM
+    keeps_work = output_place(at.manifest, name) == "work"
+    saved = SaveLimits(size=room, entries=20_000)
+    threads = threads or max(1, min(int(at.allowance.cpus), os.cpu_count() or 1))
+    limits = Limits(
+        wall=min(at.manifest.seconds(name), at.allowance.seconds, seconds or float("inf")),
+        cpus=at.allowance.cpus,
+        memory=at.allowance.memory,
+        pids=at.allowance.pids,
+        output=at.allowance.output,
+    )
+    data, variables = _data(at)
+    outcome = run(
+        [*before, *arguments],
+        mounts=[
+            *at.environment.mounts,
+            *data,
+            *given,
+            Scratch(WORK, room, source=copy, save_to=made / "work" if keeps_work else None, save=saved),
+            Scratch(OUT, ROOM, save_to=made / "out", save=saved),
+        ],
+        limits=limits,
+        env={
+            **at.environment.variables,
+            **variables,
+            **{name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
+        },
+        cwd=WORK,
+        cancel=at.cancel,
+        allow_unsandboxed=at.allow_unsandboxed,
+    )
+    (made / "stdout.txt").write_bytes(outcome.stdout)
+    (made / "stderr.txt").write_bytes(outcome.stderr)
+    shutil.rmtree(copy)
+    done = Done(label, outcome, made)
+    at.done.append(done)
+    require_ok(label, outcome)
+    return done
+
+
+def output_place(manifest: Manifest, name: CommandName) -> str:
+    """``out`` where an argument of the command names {out}, else ``work``: there its output paths begin."""
+    return "out" if any("{out}" in text for text in manifest.commands[name].run) else "work"
+
+
+def own_python(at: Workplace) -> str:
+    """The interpreter that the command would find as ``python``."""
+    return str(at.environment.python)
+
+
+def _copy(at: Workplace, made: Path, without: Sequence[str]) -> Path:
+    copy = made / "copy"
+    shutil.copytree(at.manifest.folder, copy, symlinks=True)
+    for path in [*without, *at.manifest.data.values()]:
+        target = copy / path
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+    return copy
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
+def _data(at: Workplace) -> tuple[list[ReadOnly], dict[str, str]]:
+    """The data sets, read-only: where the manifest says, and under FUXIAN_DATA for Fuxian's own readers."""
+    mounts = [ReadOnly(data_folder(name), f"{WORK}/{path}") for name, path in at.manifest.data.items()]
+    mounts += [ReadOnly(data_folder(name), f"{DATA}/{name}") for name in at.claim.data]
+    return mounts, {"FUXIAN_DATA": DATA} if at.claim.data else {}
+
+
+def data_folder(name: str) -> Path:
+    """The folder of a data set on this machine. Raises PlatformError where it is not there."""
+    folder = find_root() / name
+    if not folder.is_dir():
+        raise PlatformError(
+            f"The data set {name!r} is not at {folder}: get it with `fuxian data get {name}`, or put it there."
+        )
+    return folder

@@ -1,0 +1,28 @@
+"""What an entrant is shown of the output of their own commands: the end of it, and nothing that could leak data."""
+
+from __future__ import annotations
+
+import re
+
+from fuxian.sandbox import readable
+
+MOST_LINES = 40
+MOST_CHARACTERS = 4000
+LONGEST_LINE = 200
+MOST_NUMBERS = 12
+_BLOB = re.compile(r"[A-Za-z0-9+/_=-]{65,}")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBERS = re.compile(rf"(?:{_NUMBER}[\s,;\[\]()]+){{{MOST_NUMBERS},}}(?:{_NUMBER})?")
+
+
+def shown(output: bytes) -> str:
+    """The last lines, short and printable. Long runs of numbers or letters, in which test data could travel, are
+    replaced by how long they were.
+    """
+    text = readable(output[-20 * MOST_CHARACTERS :])
+    text = _NUMBERS.sub(lambda found: f"[{len(found.group().split())} numbers] ", text)
+    text = _BLOB.sub(lambda found: f"[{len(found.group())} characters]", text)
+    lines = [
+        line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} [...]" for line in text.splitlines()
+    ]
+    return "\n".join(lines[-MOST_LINES:])[-MOST_CHARACTERS:]

@@ -1,0 +1,140 @@
+"""Measures a claim's figure: the submission's own evaluation in the sandbox, and the figure recomputed outside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fuxian.errors import InputError
+from fuxian.sandbox import readable
+from fuxian.submission.output_pattern import read_figure
+from fuxian.verdict import Measurements, Run
+from fuxian.verify.commands import Done, Workplace, output_place, run_command
+from fuxian.verify.numbers import LARGEST_TEXT, read_numbers
+from fuxian.verify.reasons import Failed, Reason
+
+How = Literal["labels held by the organiser", "per-example outputs", "stated by the command"]
+"""Where a figure comes from, best first. The second is the mean of what the submission's own process wrote per
+example; the third is taken at its word, for there is nothing to recompute it from."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, and how far it can be relied on."""
+
+    measurements: Measurements
+    how: How
+    stated: tuple[float, ...]
+    """The figures as the commands stated them; those that count are in ``measurements``."""
+
+    def as_dict(self) -> dict[str, Any]:
+        stated = [value if math.isfinite(value) else None for value in self.stated]
+        return {**self.measurements.as_dict(), "how": self.how, "stated": stated}
+
+
+def evaluate(at: Workplace, seeds: int | None = None) -> Measured:
+    """Evaluates the submitted checkpoint, or with ``seeds`` trains so many of the claim's seeds and evaluates each.
+
+    Raises Failed where a command fails or gives no figure, and InputError where the claim has fewer seeds.
+    """
+    if seeds is None:
+        return _read(at, run_command(at, "evaluate", "evaluate", without=_outputs(at)))
+    if at.claim.subject == "weights":
+        raise InputError(f"{at.claim.id} is a claim about one run's weights; leave --seeds out.")
+    if not 1 <= seeds <= len(at.claim.seeds):
+        raise InputError(f"{at.claim.id} has {len(at.claim.seeds)} seeds; give --seeds from 1 to that.")
+    parts = []
+    for seed in at.claim.seeds[:seeds]:
+        trained = run_command(at, "train", f"train-{seed}", seed=seed, without=_outputs(at))
+        weights = trained_weights(at, trained)
+        label = f"evaluate-{seed}"
+        part = _read(
+            at, run_command(at, "evaluate", label, seed=seed, checkpoint=weights, without=_outputs(at)), seed
+        )
+        parts.append(part)
+    runs = tuple(run for part in parts for run in part.measurements.runs)
+    return Measured(Measurements(runs), parts[-1].how, tuple(x for part in parts for x in part.stated))
+
+
+def trained_weights(at: Workplace, trained: Done) -> Path:
+    """The one file that ``train`` left at the top of {out} with the ending of the manifest's checkpoint.
+
+    Raises Failed where there is none, or more than one.
+    """
+    checkpoint = at.manifest.checkpoint_of(at.claim)
+    suffix = Path(checkpoint).suffix if checkpoint else ".pdparams"
+    found = [path for path in sorted((trained.made / "out").glob(f"*{suffix}")) if path.is_file()]
+    if len(found) != 1:
+        raise Failed(
+            Reason.LAYOUT,
+            f"train left {len(found)} files *{suffix} at the top of {{out}}; let it leave one, the last weights.",
+        )
+    return found[0]
+
+
+def _outputs(at: Workplace) -> list[str]:
+    """What evaluate would write into the submission's folder: a file that is there already must not be read for it."""
+    if output_place(at.manifest, "evaluate") == "out":
+        return []
+    return [path for path in (at.manifest.metric.file, at.manifest.commands["evaluate"].output) if path]
+
+
+def _read(at: Workplace, done: Done, seed: int | None = None) -> Measured:
+    claim, metric = at.claim, at.manifest.metric
+    folder = done.made / output_place(at.manifest, "evaluate")
+    try:
+        if metric.file is not None:
+            stated = _stated(folder / metric.file)
+        else:
+            assert metric.pattern is not None  # noqa: S101 - one of both is there
+            value = read_figure(metric.pattern, readable(done.outcome.stdout), metric.scale)
+            stated = Measurements((Run(claim.seeds[0], value),))
+        output = at.manifest.commands["evaluate"].output
+        if output is not None and output != metric.file and len(stated.runs) == 1:
+            stated = Measurements(
+                (replace(stated.runs[0], examples=_examples(folder / output, claim.metric)),)
+            )
+    except InputError as error:
+        raise Failed(Reason.METRIC_MISSING, f"evaluate: {error}") from error
+    runs = [run if seed is None else replace(run, seed=seed) for run in stated.runs]
+    counted = tuple(_recomputed(run) for run in runs)
+    given = all(run.examples is not None for run in counted)
+    how: How = "per-example outputs" if given else "stated by the command"
+    return Measured(Measurements(counted), how, tuple(run.value for run in runs))
+
+
+def _recomputed(run: Run) -> Run:
+    if run.examples is None:
+        return run
+    value = math.fsum(run.examples) / len(run.examples) if all(map(math.isfinite, run.examples)) else math.nan
+    return replace(run, value=value)
+
+
+def _stated(file: Path) -> Measurements:
+    if file.is_symlink() or not file.is_file():
+        raise InputError(f"it wrote no {file.name}; mend [metric] in fuxian.toml.")
+    if file.stat().st_size > LARGEST_TEXT:
+        raise InputError(f"{file.name} has {file.stat().st_size / 1e6:.0f} MB; write the figures alone.")
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file.name} is not JSON; write it as `fuxian evaluate` does.") from error
+    found = Measurements.from_dict(document)
+    if not found.runs or any(run.examples == () for run in found.runs):
+        raise InputError(f"{file.name} holds no figure; write it as `fuxian evaluate` does.")
+    return found
+
+
+def _examples(file: Path, metric: str) -> tuple[float, ...]:
+    arrays = read_numbers(file)
+    found = (
+        arrays.get(metric) if metric in arrays else next(iter(arrays.values())) if len(arrays) == 1 else None
+    )
+    if found is None or found.size == 0 or found.dtype.kind not in "biuf":
+        raise InputError(f"{file.name}: holds no array {metric!r} with a figure per example; write it.")
+    return tuple(np.asarray(found, dtype=np.float64).ravel().tolist())

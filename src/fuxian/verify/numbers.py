@@ -1,0 +1,61 @@
+"""Reads the numbers that a command wrote (.npz, .npy, .json, .csv), which nobody trusts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuxian.errors import InputError
+from fuxian.weights import load_tensors
+
+LARGEST = 1 << 30
+LARGEST_TEXT = 64 << 20
+MOST_ARRAYS = 100_000
+
+
+def read_numbers(file: Path) -> dict[str, np.ndarray]:
+    """Arrays by name. A .npy, a JSON list or a CSV without names gives one array, called by the file's stem.
+
+    Raises InputError where the file is missing, too large, or holds anything but numbers.
+    """
+    if file.is_symlink() or not file.is_file():
+        raise InputError(f"{file.name}: the command did not write it; mend its output in fuxian.toml.")
+    text = file.suffix.lower() in (".json", ".csv")
+    if file.stat().st_size > (LARGEST_TEXT if text else LARGEST):
+        raise InputError(f"{file.name}: {file.stat().st_size / 1e6:.0f} MB of numbers are too many.")
+    try:
+        if file.suffix.lower() == ".json":
+            return _of_json(file)
+        if file.suffix.lower() == ".csv":
+            return _of_csv(file)
+    except (ValueError, TypeError, RecursionError, OverflowError, csv.Error) as error:
+        raise InputError(f"{file.name}: holds something else than numbers; write numbers alone.") from error
+    if file.suffix.lower() not in (".npz", ".npy"):
+        raise InputError(
+            f"{file.name}: numbers are read from .npz, .npy, .json and .csv; write one of these."
+        )
+    return load_tensors(file)
+
+
+def _of_json(file: Path) -> dict[str, np.ndarray]:
+    document: Any = json.loads(file.read_text(encoding="utf-8"))
+    named = document if isinstance(document, dict) else {file.stem: document}
+    if len(named) > MOST_ARRAYS:
+        raise ValueError("too many arrays")
+    return {str(name): np.asarray(value, dtype=np.float64) for name, value in named.items()}
+
+
+def _of_csv(file: Path) -> dict[str, np.ndarray]:
+    rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
+    if not rows:
+        raise ValueError("empty")
+    try:
+        first = [float(cell) for cell in rows[0]]
+    except ValueError:
+        columns = np.asarray(rows[1:], dtype=np.float64).reshape(len(rows) - 1, len(rows[0]))
+        return {name.strip(): columns[:, index] for index, name in enumerate(rows[0])}
+    return {file.stem: np.asarray([first, *rows[1:]], dtype=np.float64)}

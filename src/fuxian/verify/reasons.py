@@ -1,0 +1,83 @@
+"""Why a verification ended as it did: one code for programs, one sentence for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from fuxian.sandbox import Outcome
+
+
+class Reason(StrEnum):
+    """The reason code of a verification, or of one of its steps."""
+
+    OK = "OK"
+    LAYOUT = "LAYOUT"
+    """The acceptance checklist fails."""
+    UNSAFE = "UNSAFE"
+    """Files that could harm who receives them: pickles, links that lead out, repositories within, odd names."""
+    CONVERTED_WEIGHTS = "CONVERTED_WEIGHTS"
+    """The weights are the reference's own, not trained."""
+    ENV = "ENV"
+    """The requirements cannot be installed from wheels."""
+    TIMEOUT = "TIMEOUT"
+    OOM = "OOM"
+    PIDS = "PIDS"
+    DISK = "DISK"
+    OUTPUT = "OUTPUT"
+    """Printed or wrote more than allowed."""
+    NETWORK = "NETWORK"
+    CRASH = "CRASH"
+    METRIC_MISSING = "METRIC_MISSING"
+    """The evaluation gave no figure that can be read."""
+    METRIC_INVALID = "METRIC_INVALID"
+    """The figures cannot be this metric's: not finite, out of its range, or in disagreement with each other."""
+    METRIC_SHORT = "METRIC_SHORT"
+    """The figure misses the target by more than the margin."""
+    UNDECIDED = "UNDECIDED"
+    """The figure is too close to the margin for the number of examples or seeds."""
+    REPLAY_MISMATCH = "REPLAY_MISMATCH"
+    """The first steps of the training do not give the logged losses."""
+    REPLAY_UNSTABLE = "REPLAY_UNSTABLE"
+    """Two runs from the same seed differ so much that no log could be confirmed."""
+    CHAIN_MISMATCH = "CHAIN_MISMATCH"
+    """The exported network's outputs are not those of predict."""
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+    """The platform failed, not the submission."""
+
+
+OF_SANDBOX: dict[str, Reason] = {
+    "ok": Reason.OK,
+    "crash": Reason.CRASH,
+    "timeout": Reason.TIMEOUT,
+    "oom": Reason.OOM,
+    "pids": Reason.PIDS,
+    "disk": Reason.DISK,
+    "output": Reason.OUTPUT,
+    "network": Reason.NETWORK,
+    "cancelled": Reason.CANCELLED,
+}
+OF_FINDING: dict[str, Reason] = {
+    "pickles": Reason.UNSAFE,
+    "links": Reason.UNSAFE,
+    "git": Reason.UNSAFE,
+    "names": Reason.UNSAFE,
+    "weights-origin": Reason.CONVERTED_WEIGHTS,
+    "requirements": Reason.ENV,
+}
+"""Lines of the checklist with a reason of their own; any other is LAYOUT."""
+
+
+class Failed(Exception):
+    """The submission fails here, and nothing after this step is run."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+
+
+def require_ok(name: str, outcome: Outcome) -> None:
+    """Raises Failed where the command did not end well."""
+    if outcome.reason != "ok":
+        raise Failed(OF_SANDBOX[outcome.reason], f"{name}: {outcome.detail}")
