@@ -198,7 +198,7 @@ def _hidden(parts: Parts) -> np.ndarray | None:
     """Where the softmax gives nothing."""
     if parts.weights is None:
         return None
-    return ~(parts.weights > 1e-30)
+    return ~(parts.weights > 1e-20)  # Paddle's softmax gives 1e-28 for nothing.
 
 
 def _axis(parts: Parts) -> int | None:

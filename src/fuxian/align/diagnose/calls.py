@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fuxian.align.diagnose import attention, relations, structure
+from fuxian.align.diagnose import attention, losses, relations, structure
 from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
@@ -37,6 +37,10 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if alike:
         assert port is not None and reference is not None  # noqa: S101
         found = _same_call(divergence, seen, port, reference)
+        if found is not None:
+            return found
+    if divergence.stage == "loss":
+        found = losses.diagnose(divergence, seen)
         if found is not None:
             return found
     found = _functions(divergence, seen) or structure.diagnose(divergence, seen)
@@ -77,7 +81,7 @@ def _same_call(divergence: Divergence, seen: View, port: Call, reference: Call) 
     settings = best(_settings(divergence, ours, theirs, port, reference))
     if settings is not None:
         return Diagnosis(settings.cause, settings.sentence)
-    for attempt in (_stated, _inputs, _masks, _axes, _constants):
+    for attempt in (_terms_alone, _stated, _inputs, _masks, _axes, _constants):
         found = attempt(divergence, seen, port, reference)
         if found is not None:
             return found
@@ -168,6 +172,24 @@ def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
     if name == "alpha" and operation == "add":
         return "scale_factor"
     return CAUSES[name]
+
+
+def _terms_alone(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """A bias, or a scale and shift, that only one side's layer has; a weight that is tied on one side."""
+    del divergence
+    ours = [n for n in port.inputs if n.startswith("parameters.") and not seen.same_in_reference(n)]
+    theirs = [n for n in reference.inputs if n.startswith("parameters.") and not seen.same_in_port(n)]
+    for names, who, other in ((ours, "port", "reference"), (theirs, "reference", "port")):
+        for name in names:
+            leaf = name.rpartition(".")[2]
+            if leaf not in ("bias", "weight", "scale"):
+                continue
+            norm = structure.family(port) == "norm"
+            if norm or (leaf == "bias" and bool(ours) != bool(theirs)):
+                shown = name.removeprefix("parameters.")
+                cause = "missing_affine" if norm else "missing_bias"
+                return Diagnosis(cause, f"{shown} is the {who}'s alone, the {other} has none")
+    return None
 
 
 def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:

@@ -147,10 +147,27 @@ def diagnose(divergence: Divergence, view: View) -> Diagnosis | None:
     port = divergence.port.call if divergence.port is not None else None
     reference = divergence.reference.call if divergence.reference is not None else None
     # A frontier call that only moves elements stands for the one that is fed by it.
+    tied = _weight_alone(view, port, reference)
+    if tied is not None:
+        return tied
     edit = _skipped(view, port, reference) or first_edit(view, port, reference)
     if edit is None:
         return None
     return cause_of(divergence, view, edit)
+
+
+def _weight_alone(view: View, port: Call | None, reference: Call | None) -> Diagnosis | None:
+    """A product with a weight that the other side does not have: its own, or one that is tied there."""
+    if port is None or reference is None:
+        return None
+    ours = [n for n in port.inputs if n.startswith("parameters.")]
+    alone = [n for n in ours if not view.same_in_reference(n)]
+    theirs = [n for n in reference.inputs if n.startswith("parameters.") and view.same_in_port(n)]
+    shared = [n for n in theirs if len(view.reference.users.get(n, ())) > 1]
+    if alone and shared and not set(view.same_in_port(shared[0])) & set(ours):
+        evidence = f"the port uses {alone[0][11:]} where the reference uses {shared[0][11:]} again"
+        return Diagnosis("untied_weights", evidence, port.line)
+    return None
 
 
 def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | None:
@@ -163,7 +180,10 @@ def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | No
     after_theirs = [plain(c.operation) for c in users(view.reference, reference.outputs)]
     missing, extra = plain(port.operation) in after_theirs, plain(reference.operation) in after_ours
     if missing and extra:
-        return Edit("order", [port], [reference])
+        if _as_many(view, port, reference, {_word(port), _word(reference)}):
+            return Edit("order", [port], [reference])
+        counts = [[_word(c) for c in side.calls].count(_word(reference)) for side in (view.port, view.reference)]
+        missing = counts[0] < counts[1]
     if missing:
         return Edit("missing", [port], [reference])
     return Edit("extra", [port], [reference]) if extra else None

@@ -67,7 +67,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     clipped = _clipping(both)
     if clipped is not None:
         return clipped
-    return _decay(divergence, both) or _state(divergence) or _settings(both)
+    return _decay(divergence, both) or _state(divergence, both) or _settings(both)
 
 
 def _optimised(divergence: Divergence) -> Optimised:
@@ -418,12 +418,23 @@ def _decay(divergence: Divergence, both: Optimised) -> Diagnosis | None:
 # --- what is left ---------------------------------------------------------------------------------------------------
 
 
-def _state(divergence: Divergence) -> Diagnosis | None:
+STATE_OF = {"moment1": ("beta1",), "moment2": ("beta2",), "velocity": ("momentum", "dampening"), "sum": ("initial",),
+            "square_average": ("smoothing",)}  # fmt: skip
+
+
+def _state(divergence: Divergence, both: Optimised) -> Diagnosis | None:
+    """States that differ where the updates do not, as while the rate is still zero."""
     names = divergence.facts.get("names", [])
-    if names and all("/" in name for name in names):
-        state = names[0].rpartition("/")[2]
-        return Diagnosis("optimizer_state", f"the updates agree, the state {state} does not")
-    return None
+    if not names or not all("/" in name for name in names):
+        return None
+    state = names[0].rpartition("/")[2]
+    for name, theirs in both.theirs.items():
+        for field in STATE_OF.get(state, ()):
+            one, two = getattr(both.ours.get(name, theirs), field), getattr(theirs, field)
+            if one != two:
+                evidence = f"the state {state} alone differs: {field} is {number(one)} in place of {number(two)}"
+                return Diagnosis(CAUSE_OF[field], evidence)
+    return Diagnosis("optimizer_state", f"the updates agree, the state {state} does not")
 
 
 def _settings(both: Optimised) -> Diagnosis | None:
