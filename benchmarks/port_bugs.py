@@ -131,9 +131,11 @@ def run(tool: str, names: list[str]) -> dict[str, dict]:
 
 def work(tool: str, names: list[str]) -> int:
     if tool.startswith("padiff"):
-        # it patches both frameworks while they are imported, and logs below the folder it is imported in
+        # it patches both frameworks while they are imported, and logs below the first folder of sys.path
         os.chdir(tempfile.mkdtemp())
-        os.environ["PADIFF_API_CHECK"] = "OFF" if tool == "padiff by hand" else "ON"
+        sys.path.insert(0, str(Path.cwd()))
+        if tool == "padiff by hand":
+            os.environ |= {"PADIFF_API_CHECK": "OFF", "PADIFF_CUDA_MEMORY": "OFF"}
         import padiff  # noqa: F401
     from dataclasses import asdict
     from functools import partial

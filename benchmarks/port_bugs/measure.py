@@ -63,7 +63,7 @@ def paddle_tensors(model: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
     """Weights and buffers by name, each once; scale of an InstanceNorm2D is called weight as in torch."""
     found, seen = {}, set()
     for path, layer in model.named_sublayers(include_self=True):
-        if isinstance(layer, paddle.nn.LSTM):
+        if isinstance(layer, paddle.nn.layer.rnn.RNNBase):
             names = [n for n in vars(layer) if n.startswith(("weight_ih", "weight_hh", "bias_ih", "bias_hh"))]
             own = {name: getattr(layer, name) for name in names} or dict(layer.named_parameters())
         else:
@@ -200,7 +200,7 @@ class Side:
         """Evaluation mode, but for recurrent layers (here without dropout): Paddle's have no backward in it."""
         self.model.eval()
         for layer in self.model.sublayers() if self.framework == "paddle" else ():
-            if isinstance(layer, paddle.nn.LSTM):
+            if isinstance(layer, paddle.nn.layer.rnn.RNNBase):
                 layer.train()
 
     def outputs(self, batch: dict) -> Any:
