@@ -61,7 +61,8 @@ def _parts(seen: View, which: int, side: Graph, start: Call | None) -> Parts | N
     """The attention whose softmax is reached from a call without leaving through a layer, or that ends in it."""
     if start is None:
         return None
-    waiting, found = [start], set()
+    waiting = [start]
+    found: set[int] = set()
     while waiting and len(found) < 60:
         call = waiting.pop(0)
         if call.index in found:
@@ -138,7 +139,9 @@ def _same_set(one: np.ndarray | None, two: np.ndarray | None) -> bool:
     """Whether two arrays have the same elements, in any order."""
     if one is None or two is None or one.size != two.size:
         return False
-    return error(np.sort(one.reshape(-1)).astype(np.float64), np.sort(two.reshape(-1)).astype(np.float64)) < 1e-7
+    return (
+        error(np.sort(one.reshape(-1)).astype(np.float64), np.sort(two.reshape(-1)).astype(np.float64)) < 1e-7
+    )
 
 
 def _alike(one: np.ndarray | None, two: np.ndarray | None) -> bool:
@@ -155,7 +158,11 @@ def _order(ours: Parts, theirs: Parts) -> Diagnosis | None:
         return None
     roles = [next((j for j in (i, 0, 1, 2) if _same_set(mine[i], other[j])), None) for i in range(3)]
     if None not in roles and roles != [0, 1, 2]:
-        told = ", ".join(f"{words[i]} is the reference's {words[j]}" for i, j in enumerate(roles) if i != j and j is not None)
+        told = ", ".join(
+            f"{words[i]} is the reference's {words[j]}"
+            for i, j in enumerate(roles)
+            if i != j and j is not None
+        )
         return Diagnosis("qkv_order", f"element by element, the port's {told}")
     if roles == [0, 1, 2]:
         turned = [not _alike(a, b) for a, b in zip(mine, other, strict=True)]
@@ -165,7 +172,9 @@ def _order(ours: Parts, theirs: Parts) -> Diagnosis | None:
         return None
     joined = [np.concatenate([a.reshape(-1) for a in arrays]) for arrays in (mine, other)]  # type: ignore[union-attr]
     if _same_set(joined[0], joined[1]):
-        evidence = "query, key and value together hold the reference's elements, cut in another order of heads"
+        evidence = (
+            "query, key and value together hold the reference's elements, cut in another order of heads"
+        )
         return Diagnosis("head_order", evidence)
     return None
 
@@ -178,11 +187,19 @@ def _scores(ours: Parts, theirs: Parts) -> Diagnosis | None:
     if hidden[0] is not None and hidden[1] is not None and hidden[0].shape == hidden[1].shape:
         apart = int((hidden[0] != hidden[1]).sum())
         if apart and _axis(ours) == _axis(theirs):
-            words = "the reverse" if (hidden[0] == ~hidden[1]).all() else f"at {apart} of {hidden[0].size} places another"
-            return Diagnosis("attention_mask", f"of the same scores the port masks {words} than the reference")
+            words = (
+                "the reverse"
+                if (hidden[0] == ~hidden[1]).all()
+                else f"at {apart} of {hidden[0].size} places another"
+            )
+            return Diagnosis(
+                "attention_mask", f"of the same scores the port masks {words} than the reference"
+            )
     axes = _axis(ours), _axis(theirs)
     if None not in axes and axes[0] != axes[1]:
-        return Diagnosis("softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over axis {axes[1]}")
+        return Diagnosis(
+            "softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over axis {axes[1]}"
+        )
     if not _alike(ours.logits, theirs.logits):
         ratio = _ratio(ours.logits, theirs.logits)
         if ratio is not None and abs(ratio - 1) > 1e-7:

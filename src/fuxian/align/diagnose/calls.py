@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fuxian.align.diagnose import attention, losses, relations, structure
+from fuxian.align.diagnose import attention, kernels, losses, relations, structure
 from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
-from fuxian.align.diagnose.recompute import rerun
+from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
-from fuxian.align.diagnose.view import View, in_attention, view
+from fuxian.align.diagnose.view import View, in_attention, users, view
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph
 from fuxian.align.tracing import Call
@@ -43,6 +43,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         found = losses.diagnose(divergence, seen)
         if found is not None:
             return found
+    found = _untraced(divergence, seen)
+    if found is not None:
+        return found
     found = _functions(divergence, seen) or structure.diagnose(divergence, seen)
     if found is not None and not (alike and found.cause in ("missing_module", "extra_module")):
         return found
@@ -112,11 +115,15 @@ def _outputs_of(divergence: Divergence) -> tuple[np.ndarray | None, np.ndarray |
     for scene in (divergence.port, divergence.reference):
         call = scene.call if scene is not None else None
         names = call.outputs if call is not None else []
-        found.append(next((scene.tensors[n] for n in names if n in scene.tensors), None) if scene is not None else None)
+        found.append(
+            next((scene.tensors[n] for n in names if n in scene.tensors), None) if scene is not None else None
+        )
     return found[0], found[1]
 
 
-def _settings(divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call) -> Iterator[Hypothesis]:
+def _settings(
+    divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call
+) -> Iterator[Hypothesis]:
     """The reference's call, run with the port's settings, gives the port's result; setting by setting, its own."""
     one, two = canonical(ours, port), canonical(theirs, reference)
     wanted, made = _outputs_of(divergence)[1], _outputs_of(divergence)[0]
@@ -164,7 +171,13 @@ def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
     if name == "mode":
         if "interpolate" in operation:
             return "interpolation_mode"
-        return "padding_mode" if "pad" in operation else "dropout_mode" if "dropout" in operation else "interpolation_mode"
+        return (
+            "padding_mode"
+            if "pad" in operation
+            else "dropout_mode"
+            if "dropout" in operation
+            else "interpolation_mode"
+        )
     if name == "axis":
         return "softmax_axis" if "softmax" in operation else "axis"
     if name == "padding" and one.get("dilation") != two.get("dilation"):
@@ -198,7 +211,19 @@ def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
     one, two = canonical(divergence.port, port), canonical(divergence.reference, reference)
     operation = plain(port.operation)
-    if operation in ("multiply", "divide", "add", "sub", "index", "mean", "sum", "max", "min", "concat", "stack"):
+    if operation in (
+        "multiply",
+        "divide",
+        "add",
+        "sub",
+        "index",
+        "mean",
+        "sum",
+        "max",
+        "min",
+        "concat",
+        "stack",
+    ):
         return None
     for name in differing(one, two):
         if name == "axis" and _axes_alike(divergence, one, two):
@@ -206,15 +231,21 @@ def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
         if name in ("mode",) and "embedding" in operation:
             continue
         cause = _setting_cause(name, one, two, operation)
-        return Diagnosis(cause, f"the port's {name} is {number(one[name])}, the reference's {number(two[name])}")
+        return Diagnosis(
+            cause, f"the port's {name} is {number(one[name])}, the reference's {number(two[name])}"
+        )
     return None
 
 
 def _axes_alike(divergence: Divergence, one: dict, two: dict) -> bool:
-    dimensions = max((a.ndim for a in divergence.port.inputs()), default=0) if divergence.port is not None else 0
+    dimensions = (
+        max((a.ndim for a in divergence.port.inputs()), default=0) if divergence.port is not None else 0
+    )
     axes = [s["axis"] if isinstance(s["axis"], list) else [s["axis"]] for s in (one, two)]
     try:
-        return bool(dimensions) and sorted(a % dimensions for a in axes[0]) == sorted(a % dimensions for a in axes[1])
+        return bool(dimensions) and sorted(a % dimensions for a in axes[0]) == sorted(
+            a % dimensions for a in axes[1]
+        )
     except TypeError:
         return False
 
@@ -226,7 +257,7 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
     attention = in_attention(seen.reference, reference)
     pairs = _paired(seen, mine, theirs)
     if all(partner is not None for partner in pairs.values()) and len(mine) == len(theirs):
-        order = [theirs.index(pairs[n]) for n in mine if pairs[n] in theirs]
+        order = [theirs.index(str(pairs[n])) for n in mine]
         if order != sorted(order) and plain(port.operation) in ORDERED:
             evidence = f"{plain(port.operation)} takes the reference's inputs in the order {order}"
             if attention and plain(port.operation) == "matmul":
@@ -244,7 +275,9 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
                 return found
         if elsewhere and left:
             where = _made_by(seen.reference, elsewhere[0])
-            evidence = f"{plain(port.operation)} is fed {where} in place of {_made_by(seen.reference, left[0])}"
+            evidence = (
+                f"{plain(port.operation)} is fed {where} in place of {_made_by(seen.reference, left[0])}"
+            )
             made = seen.reference.maker.get(left[0]), seen.reference.maker.get(elsewhere[0])
             siblings = made[0] is not None and made[1] is not None and made[0].operation == made[1].operation
             if attention and siblings:
@@ -262,7 +295,9 @@ def _paired(seen: View, mine: list[str], theirs: list[str]) -> dict[str, str | N
     found: dict[str, str | None] = {}
     for place, name in enumerate(mine):
         partners = [o for o in seen.same_in_reference(name) if o in free]
-        if not partners:  # Constants of one element and integers may have been left out of the graph's agreement.
+        if (
+            not partners
+        ):  # Constants of one element and integers may have been left out of the graph's agreement.
             array = seen.tensor(0, name)
             partners = [o for o in free if array is not None and _close(array, seen.tensor(1, o))]
         at = theirs[place] if place < len(theirs) else None
@@ -294,10 +329,9 @@ def _pair_of_inputs(
     mine, theirs = seen.tensor(0, names[0]), seen.tensor(1, names[1])
     if mine is None or theirs is None:
         return None
-    if _is_mask(mine) or _is_mask(theirs):
-        if mine.dtype == bool or theirs.dtype == bool or attention:
-            cause = "attention_mask" if attention or divergence.stage != "loss" else "ignore_index"
-            return Diagnosis(cause, "the masks differ" + _mask_words(mine, theirs))
+    if (_is_mask(mine) or _is_mask(theirs)) and (bool in (mine.dtype, theirs.dtype) or attention):
+        cause = "attention_mask" if attention or divergence.stage != "loss" else "ignore_index"
+        return Diagnosis(cause, "the masks differ" + _mask_words(mine, theirs))
     if mine.dtype.kind in "iu" and mine.shape == theirs.shape:
         offsets = np.unique(theirs.astype(np.int64) - mine.astype(np.int64))
         if offsets.size == 1:
@@ -308,7 +342,11 @@ def _pair_of_inputs(
     chosen = best(relations.reordered(mine, theirs))
     if chosen is not None:
         return Diagnosis("head_order" if attention else chosen.cause, "of the input, " + chosen.sentence)
-    chosen = best(h for h in relations.elementwise(mine, theirs) if h.cause in ("scale_factor", "sign", "constant_offset"))
+    chosen = best(
+        h
+        for h in relations.elementwise(mine, theirs)
+        if h.cause in ("scale_factor", "sign", "constant_offset")
+    )
     if chosen is not None and names[0] not in seen.port.maker:
         return Diagnosis(chosen.cause, "of the input, " + chosen.sentence)
     return None
@@ -320,7 +358,9 @@ def _is_mask(array: np.ndarray) -> bool:
     if array.size < 4 or array.dtype.kind != "f":
         return False
     values = np.unique(array)
-    return bool(values.size <= 2 and (values[0] <= -1e4 or np.isneginf(values[0]) or set(values) <= {0.0, 1.0}))
+    return bool(
+        values.size <= 2 and (values[0] <= -1e4 or np.isneginf(values[0]) or set(values) <= {0.0, 1.0})
+    )
 
 
 def _mask_words(mine: np.ndarray, theirs: np.ndarray) -> str:
@@ -351,12 +391,14 @@ def _axes(divergence: Divergence, seen: View, port: Call, reference: Call) -> Di
         power = np.exp if operation == "log_softmax" else (lambda x: x)
         axes = [relations.softmax_axis(s, power(r)) for s, r in zip(sources, results, strict=True)]  # type: ignore[arg-type]
         if None not in axes and axes[0] != axes[1]:
-            return Diagnosis("softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over {axes[1]}")
+            return Diagnosis(
+                "softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over {axes[1]}"
+            )
     if structure.family(port) == "reduction":
         found = [relations.reduction_of(s, r) for s, r in zip(sources, results, strict=True)]  # type: ignore[arg-type]
-        if None not in found and found[0] != found[1]:
-            words = [f"{name} over axes {list(axes)}" for name, axes in found]  # type: ignore[misc]
-            cause = "reduction" if divergence.stage == "loss" or found[0][0] != found[1][0] else "axis"  # type: ignore[index]
+        if found[0] is not None and found[1] is not None and found[0] != found[1]:
+            words = [f"{name} over axes {list(axes)}" for name, axes in (found[0], found[1])]
+            cause = "reduction" if divergence.stage == "loss" or found[0][0] != found[1][0] else "axis"
             return Diagnosis(cause, f"the port takes the {words[0]}, the reference the {words[1]}")
     return None
 
@@ -369,10 +411,20 @@ def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) 
     found: list[float | None] = []
     for side, call, result in zip((0, 1), (port, reference), _outputs_of(divergence), strict=True):
         source = seen.tensor(side, call.inputs[0])
-        found.append(None if source is None or result is None else relations.constant_of(source, result, plain(call.operation)))
+        found.append(
+            None
+            if source is None or result is None
+            else relations.constant_of(source, result, plain(call.operation))
+        )
     if found[0] is None or found[1] is None or np.isclose(found[0], found[1], rtol=1e-9, atol=0):
         return None
-    word = {"multiply": "multiplies by", "divide": "multiplies by", "add": "adds", "sub": "adds", "pow": "raises to"}
+    word = {
+        "multiply": "multiplies by",
+        "divide": "multiplies by",
+        "add": "adds",
+        "sub": "adds",
+        "pow": "raises to",
+    }
     verb = word.get(operation, operation)
     evidence = f"the port {verb} {number(found[0])}, the reference {verb} {number(found[1])}"
     if operation == "pow":
@@ -383,7 +435,9 @@ def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) 
         if divergence.stage == "loss":
             whole = divergence.place == "total"
             return Diagnosis("loss_weight" if whole else _share(port, reference), evidence)
-        return Diagnosis("attention_scale" if in_attention(seen.reference, reference) else "scale_factor", evidence)
+        return Diagnosis(
+            "attention_scale" if in_attention(seen.reference, reference) else "scale_factor", evidence
+        )
     if divergence.stage == "loss":
         return Diagnosis("loss_form", evidence)
     if _before_root(seen.reference, reference):
@@ -399,10 +453,16 @@ def _share(port: Call, reference: Call) -> str:
 
 def _before_root(side: Graph, call: Call) -> bool:
     """Whether a root, or a division, follows: what is added there is an epsilon."""
-    return any(plain(user.operation) in ("sqrt", "rsqrt", "divide", "log") for n in call.outputs for user in side.users[n])
+    return any(
+        plain(user.operation) in ("sqrt", "rsqrt", "divide", "log")
+        for n in call.outputs
+        for user in side.users[n]
+    )
 
 
-def _weights(divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call) -> Iterator[Hypothesis]:
+def _weights(
+    divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call
+) -> Iterator[Hypothesis]:
     """The same inputs, the weight used in another way, or a term left out."""
     made, wanted = _outputs_of(divergence)
     if made is None or wanted is None:
@@ -436,7 +496,13 @@ def _weights(divergence: Divergence, ours: Scene, theirs: Scene, port: Call, ref
         if differ.size == 1:
             zero = not rows[0][indices.reshape(-1) == differ[0]].any()
             who = "port" if zero else "reference"
-            yield Hypothesis("padding_idx", f"without row {differ[0]}, which is zero on the {who}'s side,", before, itself, 1)
+            yield Hypothesis(
+                "padding_idx",
+                f"without row {differ[0]}, which is zero on the {who}'s side,",
+                before,
+                itself,
+                1,
+            )
     changes = {
         "use_batch": ("bn_statistics", not run.settings.get("use_batch")) if run.operation == "batch_norm" else None,
         "transposed": ("transposed_weight", True) if run.operation == "linear" else None,
@@ -465,7 +531,10 @@ def _weights(divergence: Divergence, ours: Scene, theirs: Scene, port: Call, ref
 def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
     """Dropout on one side: in evaluation, a factor or zeros; in training, the share that is kept."""
     scenes = divergence.port, divergence.reference
-    calls = [next((c for c in s.calls[:1] if "dropout" in c.operation), None) if s is not None else None for s in scenes]
+    calls = [
+        next((c for c in s.calls[:1] if "dropout" in c.operation), None) if s is not None else None
+        for s in scenes
+    ]
     if not any(calls):
         return None
     training = divergence.stage == "training_mode"
@@ -480,15 +549,21 @@ def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
             evidence = f"in evaluation mode the port multiplies by {factor:.4g}, as downscale_in_infer does"
             return Diagnosis("dropout_mode", evidence)
         share = float((result == 0).mean() - (source == 0).mean())
-        return Diagnosis("train_eval_switch", f"in evaluation mode the port drops {share:.0%} of the elements")
+        return Diagnosis(
+            "train_eval_switch", f"in evaluation mode the port drops {share:.0%} of the elements"
+        )
     if calls[1] is None:
         return Diagnosis("dropout_position", "the port drops elements here, the reference does not")
     assert divergence.reference is not None  # noqa: S101
     one, two = canonical(divergence.port, ours), canonical(divergence.reference, calls[1])
     if not np.isclose(float(one.get("p", 0.5)), float(two.get("p", 0.5))):
-        return Diagnosis("dropout_rate", f"the port drops {number(one['p'])}, the reference {number(two['p'])}")
+        return Diagnosis(
+            "dropout_rate", f"the port drops {number(one['p'])}, the reference {number(two['p'])}"
+        )
     if one.get("mode") != two.get("mode"):
-        return Diagnosis("dropout_mode", f"the port's mode is {one.get('mode')}, the reference's {two.get('mode')}")
+        return Diagnosis(
+            "dropout_mode", f"the port's mode is {one.get('mode')}, the reference's {two.get('mode')}"
+        )
     if bool(one.get("training", True)) != bool(two.get("training", True)):
         return Diagnosis("train_eval_switch", "only one side drops in training")
     return Diagnosis("dropout_rate", "the kept elements differ, given the same draws")
@@ -517,7 +592,10 @@ def _running_statistics(divergence: Divergence, seen: View) -> Diagnosis | None:
     if same:
         return Diagnosis("bn_statistics", "the outputs agree, the running statistics do not move alike")
     if np.isclose(float(one.get("epsilon", 0)), float(two.get("epsilon", 0))):
-        return Diagnosis("bn_statistics", "one side normalises by the running statistics while training, the other by the batch's")
+        return Diagnosis(
+            "bn_statistics",
+            "one side normalises by the running statistics while training, the other by the batch's",
+        )
     return None
 
 
@@ -533,10 +611,14 @@ def _narrowed(divergence: Divergence, seen: View) -> Diagnosis | None:
         asked = " ".join(str(v) for v in call.arguments.values())
         kind = next((k for k in ("bfloat16", "float16", "float32", "half") if k in asked), None)
         if kind is None and call.name.rpartition(".")[2] in ("half", "bfloat16", "float"):
-            kind = {"half": "float16", "bfloat16": "bfloat16", "float": "float32"}[call.name.rpartition(".")[2]]
+            kind = {"half": "float16", "bfloat16": "bfloat16", "float": "float32"}[
+                call.name.rpartition(".")[2]
+            ]
         kind = "float16" if kind == "half" else kind
         if kind is not None and bits[kind] < bits.get(wide, 53) and divergence.error < 0.05:
-            evidence = f"the port casts to {kind} here, and differs by {divergence.error:.2g} as {kind} rounds"
+            evidence = (
+                f"the port casts to {kind} here, and differs by {divergence.error:.2g} as {kind} rounds"
+            )
             return Diagnosis("precision", evidence, call.line)
     return None
 
@@ -574,6 +656,69 @@ def _functions(divergence: Divergence, seen: View) -> Diagnosis | None:
     return Diagnosis(cause, f"the port applies {ours}, the reference {theirs}: each reproduces its side")
 
 
+def _untraced(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """A call that the reference makes and the port's trace does not show: what it is of is fed to the port's next call
+    as a constant. The reference's call is run with changes until it gives that constant."""
+    port, reference = divergence.port, divergence.reference
+    if port is None or reference is None or port.call is None or reference.call is None:
+        return None
+    after = list(users(seen.reference, reference.call.outputs))
+    after += [u for call in after if plain(call.operation) == "pad" for u in users(seen.reference, call.outputs)]
+    if plain(port.call.operation) not in {plain(call.operation) for call in after}:
+        return None
+    for name in port.call.inputs:
+        if name.startswith("parameters.") or name in seen.port.maker or seen.same_in_reference(name):
+            continue
+        made, wanted = seen.tensor(0, name), _outputs_of(divergence)[1]
+        source = seen.tensor(1, reference.call.inputs[0])
+        if made is None or wanted is None or source is None:
+            continue
+        told = relations.function_of(source, made)
+        if told is not None and structure.family(reference.call) == "activation":
+            return Diagnosis(
+                "activation",
+                f"the port applies {told[0]} where the reference calls {reference.call.operation}",
+            )
+        run = rerun(reference, reference.call, lambda i: _parameter(divergence, reference, i))
+        if run is None or error(run(), wanted) > 1e-4:
+            continue
+        before = error(made, wanted)
+        tried = [
+            Hypothesis(cause, f"without {change}", before, error(result, made))
+            for cause, change, result in _changed(run)
+        ]
+        chosen = best(tried)
+        if chosen is not None:
+            return Diagnosis(chosen.cause, chosen.sentence)
+    return None
+
+
+def _changed(run: Run) -> Iterator[tuple[str, str, np.ndarray | None]]:
+    """A call with each of its usual settings changed."""
+    if "pool" in run.operation:
+        other = "avg" if "max" in run.operation else "max"
+        kernel = kernels.adaptive_pool if "adaptive" in run.operation else kernels.pool
+        settings = {"count_include_pad": False, **run.settings}
+        yield "pool_kind", f"a pool of kind {other}", kernel(run.tensors["x"], other, settings)
+        for name in ("ceil_mode", "count_include_pad"):
+            yield (
+                name,
+                f"{name} reversed",
+                run(**{name: not run.settings.get(name, name == "count_include_pad")}),
+            )
+    if run.operation == "interpolate":
+        yield (
+            "align_corners",
+            "align_corners reversed",
+            run(align_corners=not run.settings.get("align_corners")),
+        )
+        for mode in ("nearest", "bilinear", "bicubic", "area"):
+            yield "interpolation_mode", f"mode={mode}", run(mode=mode)
+    for power in range(-12, -1):
+        if "epsilon" in run.settings:
+            yield "epsilon", f"epsilon=1e{power}", run(epsilon=10.0**power)
+
+
 def _same_next(seen: View, port: Scene, reference: Scene) -> bool:
     ours = {plain(u.operation) for n in port.calls[0].outputs for u in seen.port.users[n]}
     theirs = {plain(u.operation) for n in reference.calls[0].outputs for u in seen.reference.users[n]}
@@ -603,7 +748,9 @@ def _outputs(divergence: Divergence, seen: View) -> Iterator[Hypothesis]:
         yield from _terms(divergence, seen, mine, theirs, two)
 
 
-def _terms(divergence: Divergence, seen: View, mine: np.ndarray, theirs: np.ndarray, call: Call) -> Iterator[Hypothesis]:
+def _terms(
+    divergence: Divergence, seen: View, mine: np.ndarray, theirs: np.ndarray, call: Call
+) -> Iterator[Hypothesis]:
     """A term that one side adds and the other does not: any tensor made before."""
     del divergence
     if mine.shape != theirs.shape or mine.size < 2 or mine.dtype.kind != "f":
@@ -621,7 +768,9 @@ def _terms(divergence: Divergence, seen: View, mine: np.ndarray, theirs: np.ndar
 def _bad_numbers(divergence: Divergence) -> Diagnosis | None:
     made, wanted = _outputs_of(divergence)
     if made is not None and wanted is not None and not np.isfinite(made).all() and np.isfinite(wanted).all():
-        return Diagnosis("nan", f"{int((~np.isfinite(made)).sum())} of {made.size} elements are NaN or infinite")
+        return Diagnosis(
+            "nan", f"{int((~np.isfinite(made)).sum())} of {made.size} elements are NaN or infinite"
+        )
     return None
 
 

@@ -26,19 +26,29 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if "is not trained" in text or "is trained" in text:
         return Diagnosis("frozen", f"{place} {text}")
     if "in the port, and not" in text or "in the reference, and not" in text:
-        return _inventory(divergence.recordings, place, text)
+        return _inventory(divergence.recordings, place, text, problems)
     if "instead of" in text and place in divergence.recordings[1].data["parts"]:
         return Diagnosis("flags", f"{place}: {text}")
     return None
 
 
-def _inventory(recordings: tuple[Recording, Recording], place: str, text: str) -> Diagnosis:
+def _inventory(
+    recordings: tuple[Recording, Recording], place: str, text: str, problems: dict[str, str]
+) -> Diagnosis:
     extra = "in the port, and not" in text
     side = recordings[0] if extra else recordings[1]
     module, _, leaf = place.rpartition(".")
     kinds: dict[str, Any] = {m["path"]: m["class"].rpartition(".")[2] for m in side.data["modules"]}
     kind = kinds.get(module, "")
     shown = f"{place} is {text}"
+    shapes = [{e["name"]: e["shape"] for e in r.data["parameters"]} for r in recordings]
+    left = [[n for n, t in problems.items() if f"in the {w}, and" in t] for w in ("port", "reference")]
+    for mine in left[0]:
+        for other in left[1]:
+            same = mine.rpartition(".")[0] == other.rpartition(".")[0] and mine[-4:] == other[-4:]
+            if same and place in (mine, other) and shapes[0].get(mine) != shapes[1].get(other):
+                words = f"{mine} has the shape {shapes[0].get(mine)} in place of {shapes[1].get(other)}"
+                return Diagnosis("shape", words)
     if leaf in ("bias", "_bias") and not kind.lower().endswith(("norm", "norm1d", "norm2d", "norm3d")):
         return Diagnosis("missing_bias", shown)
     if "norm" in kind.lower() and leaf in ("weight", "bias", "scale") and _kept(recordings, module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import permutations
 
 import numpy as np
@@ -38,7 +38,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     # A difference in the model's inputs comes before one in the targets that hang on them.
     diagnosis = _leaf(differing[name], _is_label(name, differing[name]), kind)
     if diagnosis is None and kind == "train":
-        return Diagnosis("augmentation", "the examples are the same but for random changes that none of these explain")
+        return Diagnosis(
+            "augmentation", "the examples are the same but for random changes that none of these explain"
+        )
     return diagnosis
 
 
@@ -72,7 +74,10 @@ def _batches(leaves: dict[str, Pairs], numbers: list[dict], *, same_elements: bo
     pairs = next(iter(leaves.values()))
     sizes = [(len(one), len(two)) for one, two in pairs if one.ndim and two.ndim and one.shape != two.shape]
     if sizes and all(one.shape[1:] == two.shape[1:] for one, two in pairs if one.ndim and two.ndim):
-        return Diagnosis("batch_composition", f"the port's batch holds {sizes[0][0]} examples, the reference's {sizes[0][1]}")
+        return Diagnosis(
+            "batch_composition",
+            f"the port's batch holds {sizes[0][0]} examples, the reference's {sizes[0][1]}",
+        )
     if ours != theirs and same_elements:
         word = "drops" if (ours or 0) < (theirs or 0) else "keeps"
         evidence = f"the port has {ours} batches, the reference {theirs}, and those in common agree: it {word} a batch"
@@ -110,12 +115,16 @@ def _order(differing: dict[str, Pairs], leaves: dict[str, Pairs]) -> Diagnosis |
         total += len(rows[0])
     if not moved:
         return None
-    return Diagnosis("shuffling", f"in another order the examples are the same: {moved} of {total} lie elsewhere")
+    return Diagnosis(
+        "shuffling", f"in another order the examples are the same: {moved} of {total} lie elsewhere"
+    )
 
 
 def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
     """One leaf's elements: what makes the reference's of the port's."""
-    usable = [(one.astype(np.float64), two.astype(np.float64)) for one, two in pairs if one.shape == two.shape]
+    usable = [
+        (one.astype(np.float64), two.astype(np.float64)) for one, two in pairs if one.shape == two.shape
+    ]
     if not usable:
         if any(one.ndim != two.ndim or one.shape[1:] != two.shape[1:] for one, two in pairs):
             one, two = pairs[0]
@@ -125,7 +134,10 @@ def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
     integral = all(two.dtype.kind in "iub" for _, two in pairs)
     tried = list(_label_hypotheses(usable) if label or integral else ())
     if label and not integral:
-        tried += [Hypothesis("label_mapping", h.change, h.before, h.after, h.cost) for h in _value_hypotheses(usable)]
+        tried += [
+            Hypothesis("label_mapping", h.change, h.before, h.after, h.cost)
+            for h in _value_hypotheses(usable)
+        ]
     elif not integral:
         tried += _value_hypotheses(usable)
         tried += _picture_hypotheses(usable, kind)
@@ -138,11 +150,17 @@ def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
     if label:
         return Diagnosis("label_mapping", f"{share:.1%} of the labels differ, by no single mapping or offset")
     if kind == "train" and usable[0][0].ndim == 4:
-        return Diagnosis("augmentation", f"{share:.1%} of the elements differ, by no flip, shift or normalisation alone")
+        return Diagnosis(
+            "augmentation", f"{share:.1%} of the elements differ, by no flip, shift or normalisation alone"
+        )
     if usable[0][0].ndim == 4:
-        return Diagnosis("resize", f"{share:.1%} of the elements differ, by no normalisation, order or shift alone")
+        return Diagnosis(
+            "resize", f"{share:.1%} of the elements differ, by no normalisation, order or shift alone"
+        )
     if not integral and _monotonous(usable):
-        return Diagnosis("input_normalisation", "the elements keep their order, but go through another function")
+        return Diagnosis(
+            "input_normalisation", "the elements keep their order, but go through another function"
+        )
     return None
 
 
@@ -158,15 +176,20 @@ def _label_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
         yield Hypothesis("index_offset" if pairs[0][0].ndim > 1 else "label_mapping",
                          f"with {number(offsets[0])} added", before, 0.0, 0)  # fmt: skip
     mapping: dict[float, float] = {}
-    if all(mapping.setdefault(a, b) == b for a, b in zip(one, two, strict=True)) and len(mapping) < max(one.size, 2):
-        if len(set(mapping.values())) > 1 or len(mapping) == 1:
-            changed = [f"{a:g}->{b:g}" for a, b in mapping.items() if a != b][:4]
-            yield Hypothesis("label_mapping", f"numbered anew ({', '.join(changed)})", before, 0.0, 2)
+    if (
+        all(mapping.setdefault(a, b) == b for a, b in zip(one, two, strict=True))
+        and len(mapping) < max(one.size, 2)
+        and (len(set(mapping.values())) > 1 or len(mapping) == 1)
+    ):
+        changed = [f"{a:g}->{b:g}" for a, b in mapping.items() if a != b][:4]
+        yield Hypothesis("label_mapping", f"numbered anew ({', '.join(changed)})", before, 0.0, 2)
     for shift in (1, -1):
         moved = [(np.roll(a, shift, -1), b) for a, b in pairs if a.ndim > 1]
         inner = [(a[..., 1:], b[..., 1:]) if shift > 0 else (a[..., :-1], b[..., :-1]) for a, b in moved]
         if inner:
-            yield Hypothesis("index_offset", f"moved by {shift} along the last axis", before, _error(inner), 1)
+            yield Hypothesis(
+                "index_offset", f"moved by {shift} along the last axis", before, _error(inner), 1
+            )
 
 
 def _token_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
@@ -174,7 +197,10 @@ def _token_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
     before = _error(pairs)
     yield Hypothesis("permutation", "turned round", before, _error([(a[..., ::-1], b) for a, b in pairs]), 2)
     for padding in {float(v) for _, two in pairs for v in (two[..., -1].min(), two[..., 0].min())}:
-        for cause, words, left in (("padding", "padded at the end", False), ("padding", "padded at the start", True)):
+        for cause, words, left in (
+            ("padding", "padded at the end", False),
+            ("padding", "padded at the start", True),
+        ):
             made = [(_packed(one, padding, left), two) for one, two in pairs]
             yield Hypothesis(cause, words, before, _error(made), 1)
     rows = [(a, b) for one, two in pairs if one.ndim > 1 for a, b in zip(one, two, strict=True)]
@@ -219,7 +245,8 @@ def _value_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
         made, words = _least_squares(pairs, axis)
         cost = 1 if axis is None else 2
         yield Hypothesis("input_normalisation", words, before, _error(made), cost)
-    functions = {"log(1+x)": np.log1p, "log": np.log, "exp(x)-1": np.expm1, "exp": np.exp, "square": np.square,
+    functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+                 "log(1+x)": np.log1p, "log": np.log, "exp(x)-1": np.expm1, "exp": np.exp, "square": np.square,
                  "square root": np.sqrt, "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x))}  # fmt: skip
     for name, function in functions.items():
         with np.errstate(all="ignore"):
@@ -259,7 +286,9 @@ def _picture_hypotheses(pairs: Pairs, kind: str) -> Iterator[Hypothesis]:
         for order in permutations(range(one.shape[axis])):
             if list(order) != sorted(order):
                 made = [(np.take(a, order, axis), b) for a, b in pairs]
-                yield Hypothesis("channel_order", f"with channels in the order {list(order)}", before, _error(made), 0)
+                yield Hypothesis(
+                    "channel_order", f"with channels in the order {list(order)}", before, _error(made), 0
+                )
                 fitted, words = _least_squares(made, axis)
                 yield Hypothesis("channel_order", f"with channels in the order {list(order)}, {words},", before,
                                  _error(fitted), 4)  # fmt: skip
@@ -285,7 +314,9 @@ def _flips(pairs: Pairs, kind: str, before: float) -> Iterator[Hypothesis]:
             made.append((rows, two))
         count = sum(len(one) for one, _ in pairs)
         cause = "augmentation" if kind == "train" or flipped < count else "permutation"
-        yield Hypothesis(cause, f"with {flipped} of {count} examples flipped along axis {axis}", before, _error(made), 1)
+        yield Hypothesis(
+            cause, f"with {flipped} of {count} examples flipped along axis {axis}", before, _error(made), 1
+        )
 
 
 def _shifts(pairs: Pairs, before: float) -> Iterator[Hypothesis]:
@@ -298,9 +329,13 @@ def _shifts(pairs: Pairs, before: float) -> Iterator[Hypothesis]:
     for down in range(-reach[0], reach[0] + 1):
         for right in range(-reach[1], reach[1] + 1):
             if down or right:
-                moved = [(_window(a, axes, (down, right)), _window(b, axes, (-down, -right))) for a, b in pairs]
+                moved = [
+                    (_window(a, axes, (down, right)), _window(b, axes, (-down, -right))) for a, b in pairs
+                ]
                 if error(*moved[0]) < 0.01 * before:
-                    yield Hypothesis("resize", f"cropped {down} rows and {right} columns further", before, _error(moved), 1)
+                    yield Hypothesis(
+                        "resize", f"cropped {down} rows and {right} columns further", before, _error(moved), 1
+                    )
 
 
 def _window(array: np.ndarray, axes: list[int], shift: tuple[int, int]) -> np.ndarray:

@@ -51,9 +51,7 @@ def best(tried: Iterable[Hypothesis]) -> Hypothesis | None:
     if not kept:
         return None
     smallest = max(min(hypothesis.after for hypothesis in kept), 1e-15)
-    return min(
-        (h for h in kept if h.after <= 1000 * smallest), key=lambda h: (h.cost, h.after)
-    )
+    return min((h for h in kept if h.after <= 1000 * smallest), key=lambda h: (h.cost, h.after))
 
 
 def number(value: object) -> str:

@@ -12,6 +12,7 @@ from fuxian.align.diagnose.view import View, ancestors, view
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import Graph
 from fuxian.align.mapping import links_from_json
+from fuxian.align.tracing import Call
 
 CUTS = {"detach", "stop_gradient", "no_grad"}
 
@@ -45,7 +46,10 @@ def _frozen(divergence: Divergence) -> Diagnosis | None:
         if entry["name"].removeprefix("gradients/") not in {n.removeprefix("gradients/") for n in wanted}:
             continue
         for other in links.reference_names(entry["name"]):
-            if entry["kind"] == theirs[other]["kind"] == "parameter" and entry["trainable"] != theirs[other]["trainable"]:
+            if (
+                entry["kind"] == theirs[other]["kind"] == "parameter"
+                and entry["trainable"] != theirs[other]["trainable"]
+            ):
                 word = "is trained" if entry["trainable"] else "is not trained"
                 return Diagnosis("frozen", f"{entry['name']} {word}, unlike in the reference")
     return None
@@ -80,18 +84,22 @@ def _other_calls(divergence: Divergence, seen: View) -> Diagnosis | None:
     both = before & after
     if both:
         shown = " and ".join(sorted(both))
-        return Diagnosis("wrong_order", f"{shown} comes before {plain(port.operation)} on one side, after it on the other")
+        return Diagnosis(
+            "wrong_order", f"{shown} comes before {plain(port.operation)} on one side, after it on the other"
+        )
     return None
 
 
-def _around(side: Graph, call) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: ANN001
+def _around(side: Graph, call: Call) -> tuple[tuple[str, ...], tuple[str, ...]]:
     skipped = {"detach", "reshape", "cast"}
     before = [plain(side.maker[n].operation) for n in call.inputs if n in side.maker]
     after = [plain(user.operation) for n in call.outputs for user in side.users.get(n, ())]
-    return tuple(sorted({b for b in before if b not in skipped})), tuple(sorted({a for a in after if a not in skipped}))
+    return tuple(sorted({b for b in before if b not in skipped})), tuple(
+        sorted({a for a in after if a not in skipped})
+    )
 
 
-def _cuts(side: Graph) -> list:
+def _cuts(side: Graph) -> list[Call]:
     """Calls that cut the graph, those at the end that only read an output aside."""
     made = [call for call in side.calls if plain(call.operation) in CUTS]
     return [call for call in made if any(side.users.get(n) for n in call.outputs if n not in call.inputs)]
@@ -105,7 +113,9 @@ def _cut(divergence: Divergence, seen: View) -> Diagnosis | None:
         return None
     if len(ours) > len(theirs):
         line = ours[-1].line
-        return Diagnosis("detached", f"the port cuts the graph ({line.rpartition('/')[2]}), the reference does not", line)
+        return Diagnosis(
+            "detached", f"the port cuts the graph ({line.rpartition('/')[2]}), the reference does not", line
+        )
     line = theirs[-1].line.rpartition("/")[2]
     return Diagnosis("not_detached", f"the reference cuts the graph ({line}), the port does not")
 
@@ -124,10 +134,16 @@ def _missing(divergence: Divergence, seen: View) -> Diagnosis | None:
         if mine is None and theirs and made and name not in seen.port.maker:
             call = next(iter(seen.port.users.get(name, ())), None)
             line = call.line if call is not None else ""
-            return Diagnosis("detached", f"{name} enters the port's graph as a constant; the reference's has a history", line)
+            return Diagnosis(
+                "detached",
+                f"{name} enters the port's graph as a constant; the reference's has a history",
+                line,
+            )
     if problems and any("missing" in text for text in problems.values()):
         count = sum("missing" in text for text in problems.values())
-        return Diagnosis("detached", f"{count} parameters have no gradient in the port, and have one in the reference")
+        return Diagnosis(
+            "detached", f"{count} parameters have no gradient in the port, and have one in the reference"
+        )
     if problems and any("extra" in text or "not in" in text for text in problems.values()):
         return Diagnosis("not_detached", "parameters have a gradient in the port, and none in the reference")
     return None
@@ -165,7 +181,10 @@ def _cut_or_not(divergence: Divergence, seen: View) -> Diagnosis | None:
     ratios = []
     for name in divergence.facts.get("names", ()):
         full = f"{seen.port.prefix}/gradients/{name.removeprefix('gradients/')}"
-        others = [f"{seen.port.prefix}/gradients/{o}" for o in links.reference_names(name.removeprefix("gradients/"))]
+        others = [
+            f"{seen.port.prefix}/gradients/{o}"
+            for o in links.reference_names(name.removeprefix("gradients/"))
+        ]
         if full in port and len(others) == 1 and others[0] in reference:
             norms = [float(np.linalg.norm(side.get(n))) if side.kept(n) else 0.0
                      for side, n in ((port, full), (reference, others[0]))]  # fmt: skip

@@ -24,7 +24,9 @@ def spread(value: Any, count: int) -> tuple[int, ...]:
     return (int(value),) * count
 
 
-def pads(padding: Any, count: int, kernel: tuple, stride: tuple, dilation: tuple, sizes: tuple) -> list[tuple[int, int]]:
+def pads(
+    padding: Any, count: int, kernel: tuple, stride: tuple, dilation: tuple, sizes: tuple
+) -> list[tuple[int, int]]:
     """(before, after) of each spatial axis."""
     if isinstance(padding, str):
         if padding.lower() == "valid":
@@ -43,7 +45,13 @@ def pads(padding: Any, count: int, kernel: tuple, stride: tuple, dilation: tuple
 
 def _padded(x: np.ndarray, sides: list[tuple[int, int]], mode: str, value: float = 0.0) -> np.ndarray:
     widths = [(0, 0), (0, 0), *sides]
-    names = {"zeros": "constant", "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    names = {
+        "zeros": "constant",
+        "constant": "constant",
+        "reflect": "reflect",
+        "replicate": "edge",
+        "circular": "wrap",
+    }
     if names[mode] == "constant":
         return np.pad(x, widths, constant_values=value)
     return np.pad(x, widths, mode=names[mode])  # type: ignore[call-overload]
@@ -70,12 +78,16 @@ def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, s: d
             slice(t * d, t * d + st * (n - 1) + 1, st)
             for t, d, st, n in zip(tap, dilation, stride, sizes, strict=True)
         )
-        out += np.einsum("ngc...,goc->ngo...", grouped[(slice(None),) * 3 + window], weights[(slice(None),) * 3 + tap])
+        out += np.einsum(
+            "ngc...,goc->ngo...", grouped[(slice(None),) * 3 + window], weights[(slice(None),) * 3 + tap]
+        )
     out = out.reshape(x.shape[0], -1, *sizes)
     return out if bias is None else out + bias.reshape(-1, *[1] * count)
 
 
-def transposed_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, s: dict[str, Any]) -> np.ndarray:
+def transposed_convolution(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, s: dict[str, Any]
+) -> np.ndarray:
     """The transpose of ``convolution``; the weight is (in, out, ...)."""
     count = x.ndim - 2
     kernel = weight.shape[2:]
@@ -84,7 +96,9 @@ def transposed_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray |
     if weight.size * x.shape[0] * math.prod(x.shape[2:]) > LARGEST:
         raise ValueError("too large")
     sides = pads(s.get("padding", 0), count, kernel, stride, dilation, x.shape[2:])
-    full = [(x.shape[2 + i] - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 + extra[i] for i in range(count)]
+    full = [
+        (x.shape[2 + i] - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 + extra[i] for i in range(count)
+    ]
     grouped = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
     weights = weight.reshape(groups, -1, *weight.shape[1:])
     out = np.zeros((x.shape[0], groups, weights.shape[2], *full))
@@ -117,19 +131,27 @@ def pool(x: np.ndarray, kind: str, s: dict[str, Any]) -> np.ndarray:
         if ceil and (n - 1) * stride[i] >= x.shape[2 + i] + sides[i][0]:
             n -= 1
         sizes.append(n)
-        right.append(max((n - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - x.shape[2 + i] - sides[i][0], 0))
+        right.append(
+            max((n - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - x.shape[2 + i] - sides[i][0], 0)
+        )
     if min(sizes) < 1:
         raise ValueError("the window does not fit")
     widths = [(a, max(b, r)) for (a, b), r in zip(sides, right, strict=True)]
     padded = _padded(x, widths, "zeros", -np.inf if kind == "max" else 0.0)
-    inside = _padded(np.ones((1, 1, *x.shape[2:])), sides, "zeros", 1.0 if s.get("count_include_pad", True) else 0.0)
+    inside = _padded(
+        np.ones((1, 1, *x.shape[2:])), sides, "zeros", 1.0 if s.get("count_include_pad", True) else 0.0
+    )
     inside = _padded(inside, [(0, w[1] - p[1]) for w, p in zip(widths, sides, strict=True)], "zeros")
     out: Any = np.full((*x.shape[:2], *sizes), -np.inf) if kind == "max" else 0.0
     counted: Any = 0.0
     for tap in product(*(range(k) for k in kernel)):
-        window = (slice(None), slice(None)) + tuple(
-            slice(t * d, t * d + st * (n - 1) + 1, st)
-            for t, d, st, n in zip(tap, dilation, stride, sizes, strict=True)
+        window = (
+            slice(None),
+            slice(None),
+            *tuple(
+                slice(t * d, t * d + st * (n - 1) + 1, st)
+                for t, d, st, n in zip(tap, dilation, stride, sizes, strict=True)
+            ),
         )
         out = np.maximum(out, padded[window]) if kind == "max" else out + padded[window]
         counted = counted + inside[window]
@@ -142,11 +164,17 @@ def adaptive_pool(x: np.ndarray, kind: str, s: dict[str, Any]) -> np.ndarray:
     size = spread(s["output_size"], count)
     out = np.zeros((*x.shape[:2], *size))
     for place in product(*(range(n) for n in size)):
-        window = (slice(None), slice(None)) + tuple(
-            slice(i * x.shape[2 + a] // size[a], -(-(i + 1) * x.shape[2 + a] // size[a])) for a, i in enumerate(place)
+        window = (
+            slice(None),
+            slice(None),
+            *tuple(
+                slice(i * x.shape[2 + a] // size[a], -(-(i + 1) * x.shape[2 + a] // size[a]))
+                for a, i in enumerate(place)
+            ),
         )
         axes = tuple(range(2, x.ndim))
-        out[(slice(None), slice(None), *place)] = x[window].max(axes) if kind == "max" else x[window].mean(axes)
+        cell: tuple[Any, ...] = (slice(None), slice(None), *place)
+        out[cell] = x[window].max(axes) if kind == "max" else x[window].mean(axes)
     return out
 
 
@@ -156,7 +184,9 @@ def normalised(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarr
     return (x - mean) / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + epsilon)
 
 
-def _affine(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, *, last: bool = False) -> np.ndarray:
+def _affine(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, *, last: bool = False
+) -> np.ndarray:
     shape = (lambda a: a.shape) if last else (lambda a: (-1, *[1] * (x.ndim - 2)))
     if weight is not None:
         x = x * weight.reshape(shape(weight))
@@ -178,7 +208,9 @@ def group_norm(x: np.ndarray, t: dict[str, np.ndarray], s: dict[str, Any]) -> np
     """By groups of channels."""
     groups = int(s.get("num_groups", 1))
     parted = x.reshape(x.shape[0], groups, -1)
-    return _affine(normalised(parted, (2,), s.get("epsilon", 1e-5)).reshape(x.shape), t.get("weight"), t.get("bias"))
+    return _affine(
+        normalised(parted, (2,), s.get("epsilon", 1e-5)).reshape(x.shape), t.get("weight"), t.get("bias")
+    )
 
 
 def instance_norm(x: np.ndarray, t: dict[str, np.ndarray], s: dict[str, Any]) -> np.ndarray:
@@ -330,7 +362,11 @@ def cross_entropy(x: np.ndarray, labels: np.ndarray, s: dict[str, Any]) -> np.nd
     """Of logits, classes along ``axis``; labels are numbers, or shares of each class."""
     axis = int(s.get("axis", 1 if x.ndim > 1 else -1)) % x.ndim
     x = np.moveaxis(x, axis, -1)
-    scores = np.log(np.maximum(x, 1e-300)) if s.get("probabilities") else x - special.logsumexp(x, axis=-1, keepdims=True)
+    scores = (
+        np.log(np.maximum(x, 1e-300))
+        if s.get("probabilities")
+        else x - special.logsumexp(x, axis=-1, keepdims=True)
+    )
     classes = x.shape[-1]
     if labels.dtype.kind == "f" and labels.ndim == x.ndim:
         values = -(np.moveaxis(labels, axis, -1) * scores).sum(-1)

@@ -31,7 +31,7 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
             own, other = figures[which], figures[1 - which]
             assert own is not None and other is not None  # noqa: S101
             itself = run()
-            if itself is None or not itself.size == 1 or abs(float(itself) - own) > 1e-5 * abs(own):
+            if itself is None or itself.size != 1 or abs(float(itself) - own) > 1e-5 * abs(own):
                 continue
             before = abs(own - other) / max(abs(other), 1e-300)
             for cause, change, made in _variants(run):
@@ -41,7 +41,9 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
                     tried.append(Hypothesis(cause, words, before, after, 1))
     chosen = best(h for h in tried if h.after < 1e-5)
     if chosen is not None:
-        return Diagnosis(chosen.cause, f"the port's figure is the reference's {chosen.sentence}".replace("  ", " "))
+        return Diagnosis(
+            chosen.cause, f"the port's figure is the reference's {chosen.sentence}".replace("  ", " ")
+        )
     return None
 
 
@@ -82,11 +84,17 @@ def _variants(run: Run) -> Iterator[tuple[str, str, np.ndarray | None]]:
     if run.operation in ("cross_entropy", "nll_loss"):
         labels = run.tensors.get("label")
         if labels is not None and labels.dtype.kind in "iu":
-            for ignored in {-100, int(labels.min()), int(labels.max()), 0, 255, -1} - {current.get("ignore_index")}:
+            for ignored in {-100, int(labels.min()), int(labels.max()), 0, 255, -1} - {
+                current.get("ignore_index")
+            }:
                 yield "ignore_index", f"ignore_index={ignored}", run(ignore_index=ignored)
         for smoothing in (0.0, 0.05, 0.1, 0.2):
             if smoothing != current.get("label_smoothing", 0.0):
-                yield "label_smoothing", f"label_smoothing={number(smoothing)}", run(label_smoothing=smoothing)
+                yield (
+                    "label_smoothing",
+                    f"label_smoothing={number(smoothing)}",
+                    run(label_smoothing=smoothing),
+                )
         kept = run.tensors["x"]
         run.tensors["x"] = kernels.softmax(kept, int(current.get("axis", 1 if kept.ndim > 1 else -1)))
         yield "logits", "a softmax before it", run()

@@ -19,7 +19,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if ours is None or theirs is None:
         missing = "port" if ours is None else "reference"
         return Diagnosis("metric_form", f"the {missing} has no figure {name!r}")
-    fitting = [words for words, factor in _factors() if np.isclose(ours * factor, theirs, rtol=1e-6, atol=1e-12)]
+    fitting = [
+        words for words, factor in _factors() if np.isclose(ours * factor, theirs, rtol=1e-6, atol=1e-12)
+    ]
     reason = f": {fitting[0]}" if fitting else ", of the same outputs and targets"
     return Diagnosis("metric_form", f"the port's {name} is {ours:.6g}, the reference's {theirs:.6g}{reason}")
 

@@ -50,7 +50,9 @@ def rules(made: dict[str, Any]) -> dict[str, Rule]:
     found: dict[str, Rule] = {}
     for optimizer in made.values():
         short = optimizer["class"].lower()
-        kind = next((KINDS[name] for name in sorted(KINDS, key=len, reverse=True) if short.endswith(name)), short)
+        kind = next(
+            (KINDS[name] for name in sorted(KINDS, key=len, reverse=True) if short.endswith(name)), short
+        )
         for group in optimizer["groups"]:
             settings = {**optimizer["settings"], **group}
             values: dict[str, Any] = {}
@@ -73,16 +75,18 @@ def updates(rule: Rule, weight: np.ndarray, gradients: Sequence[np.ndarray]) -> 
     weight = weight.astype(np.float64)
     found = []
     first, second, mean = np.zeros_like(weight), np.full_like(weight, rule.initial), np.zeros_like(weight)
-    for step, gradient in enumerate(gradients, 1):
+    for step, given in enumerate(gradients, 1):
         start = weight
-        gradient = gradient.astype(np.float64)
+        gradient = given.astype(np.float64)
         if rule.decay_kind == "coupled":
             gradient = gradient + rule.decay * weight
         else:
             weight = weight * (1.0 - rule.rate * rule.decay)
         if rule.kind == "sgd":
             first = gradient if step == 1 else rule.momentum * first + (1.0 - rule.dampening) * gradient
-            change = gradient + rule.momentum * first if rule.nesterov else first if rule.momentum else gradient
+            change = (
+                gradient + rule.momentum * first if rule.nesterov else first if rule.momentum else gradient
+            )
         elif rule.kind == "adam":
             first = rule.beta1 * first + (1 - rule.beta1) * gradient
             second = rule.beta2 * second + (1 - rule.beta2) * gradient**2

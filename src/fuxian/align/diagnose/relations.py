@@ -14,7 +14,7 @@ from fuxian.align.diagnose.evidence import Hypothesis, error, number
 def elementwise(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]:
     """A factor, sign or constant, a narrower type, another order: of outputs of the same inputs."""
     before = error(port, reference)
-    if port.shape == reference.shape and port.size > 1 or (port.size == reference.size == 1):
+    if (port.shape == reference.shape and port.size > 1) or (port.size == reference.size == 1):
         one, two = port.reshape(-1).astype(np.float64), reference.reshape(-1).astype(np.float64)
         finite = np.isfinite(one) & np.isfinite(two)
         one, two = one[finite], two[finite]
@@ -26,7 +26,9 @@ def elementwise(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]
                 cause = "sign" if np.isclose(factor, -1) else "scale_factor"
                 yield Hypothesis(cause, f"multiplied by {number(factor)}", before, after, 1)
             offset = float((two - one).mean())
-            yield Hypothesis("constant_offset", f"with {number(offset)} added", before, error(one + offset, two), 1)
+            yield Hypothesis(
+                "constant_offset", f"with {number(offset)} added", before, error(one + offset, two), 1
+            )
     if not np.isfinite(before) and port.size != reference.size:
         return
     if port.shape == reference.shape:
@@ -51,10 +53,14 @@ def reordered(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]:
         for axes in permutations(range(port.ndim)):
             turned = port.transpose(axes)
             if list(axes) != sorted(axes) and turned.shape == reference.shape:
-                yield Hypothesis("permutation", f"with axes {list(axes)}", before, error(turned, reference), 2)
+                yield Hypothesis(
+                    "permutation", f"with axes {list(axes)}", before, error(turned, reference), 2
+                )
             elif list(axes) != sorted(axes):
                 reshaped = np.ascontiguousarray(turned).reshape(reference.shape)
-                yield Hypothesis("permutation", f"with axes {list(axes)}, reshaped,", before, error(reshaped, reference), 3)
+                yield Hypothesis(
+                    "permutation", f"with axes {list(axes)}, reshaped,", before, error(reshaped, reference), 3
+                )
     yield Hypothesis("permutation", "with its elements in another order", before, after, 4)
 
 
@@ -134,6 +140,10 @@ def constant_of(source: np.ndarray, result: np.ndarray, operation: str) -> float
             values = np.log(result[inside]) / np.log(source[inside])
         else:
             return None
-    if not values.size or not np.isfinite(values).all() or np.ptp(values) > 1e-6 * max(np.abs(values).max(), 1e-12):
+    if (
+        not values.size
+        or not np.isfinite(values).all()
+        or np.ptp(values) > 1e-6 * max(np.abs(values).max(), 1e-12)
+    ):
         return None
     return float(np.median(values))

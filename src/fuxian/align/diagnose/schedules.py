@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from fuxian.align.diagnose.evidence import Hypothesis, best
 from fuxian.align.divergence import Diagnosis, Divergence
 
+Tried = Callable[..., Hypothesis]
 SAME = 1e-4
 """Relative difference up to which two rates are the same."""
 
@@ -91,7 +92,7 @@ def _jumps(series: np.ndarray) -> list[tuple[int, float]]:
     return [(int(i), float(series[i] / series[i - 1])) for i in places if series[i - 1]]
 
 
-def _decays(port: np.ndarray, reference: np.ndarray, tried) -> Iterator[Hypothesis]:  # noqa: ANN001
+def _decays(port: np.ndarray, reference: np.ndarray, tried: Tried) -> Iterator[Hypothesis]:
     """Decay by a constant factor, each step or at milestones."""
     ours, theirs = _jumps(port), _jumps(reference)
     if not ours or not theirs:
@@ -114,7 +115,7 @@ def _decays(port: np.ndarray, reference: np.ndarray, tried) -> Iterator[Hypothes
         yield tried("schedule_length", f"with the port's factor at steps {shown}", made, reference, 0)
 
 
-def _lengths(port: np.ndarray, reference: np.ndarray, tried, warm: int) -> Iterator[Hypothesis]:  # noqa: ANN001
+def _lengths(port: np.ndarray, reference: np.ndarray, tried: Tried, warm: int) -> Iterator[Hypothesis]:
     """The same curve, stretched, raised to a power, or with another lowest rate."""
     peak = int(np.argmax(reference)) if warm else 0
     one, two = port[int(np.argmax(port)) if warm else 0 :], reference[peak:]
@@ -130,7 +131,9 @@ def _lengths(port: np.ndarray, reference: np.ndarray, tried, warm: int) -> Itera
             coarse = Hypothesis("schedule_length", f"stretched from {len(a) - 1} to {len(b) - 1} steps",
                                 max(_distance(one, two), 1e-300), _distance(stretched, b), 1)  # fmt: skip
             if coarse.after < 0.02:
-                yield Hypothesis(coarse.cause, coarse.change, coarse.before, min(coarse.after, coarse.before * 0.01), 1)
+                yield Hypothesis(
+                    coarse.cause, coarse.change, coarse.before, min(coarse.after, coarse.before * 0.01), 1
+                )
         inside = slice(1, min(len(a), len(b)) - 1)
         x, y = a[inside], b[inside]
         inner = (x > 1e-9) & (y > 1e-9) & (x < 1 - 1e-9)
@@ -144,7 +147,9 @@ def _lengths(port: np.ndarray, reference: np.ndarray, tried, warm: int) -> Itera
     if varies:
         slope, offset = np.polyfit(one[:n], two[:n], 1)
         lowest = float(reference.min())
-        yield tried("schedule_kind", f"with {lowest:.4g} as the lowest rate", slope * one[:n] + offset, two[:n], 2)
+        yield tried(
+            "schedule_kind", f"with {lowest:.4g} as the lowest rate", slope * one[:n] + offset, two[:n], 2
+        )
 
 
 def _falling(series: np.ndarray) -> int:
@@ -158,7 +163,7 @@ def _distance(one: np.ndarray, two: np.ndarray) -> float:
     return float(np.abs(one[:n] - two[:n]).max())
 
 
-def _warm_ups(port: np.ndarray, reference: np.ndarray, tried) -> Iterator[Hypothesis]:  # noqa: ANN001
+def _warm_ups(port: np.ndarray, reference: np.ndarray, tried: Tried) -> Iterator[Hypothesis]:
     """Another warm-up: the rates agree after it, or after it was cut off on both sides."""
     lengths = _warm_up(port), _warm_up(reference)
     if not any(lengths):

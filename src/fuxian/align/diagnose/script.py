@@ -25,7 +25,9 @@ def reproducer(divergence: Divergence) -> str:
         f"# port:      {port.call.name} at {divergence.place or 'the model'} ({port.line})",
     ]
     if reference.call is not None:
-        lines.append(f"# reference: {reference.call.name} at {divergence.reference_place or 'the model'} ({reference.line})")
+        lines.append(
+            f"# reference: {reference.call.name} at {divergence.reference_place or 'the model'} ({reference.line})"
+        )
     lines += [f"port_arguments = {port.call.arguments!r}", f"port_settings = {_plain(port)!r}"]
     if reference.call is not None:
         lines += [
@@ -49,7 +51,9 @@ def reproducer(divergence: Divergence) -> str:
 
 
 def _plain(scene: Scene) -> dict[str, object]:
-    return {k: v for k, v in scene.attributes.items() if isinstance(v, (bool, int, float, str, list, type(None)))}
+    return {
+        k: v for k, v in scene.attributes.items() if isinstance(v, (bool, int, float, str, list, type(None)))
+    }
 
 
 def _array(array: np.ndarray) -> str:

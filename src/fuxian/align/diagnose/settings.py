@@ -37,10 +37,19 @@ NAMES = {
     "lower": "low", "upper": "high", "groups_": "groups", "num_heads": "num_heads", "dropout": "p",
 }  # fmt: skip
 
-SPATIAL = {"stride", "dilation", "padding", "kernel_size", "output_padding", "scale_factor", "output_size", "size"}
+SPATIAL = {
+    "stride",
+    "dilation",
+    "padding",
+    "kernel_size",
+    "output_padding",
+    "scale_factor",
+    "output_size",
+    "size",
+}
 LAYER = ("paddle.", "torch.")
 
-COMMON = {
+COMMON: dict[str, dict[str, Any]] = {
     "conv": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros", "output_padding": 0},
     "pool": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True},
     "norm": {"epsilon": 1e-5},
@@ -99,7 +108,12 @@ def canonical(scene: Scene, call: Call) -> dict[str, Any]:
         found["count_include_pad"] = not found.pop("exclusive")
     elif "avg_pool" in operation and scene.framework == "paddle":
         found["count_include_pad"] = False
-    if "norm" in operation and "momentum" in found and scene.framework == "paddle" and found["momentum"] is not None:
+    if (
+        "norm" in operation
+        and "momentum" in found
+        and scene.framework == "paddle"
+        and found["momentum"] is not None
+    ):
         found["momentum"] = round(1.0 - float(found["momentum"]), 12)
     if operation == "gelu":
         found["approximate"] = found.get("approximate") in (True, "tanh")
@@ -123,11 +137,17 @@ def canonical(scene: Scene, call: Call) -> dict[str, Any]:
 
 def plain(operation: str) -> str:
     """The operation without a dimension in another place: conv_transpose2d and conv2d_transpose alike."""
-    names = {"conv_transpose": "transpose", "upsampling_bilinear": "interpolate", "upsampling_nearest": "interpolate"}
+    names = {
+        "conv_transpose": "transpose",
+        "upsampling_bilinear": "interpolate",
+        "upsampling_nearest": "interpolate",
+    }
     for dimensions in ("1d", "2d", "3d"):
         if operation == f"conv_transpose{dimensions}":
             return f"conv{dimensions}_transpose"
-    return {"upsample": "interpolate", "binary_cross_entropy": "bce", "prod": "product", **names}.get(operation, operation)
+    return {"upsample": "interpolate", "binary_cross_entropy": "bce", "prod": "product", **names}.get(
+        operation, operation
+    )
 
 
 def _is_tensor(value: Any) -> bool:

@@ -29,7 +29,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         return None
     one = port.get(f"initial/{name}").astype(np.float64)
     two = np.concatenate([reference.get(n) for n in theirs]).astype(np.float64)
-    shape = next(tuple(e["shape"]) for e in reference.data["parameters"] if f"initial/{e['name']}" == theirs[0])
+    shape = next(
+        tuple(e["shape"]) for e in reference.data["parameters"] if f"initial/{e['name']}" == theirs[0]
+    )
     return compare(name, one, two, shape)
 
 
@@ -43,8 +45,16 @@ def compare(name: str, one: np.ndarray, two: np.ndarray, shape: Sequence[int]) -
     if any(constants):
         words = [f"at {s[0]:.6g}" if c else f"at random (deviation {s.std():.4g})"
                  for s, c in zip((one, two), constants, strict=True)]  # fmt: skip
-        discrete = min(np.unique(one).size, np.unique(two).size) <= 8 >= max(np.unique(one).size, np.unique(two).size)
-        cause = "init_constant" if constants[0] and (discrete or _few(two)) or _few(one) else "init_distribution"
+        discrete = (
+            min(np.unique(one).size, np.unique(two).size)
+            <= 8
+            >= max(np.unique(one).size, np.unique(two).size)
+        )
+        cause = (
+            "init_constant"
+            if (constants[0] and (discrete or _few(two))) or _few(one)
+            else "init_distribution"
+        )
         return Diagnosis(cause, f"{name} starts {words[0]} in place of {words[1]}")
     if _few(one) or _few(two):
         return Diagnosis("init_constant", f"{name} starts from other constants")
@@ -52,10 +62,14 @@ def compare(name: str, one: np.ndarray, two: np.ndarray, shape: Sequence[int]) -
     families = _family(one), _family(two)
     ratio = float(deviations[0] / deviations[1])
     if families[0] != families[1]:
-        words = f"{families[0]} (deviation {deviations[0]:.4g}) in place of {families[1]} ({deviations[1]:.4g})"
-        return Diagnosis("init_distribution", f"{name} is {words}")
+        shown = (
+            f"{families[0]} (deviation {deviations[0]:.4g}) in place of {families[1]} ({deviations[1]:.4g})"
+        )
+        return Diagnosis("init_distribution", f"{name} is {shown}")
     if abs(ratio - 1) > 0.02:
-        return Diagnosis("init_scale", f"{name}'s deviation is {ratio:.4g} times the reference's{_why(ratio, shape)}")
+        return Diagnosis(
+            "init_scale", f"{name}'s deviation is {ratio:.4g} times the reference's{_why(ratio, shape)}"
+        )
     if abs(one.mean() - two.mean()) > 0.05 * deviations[1]:
         return Diagnosis("init_constant", f"{name}'s mean is {one.mean():.4g} in place of {two.mean():.4g}")
     return Diagnosis("init_distribution", f"{name}'s deviation agrees, the form of its distribution does not")
@@ -94,5 +108,7 @@ def _why(ratio: float, shape: Sequence[int]) -> str:
         "both fans in place of fan in": math.sqrt(2 * fan_in / (fan_in + fan_out)),
         "Xavier in place of 1/sqrt(fan in)": math.sqrt(6 * fan_in / (fan_in + fan_out)),
     }
-    near = [words for words, value in known.items() if abs(value / ratio - 1) < 0.03 and abs(value - 1) > 0.02]
+    near = [
+        words for words, value in known.items() if abs(value / ratio - 1) < 0.03 and abs(value - 1) > 0.02
+    ]
     return f", as {near[0]} makes it" if near else ""

@@ -20,7 +20,15 @@ ACTIVATIONS = {
     "hardswish", "tanh", "hardtanh", "mish", "softplus", "softsign", "log_sigmoid", "logsigmoid", "glu", "maxout",
     "swish", "tanhshrink", "hardshrink", "softshrink", "square", "exp",
 }  # fmt: skip
-NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "normalize"}
+NORMS = {
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "rms_norm",
+    "local_response_norm",
+    "normalize",
+}
 REDUCTIONS = {"mean", "sum", "max", "min", "logsumexp", "norm", "product", "median", "std", "var", "nanmean"}
 ARITHMETIC = {"add", "sub", "multiply", "divide", "pow", "scale", "neg"}
 LOSSES = ("loss", "entropy", "bce", "kl_div", "nll")
@@ -72,7 +80,11 @@ def first_edit(view: View, port: Call | None, reference: Call | None) -> Edit | 
            for calls, same in ((ours, view.same_in_reference), (theirs, view.same_in_port))]  # fmt: skip
     if edits and edits[-1][0] in ("insert", "delete") and not all(met):
         # The lists were cut off: what only one side has at the end tells nothing.
-        edits = [e for e in edits if not (e[0] in ("insert", "delete") and e[2] == len(words[0]) and e[4] == len(words[1]))]
+        edits = [
+            e
+            for e in edits
+            if not (e[0] in ("insert", "delete") and e[2] == len(words[0]) and e[4] == len(words[1]))
+        ]
     if not edits:
         return None
     removed = [w for tag, a, b, _, _ in edits if tag in ("delete", "replace") for w in words[0][a:b]]
@@ -85,8 +97,10 @@ def first_edit(view: View, port: Call | None, reference: Call | None) -> Edit | 
     return Edit(kind, ours[a:b], theirs[c:d])
 
 
-def _as_many(view: View, port: Call, reference: Call, words: set[str]) -> bool:
+def _as_many(view: View, port: Call | None, reference: Call | None, words: set[str]) -> bool:
     """Whether both sides make these calls as often, in the module that holds the place and all over."""
+    if port is None or reference is None:
+        return False
     for inside in (True, False):
         counts = []
         for side, first in ((view.port, port), (view.reference, reference)):
@@ -174,7 +188,11 @@ def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | No
     """One side goes on where the other makes one more call: the next call's operation tells."""
     if port is None or reference is None:
         return None
-    if family(port) == "passive" or family(reference) == "passive" or plain(port.operation) == plain(reference.operation):
+    if (
+        family(port) == "passive"
+        or family(reference) == "passive"
+        or plain(port.operation) == plain(reference.operation)
+    ):
         return None
     after_ours = [plain(c.operation) for c in users(view.port, port.outputs)]
     after_theirs = [plain(c.operation) for c in users(view.reference, reference.outputs)]
@@ -182,7 +200,9 @@ def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | No
     if missing and extra:
         if _as_many(view, port, reference, {_word(port), _word(reference)}):
             return Edit("order", [port], [reference])
-        counts = [[_word(c) for c in side.calls].count(_word(reference)) for side in (view.port, view.reference)]
+        counts = [
+            [_word(c) for c in side.calls].count(_word(reference)) for side in (view.port, view.reference)
+        ]
         missing = counts[0] < counts[1]
     if missing:
         return Edit("missing", [port], [reference])
@@ -201,13 +221,17 @@ def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None
     call = (edit.theirs if missing else edit.ours)[0]
     elsewhere = _elsewhere(view, call, missing=missing)
     if elsewhere is not None:
-        evidence = f"{plain(call.operation)} of {call.path or 'the model'} is called on both sides, at another place"
+        evidence = (
+            f"{plain(call.operation)} of {call.path or 'the model'} is called on both sides, at another place"
+        )
         return Diagnosis("wrong_order", evidence, line or elsewhere.line)
     side = view.reference if missing else view.port
     verb = "the reference calls" if missing else "the port calls"
     other = "the port" if missing else "the reference"
     evidence = f"{verb} {plain(call.operation)} ({call.line.rpartition('/')[2]}), {other} does not"
-    return Diagnosis(_one_sided(view, side, call, missing=missing, loss=divergence.stage == "loss"), evidence, line)
+    return Diagnosis(
+        _one_sided(view, side, call, missing=missing, loss=divergence.stage == "loss"), evidence, line
+    )
 
 
 DRAWS = {"rand", "bernoulli", "uniform", "dropout", "randn", "rand_like"}
@@ -242,18 +266,18 @@ def _one_sided(view: View, side: Graph, call: Call, *, missing: bool, loss: bool
         return module
     if operation in ("where", "masked_fill", "tril", "triu") and in_attention(side, call):
         return "attention_mask"
-    if operation in ("multiply", "divide", "scale", "pow") and len(set(call.inputs)) < 2:
+    if operation in ("multiply", "divide", "scale", "pow") and len(_tensors(call)) < 2:
         if loss:
             return "loss_form" if operation == "pow" else "loss_weight"
         return "attention_scale" if in_attention(side, call) else "scale_factor"
-    if operation in ("add", "sub") and len(set(call.inputs)) < 2:
+    if operation in ("add", "sub") and len(_tensors(call)) < 2:
         return "loss_form" if loss else "constant_offset"
     if kind == "reduction" and loss:
         return "reduction"
     if kind == "dropout":
         return "dropout_position"
     if operation == "pad":
-        return "padding"
+        return "padding_mode" if _mode(call) not in ("constant", "zeros") else "padding"
     if operation == "cast":
         return "precision"
     if kind == "passive" or operation in ("flip", "roll", "gather", "pixel_shuffle"):
@@ -263,6 +287,15 @@ def _one_sided(view: View, side: Graph, call: Call, *, missing: bool, loss: bool
     if kind == "activation" and missing:
         return "missing_module"
     return "loss_form" if loss else module
+
+
+def _tensors(call: Call) -> list[str]:
+    """The tensors among a call's arguments, one that is given twice counted twice."""
+    return [v["tensor"] for v in call.arguments.values() if isinstance(v, dict) and "tensor" in v]
+
+
+def _mode(call: Call) -> str:
+    return str(call.arguments.get("mode", "constant"))
 
 
 def _near_end(side: Graph, call: Call) -> bool:
@@ -297,7 +330,9 @@ def _replaced(divergence: Divergence, view: View, edit: Edit, line: str) -> Diag
     if families == ("pool", "pool"):
         return Diagnosis("pool_kind", evidence, line)
     if set(families) <= {"pool", "reduction"}:
-        cause = "pool_kind" if "pool" in families or {"max", "mean"} == set(names) and not loss else "reduction"
+        cause = (
+            "pool_kind" if "pool" in families or ({"max", "mean"} == set(names) and not loss) else "reduction"
+        )
         return Diagnosis(cause, evidence, line)
     if set(families) == {"loss"} or (loss and set(families) & {"loss"}):
         return Diagnosis("loss_form", evidence, line)

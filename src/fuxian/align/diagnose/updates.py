@@ -77,7 +77,9 @@ def _optimised(divergence: Divergence) -> Optimised:
     settings = [side.stages.get("optimizer", {}).get("settings", {}) for side in (port, reference)]
     ours = {other: rule for name, rule in rules(settings[0]).items() for other in links.reference_names(name)}
     theirs = rules(settings[1])
-    trained = {e["name"] for e in reference.data["parameters"] if e["kind"] == "parameter" and not e["same_as"]}
+    trained = {
+        e["name"] for e in reference.data["parameters"] if e["kind"] == "parameter" and not e["same_as"]
+    }
     missing = [n for n in theirs if n not in ours and n in trained and links.port_names(n)]
     return Optimised(port, reference, links, ours, theirs, missing)
 
@@ -108,7 +110,11 @@ def _scales(both: Optimised, rule: str, bound: float, group: list[str]) -> Calla
 
 def _rule_hypotheses(both: Optimised) -> Iterator[Hypothesis]:
     """The port's rule with one setting as in the reference, then with two; free grids where no setting differs."""
-    names = [n for n in both.theirs if n in both.ours and both.weight(n) is not None and both.wanted(n, 0) is not None]
+    names = [
+        n
+        for n in both.theirs
+        if n in both.ours and both.weight(n) is not None and both.wanted(n, 0) is not None
+    ]
     names = sorted(names, key=lambda n: -both.weight(n).ndim)[:SOME]  # type: ignore[union-attr]
     if not names:
         return
@@ -116,7 +122,11 @@ def _rule_hypotheses(both: Optimised) -> Iterator[Hypothesis]:
     ours, theirs = ({n: r[n] for n in names} for r in (both.ours, both.theirs))
     as_theirs = _misfit(both, theirs, clip)
     before = _misfit(both, ours, clip)
-    differing = [f.name for f in fields(Rule) if any(getattr(ours[n], f.name) != getattr(theirs[n], f.name) for n in names)]
+    differing = [
+        f.name
+        for f in fields(Rule)
+        if any(getattr(ours[n], f.name) != getattr(theirs[n], f.name) for n in names)
+    ]
     differing = [f for f in differing if not _idle(f, ours, theirs)]
     for cost, changed in enumerate([[f] for f in differing] + ([differing] if len(differing) > 1 else [])):
         made = {n: replace(ours[n], **{f: getattr(theirs[n], f) for f in changed}) for n in names}
@@ -127,7 +137,9 @@ def _rule_hypotheses(both: Optimised) -> Iterator[Hypothesis]:
             f"{WORDS.get(f, f)} {number(getattr(theirs[first], f))} in place of {number(getattr(ours[first], f))}"
             for f in changed
         )
-        yield Hypothesis(cause, f"with {words}", max(before, as_theirs), after, 1 + (cost > 0) * (len(changed) > 1))
+        yield Hypothesis(
+            cause, f"with {words}", max(before, as_theirs), after, 1 + (cost > 0) * (len(changed) > 1)
+        )
     if not differing and as_theirs > 1e-5:
         yield from _free(both, ours, clip, before)
 
@@ -150,7 +162,11 @@ def _idle(field: str, ours: dict[str, Rule], theirs: dict[str, Rule]) -> bool:
 
 def _group_cause(field: str, ours: dict[str, Rule], theirs: dict[str, Rule]) -> str:
     differ = [n for n in ours if getattr(ours[n], field) != getattr(theirs[n], field)]
-    if field == "decay" and len(differ) < len(ours) and any(theirs[n].decay or ours[n].decay for n in set(ours) - set(differ)):
+    if (
+        field == "decay"
+        and len(differ) < len(ours)
+        and any(theirs[n].decay or ours[n].decay for n in set(ours) - set(differ))
+    ):
         return "weight_decay_group"
     return CAUSE_OF[field]
 
@@ -176,7 +192,9 @@ def _misfit(both: Optimised, tried: dict[str, Rule], clip: Callable | None) -> f
     return worst
 
 
-def _free(both: Optimised, ours: dict[str, Rule], clip: Callable | None, before: float) -> Iterator[Hypothesis]:
+def _free(
+    both: Optimised, ours: dict[str, Rule], clip: Callable | None, before: float
+) -> Iterator[Hypothesis]:
     """Values that users set, where the recorded settings are alike and the updates are not."""
     grids: dict[str, tuple] = {
         "nesterov": (True, False), "momentum": (0.0, 0.5, 0.8, 0.9, 0.95, 0.99), "dampening": (0.0, 0.1, 0.5, 0.9),
@@ -197,7 +215,9 @@ def _free(both: Optimised, ours: dict[str, Rule], clip: Callable | None, before:
 # --- clipping -------------------------------------------------------------------------------------------------------
 
 
-def _effective(side: Recording, names: dict[str, str], rule_of: dict[str, Rule], step: str = "0.0") -> dict[str, np.ndarray]:
+def _effective(
+    side: Recording, names: dict[str, str], rule_of: dict[str, Rule], step: str = "0.0"
+) -> dict[str, np.ndarray]:
     """Each parameter's gradient as the optimizer took it in its first step, by the reference's name."""
     found = {}
     for name, shown in names.items():
@@ -211,11 +231,15 @@ def _effective(side: Recording, names: dict[str, str], rule_of: dict[str, Rule],
         elif rule.kind == "sgd" and velocity in side and side.kept(velocity):
             found[name] = side.get(velocity).astype(np.float64)
         elif rule.kind == "sgd" and update in side and side.kept(update) and rule.rate:
-            found[name] = -side.get(update).astype(np.float64) / rule.rate / (1 + rule.momentum * rule.nesterov)
+            found[name] = (
+                -side.get(update).astype(np.float64) / rule.rate / (1 + rule.momentum * rule.nesterov)
+            )
     return found
 
 
-def _clip_of(effective: dict[str, np.ndarray], given: dict[str, np.ndarray]) -> tuple[str, float, dict[str, float]]:
+def _clip_of(
+    effective: dict[str, np.ndarray], given: dict[str, np.ndarray]
+) -> tuple[str, float, dict[str, float]]:
     """How gradients were clipped: ``none``, ``norm`` (all by one factor), ``value``, ``groups`` or ``unknown``."""
     factors, capped = {}, []
     for name, found in effective.items():
@@ -248,16 +272,17 @@ def _both_clips(both: Optimised) -> list[tuple[str, float, dict[str, float]]]:
         if name in given and rule.decay_kind == "coupled" and rule.decay and weight is not None:
             given[name] = given[name] + 0.0 * weight
     port_names = {n: both.links.port_names(n)[0] for n in given if both.links.port_names(n)}
-    sides = [
+    return [
         _clip_of(_effective(both.port, port_names, both.ours), given),
         _clip_of(_effective(both.reference, {n: n for n in given}, both.theirs), given),
     ]
-    return sides
 
 
 def _total_norm(both: Optimised) -> float:
     shapes = {e["name"]: tuple(e["shape"]) for e in both.reference.data["parameters"]}
-    return float(np.sqrt(sum((_gradients(shapes[n], n, 0)[0] ** 2).sum() for n in both.theirs if n in shapes)))
+    return float(
+        np.sqrt(sum((_gradients(shapes[n], n, 0)[0] ** 2).sum() for n in both.theirs if n in shapes))
+    )
 
 
 def _fitted_clip(both: Optimised, rule_of: dict[str, Rule]) -> Callable | None:
@@ -278,7 +303,10 @@ def _clipping(both: Optimised) -> Diagnosis | None:
     if ours[0] == theirs[0] and abs(ours[1] - theirs[1]) <= 1e-3 * max(ours[1], theirs[1], 1e-300):
         return _late_clipping(both)
     total = _total_norm(both)
-    return Diagnosis("gradient_clipping", f"the port {_clip_words(ours, total)}, the reference {_clip_words(theirs, total)}")
+    return Diagnosis(
+        "gradient_clipping",
+        f"the port {_clip_words(ours, total)}, the reference {_clip_words(theirs, total)}",
+    )
 
 
 def _clip_words(clip: tuple[str, float, dict[str, float]], total: float) -> str:
@@ -294,14 +322,20 @@ def _clip_words(clip: tuple[str, float, dict[str, float]], total: float) -> str:
 
 def _late_clipping(both: Optimised) -> Diagnosis | None:
     """Clipping that only the enlarged gradients of a later step show."""
-    names = [n for n in both.theirs if n in both.ours and both.weight(n) is not None and both.wanted(n, 0) is not None]
+    names = [
+        n
+        for n in both.theirs
+        if n in both.ours and both.weight(n) is not None and both.wanted(n, 0) is not None
+    ]
     rules_of = {n: both.theirs[n] for n in names[:SOME]}
     shapes = {e["name"]: tuple(e["shape"]) for e in both.reference.data["parameters"]}
     group = [n for n in both.theirs if n in shapes]
     before = _misfit(both, rules_of, None)
     if before < 1e-5:
         if all(both.ours[n] == both.theirs[n] for n in rules_of):
-            return Diagnosis("gradient_clipping", "the reference follows its rule unclipped, the port does not")
+            return Diagnosis(
+                "gradient_clipping", "the reference follows its rule unclipped, the port does not"
+            )
         return None
     total = _total_norm(both)
     tried = [
@@ -380,10 +414,12 @@ def _decay_cause(decays: dict[str, tuple], both: Optimised) -> tuple[str, str]:
     kinds = {(a[0], b[0]) for a, b in differ.values()}
     first = next(iter(differ))
     rates = [r.get(first, Rule(rate=1.0)).rate or 1.0 for r in (both.ours, both.theirs)]
-    if not np.isclose(*rates, rtol=1e-4) and _alike((ours[0], ours[1] / rates[0]), (theirs[0], theirs[1] / rates[1])):
+    if not np.isclose(rates[0], rates[1], rtol=1e-4) and _alike(
+        (ours[0], ours[1] / rates[0]), (theirs[0], theirs[1] / rates[1])
+    ):
         return "", ""
     shown = [_decay_words(d, r) for d, r in zip((ours, theirs), rates, strict=True)]
-    words = f"given zero gradients the port's {first} {shown[0]}, the reference's {shown[1]}: with the reference's decay"
+    words = f"given zero gradients the port's {first} {shown[0]}, the reference's {shown[1]}: with that decay"
     decaying = {n for n, pair in decays.items() if pair[1][0] != "none"}
     agreeing = {n for n, pair in decays.items() if n not in differ and pair[1][0] != "none"}
     one_sided = all("none" in kind for kind in kinds)
@@ -432,7 +468,9 @@ def _state(divergence: Divergence, both: Optimised) -> Diagnosis | None:
         for field in STATE_OF.get(state, ()):
             one, two = getattr(both.ours.get(name, theirs), field), getattr(theirs, field)
             if one != two:
-                evidence = f"the state {state} alone differs: {field} is {number(one)} in place of {number(two)}"
+                evidence = (
+                    f"the state {state} alone differs: {field} is {number(one)} in place of {number(two)}"
+                )
                 return Diagnosis(CAUSE_OF[field], evidence)
     return Diagnosis("optimizer_state", f"the updates agree, the state {state} does not")
 
@@ -447,7 +485,10 @@ def _settings(both: Optimised) -> Diagnosis | None:
             one, two = getattr(ours, field.name), getattr(theirs, field.name)
             if one != two and not _idle(field.name, {name: ours}, {name: theirs}):
                 words = WORDS.get(field.name, field.name)
-                return Diagnosis(CAUSE_OF[field.name], f"the port's {words} is {number(one)}, the reference's {number(two)}")
+                return Diagnosis(
+                    CAUSE_OF[field.name],
+                    f"the port's {words} is {number(one)}, the reference's {number(two)}",
+                )
     return None
 
 
@@ -459,5 +500,7 @@ def steps(divergence: Divergence) -> Diagnosis | None:
     facts: dict[str, Any] = {"accumulate": "accumulation", "schedule_every": "schedule_unit"}
     for name, cause in facts.items():
         if ours.get(name) != theirs.get(name):
-            return Diagnosis(cause, f"the port's {name} is {ours.get(name)}, the reference's {theirs.get(name)}")
+            return Diagnosis(
+                cause, f"the port's {name} is {ours.get(name)}, the reference's {theirs.get(name)}"
+            )
     return diagnose(divergence)

@@ -52,7 +52,11 @@ class View:
     def placed(self) -> tuple[dict[str, int], dict[str, int]]:
         """Index of the call that makes each tensor, -1 for those made by none."""
         return tuple(
-            {name: side.maker[name].index if name in side.maker else -1 for call in side.calls for name in call.inputs}
+            {
+                name: side.maker[name].index if name in side.maker else -1
+                for call in side.calls
+                for name in call.inputs
+            }
             for side in (self.port, self.reference)
         )  # type: ignore[return-value]
 
@@ -66,7 +70,11 @@ def view(divergence: Divergence) -> View | None:
     port, reference = graph(both.port, prefix), graph(both.reference, prefix)
     if not port.calls or not reference.calls:
         return None
-    tolerance = min(max(1e-9, divergence.tolerance), max(1e-9, divergence.error / 10)) if divergence.error > 0 else 1e-9
+    tolerance = (
+        min(max(1e-9, divergence.tolerance), max(1e-9, divergence.error / 10))
+        if divergence.error > 0
+        else 1e-9
+    )
     agrees = agreement(port, reference, both, min(tolerance, 1e-3))
     return View(port, reference, agrees, (divergence.port, divergence.reference))
 
@@ -117,7 +125,9 @@ def users(side: Graph, names: list[str], depth: int = 4) -> Iterator[Call]:
 
 def in_attention(side: Graph, call: Call) -> bool:
     """Whether a softmax between two products of matrices is near, in the same module."""
-    near = [c for c in side.calls if abs(c.index - call.index) <= 16 and (c.path == call.path or not call.path)]
+    near = [
+        c for c in side.calls if abs(c.index - call.index) <= 16 and (c.path == call.path or not call.path)
+    ]
     operations = [plain(c.operation) for c in near]
     if any("attention" in operation for operation in operations):
         return True
