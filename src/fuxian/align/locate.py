@@ -246,11 +246,22 @@ def backward_place(
     bad = [name for name in chosen.inputs if state.get(name) == "bad"]
     users = [call for call in (certain or suspects) if set(bad) & set(call.inputs)]
     partners = {call.index: _partner(call, reference, agrees) for call in users}
-    lonely = [call for call in users if partners[call.index] is None]
+    lonely = [c for c in users if partners[c.index] is None or _cut_unevenly(port, c, reference, partners[c.index], agrees)]
     chosen = lonely[0] if lonely and len(users) > 1 else chosen
     chosen = _where_cut(port, chosen, [name for name in chosen.inputs if state.get(name) == "bad"])
     partner = partners.get(chosen.index) or _partner(chosen, reference, agrees)
     return port, reference, [chosen], [partner] if partner is not None else []
+
+
+def _cut_unevenly(port: Graph, call: Call, reference: Graph, partner: Call | None, agrees: Agreement) -> bool:
+    """Whether an input of two counterparts takes a gradient on one side only."""
+    taken = set(partner.inputs) if partner is not None else set()
+    return any(
+        (name in port.cut) != (other in reference.cut)
+        for name in call.inputs
+        for other in agrees.port.get(name, ())
+        if other in taken
+    )
 
 
 def _where_cut(port: Graph, user: Call, bad: list[str]) -> Call:
@@ -455,17 +466,26 @@ def _place(both: Pair, port: Graph, reference: Graph, ours: list[Call], theirs: 
     if not ours:
         return _in_port(both, _caller(reference, theirs[0]))
     place = place_name(port, ours[0])
-    if not theirs or ours[0].operation == theirs[0].operation or place == "loss":
+    if not theirs or place == "loss":
         return place
-    missing = ours[0].operation in _next_operations(reference, theirs[0])
-    extra = theirs[0].operation in _next_operations(port, ours[0])
+    same_place = place_name(reference, theirs[0]) == place or len(ours[0].inputs) == len(theirs[0].inputs) == 1
+    if ours[0].operation == theirs[0].operation and (same_place or not _lacks(both, place, reference, theirs[0])):
+        return place
+    missing = ours[0].operation in _next_operations(reference, theirs)
+    extra = theirs[0].operation in _next_operations(port, ours)
     if missing and extra:
         return _common(place, _in_port(both, place_name(reference, theirs[0])))
     return _in_port(both, _caller(reference, theirs[0])) if missing else place
 
 
-def _next_operations(side: Graph, call: Call) -> set[str]:
-    return {user.operation for name in call.outputs for user in side.users.get(name, ())}
+def _next_operations(side: Graph, calls: list[Call]) -> set[str]:
+    return {user.operation for call in calls for name in call.outputs for user in side.users.get(name, ())}
+
+
+def _lacks(both: Pair, place: str, reference: Graph, call: Call) -> bool:
+    """Whether a call of the reference is made in another module than the port's call of the same operation."""
+    theirs = _in_port(both, _caller(reference, call))
+    return theirs != place and theirs.startswith(place) and call.operation in _next_operations(reference, [call])
 
 
 def _caller(side: Graph, call: Call) -> str:

@@ -310,6 +310,9 @@ def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None
         for name, array in own.items():
             writer.put(f"weights/{name}", array)
         return
+    for name, _, kind in side.tensors(model):
+        if kind == "buffer":  # The run itself is given the reference's.
+            writer.put(f"initial_buffers/{name}", own[name])
     tied = {p["name"]: p["same_as"] for p in writer.data["parameters"] if p["same_as"]}
     subject.links = mapping.link(writer.data["tree"], subject.inputs.data["tree"])
     writer.data["weights_from"] = subject.inputs.data["hashes"]["weights"]

@@ -22,6 +22,8 @@ from fuxian.align.stage_names import STAGES
 
 EXACT = 1e-9
 DATA_TOLERANCE = 1e-6
+CONSTANT_TOLERANCE = 2e-5
+"""For tables that each side computes in float32."""
 RATE_TOLERANCE = 1e-5
 RATE_FLOOR = 1e-6
 """Learning rates below this share of the schedule's peak count as zero."""
@@ -263,9 +265,28 @@ def configuration(both: Pair) -> StageResult:
                     differ(entry["name"], f"{word}, unlike in the reference", name)
     for name, problem, reference_name in _tied(both):
         differ(name, problem, reference_name)
+    tensors += [tensor for tensor in _initial_buffers(both) if not tensor.agrees]
     notes = [f"{compared} parameters and buffers matched", *links.problems]
     notes += _environment_notes(both)
     return StageResult("configuration", "diverged" if tensors else "aligned", tensors, notes=notes)
+
+
+def _initial_buffers(both: Pair) -> Iterator[TensorComparison]:
+    """Buffers as each side makes them: constants such as anchors and position tables."""
+    for name in both.port.names("initial_buffers/"):
+        full = f"initial_buffers/{name}"
+        theirs = [f"weights/{other}" for other in both.links.reference_names(name)]
+        if not theirs or not all(n in both.reference for n in theirs) or both.port.shape(full) == ():
+            continue
+        shown = ", ".join(both.links.reference_names(name))
+        if both.port.kept(full) and all(both.reference.kept(n) for n in theirs):
+            reference = both.links.to_port(name, lambda n: both.reference.get(f"weights/{n}"), both.port.shape(full))
+            one = both.port.get(full)
+            if one.size:
+                yield compare(name, one, reference, CONSTANT_TOLERANCE, precision="float32", reference_name=shown)
+        elif len(theirs) == 1:
+            sketched = both.port.sketch(full), both.reference.sketch(theirs[0])
+            yield compare_sketches(name, *sketched, CONSTANT_TOLERANCE, reference_name=shown)
 
 
 def _tied(both: Pair) -> Iterator[tuple[str, str, str]]:
