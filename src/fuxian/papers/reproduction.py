@@ -115,25 +115,21 @@ def read_plan(folder: Path) -> Plan:
     """The plan of a run folder. Raises InputError where there is none."""
     try:
         config = json.loads((folder / "config.json").read_text())
-        paper, claim = shelf.find(f"{config['paper']}/{config['claim']}")
-        length = Length(
-            **{
-                name: int(config[name])
-                for name in ("iterations", "log_every", "checkpoint_every", "evaluate_every")
-            }
-        )
-        return Plan(
-            paper,
-            claim,
-            tuple(map(int, config["seeds"])),
-            length,
-            bool(config["quick"]),
-            str(config["device"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        paper, claim = shelf.find(str(config["paper"]) + "/" + str(config["claim"]))
+        every = {name: int(config[name]) for name in ("log_every", "checkpoint_every", "evaluate_every")}
+        length = Length(iterations=int(config["iterations"]), **every)
+        seeds = tuple(map(int, config["seeds"]))
+        quick, device = bool(config["quick"]), str(config["device"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{folder}: no config.json of a run is there; give a folder that `fuxian reproduce` made."
         ) from error
+    least = min(length.iterations, length.log_every, length.checkpoint_every, length.evaluate_every + 1)
+    if least < 1 or not seeds or min(seeds) < 0 or device not in ("cpu", "gpu"):
+        raise InputError(
+            f"{folder}: config.json holds a plan that cannot be followed; restore it or start anew."
+        )
+    return Plan(paper, claim, seeds, length, quick, device)
 
 
 def train(plan: Plan, run: Path, progress: Progress) -> dict[int, Path]:
