@@ -12,6 +12,7 @@ from fuxian.submission.templates import OFFICIAL
 app = typer.Typer()
 for command in (commands.new, commands.check, commands.package):
     app.command()(command)
+app.add_typer(commands.reference_app, name="reference")
 run = CliRunner().invoke
 
 MANIFEST = """\
@@ -71,3 +72,14 @@ def test_no_manifest_is_bad_input(tmp_path):
 def test_every_command_shows_an_example():
     for name in ("new", "check", "package"):
         assert "Example: fuxian" in run(app, [name, "--help"]).stdout
+
+
+@pytest.mark.parametrize(("printed", "code"), [("print('mse: 0.25')", 0), ("raise SystemExit(3)", 1)])
+def test_the_reference_is_run_and_recorded(folder, printed, code):
+    with (folder / "fuxian.toml").open("a") as file:
+        file.write(f"[reference]\nrun = ['python', '-c', \"{printed}\"]\npattern = 'mse: (?P<mse>[0-9.]+)'\n")
+    done = run(app, ["reference", "run", str(folder), "--allow-unsandboxed", "--json"])
+    assert done.exit_code == code, done.output
+    document = json.loads(done.stdout)
+    assert document.get("figure") == (0.25 if code == 0 else None)
+    assert (folder / "results/reference.json").is_file() == (code == 0)

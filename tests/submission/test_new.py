@@ -85,7 +85,12 @@ print(made.verdict)
 
 def test_its_code_is_clean(demo):
     rules = ["--isolated", "--select", "E,F,W,B,UP,C4,SIM", "--ignore", "E402", "--line-length", "120"]
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", *rules, str(demo)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", *rules, str(demo)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,8 +13,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fuxian.cli.options import AsJson, print_json
-from fuxian.submission.checklist import Finding, check_manifest
-from fuxian.submission.manifest import load_manifest
+
+if TYPE_CHECKING:
+    from fuxian.sandbox import Outcome
+    from fuxian.submission.checklist import Finding
+    from fuxian.submission.manifest import Manifest, ReferenceCommand
 
 reference_app = typer.Typer(help="The reference implementation's own figure.", no_args_is_help=True)
 
@@ -64,6 +69,9 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
 
     Example: fuxian check my-paper
     """
+    from fuxian.submission.checklist import check_manifest
+    from fuxian.submission.manifest import load_manifest
+
     findings = check_manifest(load_manifest(folder))
     _show(findings, Console(stderr=as_json))
     if as_json:
@@ -108,6 +116,86 @@ def package(
             }
         )
     raise typer.Exit(0 if _passed(made.findings) else 1)
+
+
+@reference_app.command("run")
+def run_reference(
+    folder: Folder,
+    allow_unsandboxed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unsandboxed", help="Run it even where there is no sandbox; the record says so."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the reference's own evaluation or prediction in the sandbox, as [reference] says, and record what it gives.
+
+    Exit code: 0 recorded, 1 the command failed.
+
+    Example: fuxian reference run my-paper
+    """
+    from fuxian.sandbox import readable
+    from fuxian.submission.manifest import load_manifest
+    from fuxian.submission.reference import RECORD, record_reference, reference_of
+
+    manifest = load_manifest(folder)
+    reference = reference_of(manifest)
+    with (
+        tempfile.TemporaryDirectory(prefix="fuxian-reference-") as place,
+        Console(stderr=True).status("Running"),
+    ):
+        outcome = _in_sandbox(manifest, reference, Path(place), allow_unsandboxed)
+        if outcome.reason != "ok":
+            last = (readable(outcome.stderr).strip().splitlines() or [""])[-1]
+            _tell(as_json, {"recorded": False, "reason": outcome.reason, "detail": outcome.detail},
+                               f"The reference failed: {outcome.detail} {last}")  # fmt: skip
+            raise typer.Exit(1)
+        about = {"seconds": round(outcome.wall, 1), "sandboxed": outcome.sandboxed}
+        starts_in = "out" if any("{out}" in text for text in reference.run) else "work"
+        record = record_reference(manifest, readable(outcome.stdout), Path(place) / starts_in, about)
+    figure = "" if record["figure"] is None else f"{record['metric']} {record['figure']:g}; "
+    _tell(as_json, record, f"{figure}recorded in {folder / RECORD}")
+
+
+def _in_sandbox(
+    manifest: Manifest, reference: ReferenceCommand, place: Path, allow_unsandboxed: bool
+) -> Outcome:
+    from fuxian.sandbox import MIB, Limits, ReadOnly, Scratch
+    from fuxian.sandbox import run as run_in_sandbox
+    from fuxian.submission.checklist.tree import look
+    from fuxian.verify.commands import data_folder
+    from fuxian.verify.environment import Environment, environment_for
+
+    tree = look(manifest)
+    tree.copy(tree.files, place / "copy")
+    environment = Environment(Path(sys.executable), "", "reused", {})
+    if reference.requirements is not None:
+        own = manifest.environment.model_copy(update={"requirements": reference.requirements})
+        environment = environment_for(manifest.model_copy(update={"environment": own}))
+    mounts = [ReadOnly(data_folder(name), f"/work/{path}") for name, path in manifest.data.items()]
+    needed = manifest.claim().data
+    mounts += [ReadOnly(data_folder(name), f"/data/{name}") for name in needed]
+    return run_in_sandbox(
+        [text.replace("{out}", "/out") for text in reference.run],
+        mounts=[
+            *environment.mounts,
+            *mounts,
+            Scratch("/work", 2048 * MIB, source=place / "copy", save_to=place / "work"),
+            Scratch("/out", 512 * MIB, save_to=place / "out"),
+        ],
+        limits=Limits(wall=60 * reference.minutes, memory=6144 * MIB),
+        env={**environment.variables, **({"FUXIAN_DATA": "/data"} if needed else {})},
+        cwd="/work",
+        allow_unsandboxed=allow_unsandboxed,
+    )
+
+
+def _tell(as_json: bool, document: dict[str, Any], sentence: str) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        Console().print(sentence, markup=False, soft_wrap=True)
 
 
 def _passed(findings: list[Finding]) -> bool:

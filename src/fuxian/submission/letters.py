@@ -16,11 +16,11 @@ FOLDER = "submission"
 """Where the texts lie in the package."""
 
 
-def write_letters(manifest: Manifest, results: list[Result], reference_figure: str | None) -> list[str]:
+def write_letters(manifest: Manifest, results: list[Result]) -> list[str]:
     """Writes every text into ``submission/``; the paths written."""
     folder = manifest.folder / FOLDER
     folder.mkdir(exist_ok=True)
-    values = _values(manifest, results, reference_figure)
+    values = _values(manifest, results)
     written = []
     for template in ("thread_reply.txt", *_both("mail_reference_{}.txt"), *_both("mail_submission_{}.txt"),
                      *_both("system_report_{}.md")):  # fmt: skip
@@ -34,7 +34,7 @@ def _both(name: str) -> tuple[str, str]:
     return name.format("zh"), name.format("en")
 
 
-def _values(manifest: Manifest, results: list[Result], reference_figure: str | None) -> dict[str, Any]:
+def _values(manifest: Manifest, results: list[Result]) -> dict[str, Any]:
     team = manifest.team or Team(name="(team)")
     one_line = {
         name: " ".join(value.split())
@@ -54,7 +54,9 @@ def _values(manifest: Manifest, results: list[Result], reference_figure: str | N
         "structure": structure(manifest, "en"),
         "packages": _packages(manifest),
         "reference_command": shlex.join(manifest.reference.run) if manifest.reference else None,
-        "reference_figure": reference_figure,
+        "reference_figure": "; ".join(
+            f"{r.claim.metric} {r.claim.show(r.reference)}" for r in results if r.reference is not None
+        ),
     }
 
 

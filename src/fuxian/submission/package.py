@@ -26,8 +26,6 @@ from fuxian.submission.readme import write_readmes
 from fuxian.submission.results import MEASUREMENTS, read_results
 
 LEFT_BEHIND = (*LEFT_BY_TOOLS, "*.pyc", ".git", ".pytest_cache", "runs")
-REFERENCE_RESULT = "results/reference.json"
-"""What `fuxian reference run` recorded."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,8 @@ def package(folder: Path, out: Path, *, run: Path | None = None, execute: bool =
     if out.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{out} lies in the submission itself; name a folder outside of it.")
     source = load_manifest(folder)
-    _copy(look(source), out)
+    tree = look(source)
+    tree.copy((path for path in tree.files if _belongs(tree, path)), out)
     manifest = load_manifest(out)
     if run is not None:
         _take_over(run, manifest)
@@ -82,7 +81,7 @@ def complete(manifest: Manifest, *, execute: bool) -> Package:
     write_notebook(notebook, folder / name)
     (folder / LETTERS).mkdir(exist_ok=True)  # so that the README lists it
     written += [name, *write_readmes(manifest, results)]
-    written += write_letters(manifest, results, _reference_figure(folder))
+    written += write_letters(manifest, results)
     if execute:
         write_notebook(execute_notebook(notebook, folder, manifest.seconds("evaluate")), folder / name)
         shutil.rmtree(folder / "output", ignore_errors=True)
@@ -107,17 +106,10 @@ def run_recipe_command(folder: Path, *arguments: str) -> None:
         )
 
 
-def _copy(tree: Tree, out: Path) -> None:
-    for path in tree.files:
-        parts = path.split("/")
-        if any(fnmatch(part, pattern) for part in parts for pattern in LEFT_BEHIND):
-            continue
-        if any(path.startswith(f"{line.strip('/')}/") for line in tree.ignored):
-            continue
-        target = out / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(tree.folder / path, target)
-        target.chmod((tree.folder / path).stat().st_mode & 0o777)
+def _belongs(tree: Tree, path: str) -> bool:
+    """Whether the file is the entrant's own, neither left by a tool nor kept out by .gitignore."""
+    left = any(fnmatch(part, pattern) for part in path.split("/") for pattern in LEFT_BEHIND)
+    return not left and not any(path.startswith(f"{line.strip('/')}/") for line in tree.ignored)
 
 
 def _take_over(run: Path, manifest: Manifest) -> None:
@@ -183,9 +175,3 @@ def _write_logs(manifest: Manifest) -> list[str]:
             target.write_text(official_log(rows), encoding="utf-8")
             written.append(str(target.relative_to(manifest.folder)))
     return written
-
-
-def _reference_figure(folder: Path) -> str | None:
-    file = folder / REFERENCE_RESULT
-    figure = _read(file).get("figure") if file.is_file() else None
-    return None if figure is None else f"{figure:g}"

@@ -10,6 +10,7 @@ from typing import Any
 from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
+from fuxian.submission.reference import RECORD
 from fuxian.verdict import Measurements, Verdict, rule
 
 MEASUREMENTS = "results/{claim}/measurements.json"
@@ -25,6 +26,8 @@ class Result:
     weights: str | None
     log: str | None
     environment: dict[str, Any]
+    reference: float | None = None
+    """What the reference gave when it was run here."""
 
 
 def read_results(manifest: Manifest) -> list[Result]:
@@ -45,7 +48,9 @@ def _result(manifest: Manifest, claim: Claim) -> Result:
         )
     verdict = rule(claim, Measurements.from_dict(data))
     environment = _read_json(file.with_name("environment.json")) or {}
-    return Result(claim, verdict, manifest.checkpoint_of(claim), manifest.log_of(claim), environment)
+    recorded = _read_json(manifest.folder / RECORD) or {}
+    figure = recorded.get("figure") if recorded.get("claim") == claim.id else None
+    return Result(claim, verdict, manifest.checkpoint_of(claim), manifest.log_of(claim), environment, figure)
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
@@ -57,8 +62,18 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 
 HEADINGS = {
-    "en": ("claim", "metric", "paper", "target", "this repository", "verdict", "weights", "log"),
-    "zh": ("结果", "指标", "论文", "目标", "本仓库", "判定", "权重", "日志"),
+    "en": (
+        "claim",
+        "metric",
+        "paper",
+        "reference, run here",
+        "target",
+        "this repository",
+        "verdict",
+        "weights",
+        "log",
+    ),
+    "zh": ("结果", "指标", "论文", "参考代码实测", "目标", "本仓库", "判定", "权重", "日志"),
 }
 VERDICTS = {
     "en": {word: word for word in ("accepted", "rejected", "inconclusive", "smoke")},
@@ -68,7 +83,7 @@ VERDICTS = {
 
 def results_table(results: list[Result], language: str) -> str:
     """A Markdown table: what the paper gives, what is to be reached, what was measured."""
-    rows = [HEADINGS[language], ("---",) * 8]
+    rows = [HEADINGS[language], ("---",) * 9]
     for result in results:
         claim, verdict = result.claim, result.verdict
         rows.append(
@@ -76,6 +91,7 @@ def results_table(results: list[Result], language: str) -> str:
                 claim.title,
                 claim.metric,
                 claim.show(claim.published.value) if claim.published else "—",
+                claim.show(result.reference) if result.reference is not None else "—",
                 claim.show(verdict.target),
                 measured(result),
                 VERDICTS[language][verdict.verdict],

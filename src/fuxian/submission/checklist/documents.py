@@ -171,4 +171,4 @@ def lite_data(tree: Tree) -> Result:
         return failed(
             f"lite_data has {size / 1e6:.0f} MB, more than 20", "keep 8 to 16 examples of each split", largest
         )
-    return passed(f"{len(found)} files, {size / 1e6:.2f} MB")
+    return passed(f"{len(found)} files, {size / 1e3:.1f} kB")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +73,16 @@ class Tree:
     def named(self, *endings: str) -> list[str]:
         """Files with one of these endings, sorted."""
         return sorted(path for path in self.files if path.lower().endswith(endings))
+
+    def copy(self, paths: Iterable[str], out: Path) -> None:
+        """Copies regular files into the folder ``out``, readable for everyone: a sandbox runs as another user."""
+        out.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            target = out / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.folder / path, target, follow_symlinks=False)
+            executable = (self.folder / path).lstat().st_mode & 0o100
+            target.chmod(0o755 if executable else 0o644)
 
     @cached_property
     def ignored(self) -> list[str]:
