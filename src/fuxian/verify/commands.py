@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Sequence
@@ -118,7 +117,7 @@ def run_command(
     room = _size(copy) + ROOM
     keeps_work = output_place(at.manifest, name) == "work"
     saved = SaveLimits(size=room, entries=20_000)
-    threads = threads or max(1, min(int(at.allowance.cpus), os.cpu_count() or 1))
+    threads = threads or max(1, int(at.allowance.cpus))
     limits = Limits(
         wall=min(at.manifest.seconds(name), at.allowance.seconds, seconds or float("inf")),
         cpus=at.allowance.cpus,
@@ -158,11 +157,6 @@ def run_command(
 def output_place(manifest: Manifest, name: CommandName) -> str:
     """``out`` where an argument of the command names {out}, else ``work``: there its output paths begin."""
     return "out" if any("{out}" in text for text in manifest.commands[name].run) else "work"
-
-
-def own_python(at: Workplace) -> str:
-    """The interpreter that the command would find as ``python``."""
-    return str(at.environment.python)
 
 
 def _copy(at: Workplace, made: Path, without: Sequence[str]) -> Path:

@@ -32,9 +32,15 @@ class Measured:
     stated: tuple[float, ...]
     """The figures as the commands stated them; those that count are in ``measurements``."""
 
+    @property
+    def labels(self) -> str:
+        """Whether the submission could have known the answers."""
+        return "held by the organiser" if self.how == "labels held by the organiser" else "public labels"
+
     def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON, and for Measurements.from_dict."""
         stated = [value if math.isfinite(value) else None for value in self.stated]
-        return {**self.measurements.as_dict(), "how": self.how, "stated": stated}
+        return {**self.measurements.as_dict(), "how": self.how, "labels": self.labels, "stated": stated}
 
 
 def evaluate(at: Workplace, seeds: int | None = None) -> Measured:

@@ -30,6 +30,7 @@ from fuxian.verify.environment import Environment, environment_for
 from fuxian.verify.evaluate import Measured, evaluate
 from fuxian.verify.reasons import OF_FINDING, Failed, Reason
 from fuxian.verify.replay import replay
+from fuxian.verify.score import score
 from fuxian.verify.source import Source, file_digest, pin, tree_digest
 
 Word = Literal["accepted", "rejected", "inconclusive"]
@@ -122,7 +123,14 @@ class Verification:
             for run in self.measured.measurements.as_dict()["runs"]
         ]
         stated = self.measured.as_dict()["stated"]
-        return {"value": value, "runs": runs, "how": self.measured.how, "stated": stated}
+        measured = self.measured
+        return {
+            "value": value,
+            "runs": runs,
+            "how": measured.how,
+            "labels": measured.labels,
+            "stated": stated,
+        }
 
 
 def verify(
@@ -131,6 +139,7 @@ def verify(
     *,
     claim_id: str | None = None,
     claim: Claim | None = None,
+    labels: Path | None = None,
     seeds: int | None = None,
     replay_steps: int = REPLAY_STEPS,
     allowance: Allowance | None = None,
@@ -141,7 +150,8 @@ def verify(
     """Verifies a submission, a folder or ``https://...@COMMIT``, and leaves evidence in the new folder ``results``.
 
     ``claim_id`` chooses among the submission's claims. An organiser gives the ``claim`` itself, with the target that
-    is really to be reached; otherwise it is what the submission says it is, and the evidence says so.
+    is really to be reached; otherwise it is what the submission says it is, and the evidence says so. With ``labels``,
+    a file that the submission never sees, its predictions are scored instead of its evaluation being run.
 
     Raises InputError for a submission that cannot be read at all: no folder, no manifest, an unknown claim. What is
     wrong with anything later is in the verdict.
@@ -175,7 +185,7 @@ def verify(
                 done=done.commands,
             )
             at.place.mkdir()
-            flow.step("evaluate", lambda: _evaluate(at, seeds, done))
+            flow.step("evaluate", lambda: _evaluate(at, seeds, labels, done))
             flow.step("rule", lambda: _rule(done))
             flow.step("replay", lambda: _said(replay(at, replay_steps)))
             flow.step("chain", lambda: _said(run_chain(at)))
@@ -241,8 +251,10 @@ def _environment(manifest: Manifest) -> Environment:
     return environment_for(manifest)
 
 
-def _evaluate(at: Workplace, seeds: int | None, done: Verification) -> tuple[Status, str, dict[str, Any]]:
-    done.measured = evaluate(at, seeds)
+def _evaluate(
+    at: Workplace, seeds: int | None, labels: Path | None, done: Verification
+) -> tuple[Status, str, dict[str, Any]]:
+    done.measured = evaluate(at, seeds) if labels is None else score(at, labels)
     return "pass", f"figure from {done.measured.how}", {}
 
 

@@ -1,0 +1,117 @@
+"""The environment: what may be asked for, and that nothing of it is run to install it."""
+
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fuxian.sandbox import Limits, run
+from fuxian.submission.manifest import load_manifest
+from fuxian.verify.environment import environment_for, requirements
+from fuxian.verify.reasons import Failed, Reason
+
+
+@pytest.fixture
+def asks(toy):
+    def manifest(text):
+        (toy / "requirements.txt").write_text(text)
+        return load_manifest(toy)
+
+    return manifest
+
+
+@pytest.fixture
+def wheelhouse(tmp_path, monkeypatch):
+    """An index of the test's own, so that nothing is fetched, and a cache of its own."""
+    house = tmp_path / "wheels"
+    house.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(house))
+    monkeypatch.setattr("fuxian.verify.environment.cache_folder", lambda: tmp_path / "cache")
+    return house
+
+
+def write_wheel(house, name, files):
+    info = f"{name}-1.0.dist-info"
+    everything = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*everything, f"{info}/RECORD"])
+    with zipfile.ZipFile(house / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        for path, text in (everything | {f"{info}/RECORD": record}).items():
+            wheel.writestr(path, text)
+
+
+def test_fuxians_own_environment_serves_where_it_has_all(asks):
+    made = environment_for(asks("paddlepaddle>=3.0  # the framework\n\nnumpy\n"))
+    assert (made.made, made.python) == ("reused", Path(sys.executable))
+    assert set(made.packages) == {"numpy", "paddlepaddle"}
+    other = environment_for(asks("paddlepaddle>=3.0\n"))
+    assert other.lock != made.lock
+
+
+def test_paddle_for_gpus_is_paddle_here(asks):
+    assert environment_for(asks("paddlepaddle-gpu>=3.0\n")).made == "reused"
+
+
+def test_fuxian_brings_what_it_needs_itself(asks):
+    names = {one.name for one in requirements(asks("paddlepaddle\nfuxian\n"))}
+    assert {"pydantic", "safetensors"} <= names
+    assert "fuxian" not in names
+    assert "torch" not in names
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-e .",
+        "--index-url https://example.org",
+        "-r more.txt",
+        ".",
+        "./wheel-1.0-py3-none-any.whl",
+        "git+https://example.org/x",
+        "evil @ https://example.org/evil.whl",
+        "evil @ file:///etc/passwd",
+        "numpy; import os",
+        "numpy --config-settings=x",
+    ],
+)
+def test_a_line_that_is_more_than_a_name_is_refused(asks, line):
+    with pytest.raises(Failed, match="line 2") as caught:
+        requirements(asks(f"paddlepaddle\n{line}\n"))
+    assert caught.value.reason is Reason.ENV
+
+
+def test_a_package_with_source_alone_is_not_built(asks, wheelhouse, tmp_path):
+    witness = tmp_path / "WITNESS"
+    source = tmp_path / "evil-1.0"
+    source.mkdir()
+    (source / "setup.py").write_text(f"open({str(witness)!r}, 'w')\n")
+    shutil.make_archive(str(wheelhouse / "evil-1.0"), "gztar", tmp_path, "evil-1.0")
+    with pytest.raises(Failed, match="wheels") as caught:
+        environment_for(asks("evil\n"))
+    assert caught.value.reason is Reason.ENV
+    assert not witness.exists()
+
+
+def test_a_wheel_is_installed_and_nothing_of_it_is_run(asks, wheelhouse, tmp_path, sandbox):
+    witness = tmp_path / "WITNESS"
+    evil = f"import pathlib; pathlib.Path({str(witness)!r}).write_text('')"
+    write_wheel(wheelhouse, "demo", {"demo.py": "figure = 42\n", "demo.pth": evil, "sitecustomize.py": evil})
+    made = environment_for(asks("demo>=1\n"))
+    assert (made.made, made.packages) == ("built", {"demo": "1.0"})
+    assert environment_for(asks("demo>=1\n")).made == "cached"
+    assert not witness.exists()
+    outcome = run(
+        ["python", "-c", "import demo, sys; print(demo.figure, 'numpy' in sys.modules)"],
+        mounts=made.mounts,
+        env=made.variables,
+        limits=Limits(wall=30),
+    )
+    assert outcome.stdout == b"42 False\n", outcome.stderr
+    assert not witness.exists()

@@ -1,0 +1,202 @@
+"""Receiving a submission: only plain files arrive, and nothing of it is run."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fuxian.errors import InputError
+from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.source import pin, tree_digest
+
+
+@pytest.fixture
+def entrant(tmp_path):
+    folder = tmp_path / "entrant"
+    (folder / "tools").mkdir(parents=True)
+    (folder / "tools/eval.py").write_text("print('hi')\n")
+    (folder / "README.md").write_bytes(b"crlf\r\n$Id$\n")
+    return folder
+
+
+@pytest.fixture
+def repository(entrant):
+    git(entrant, "init", "-q")
+    commit(entrant)
+    return entrant
+
+
+def git(folder, *arguments):
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    done = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit(folder):
+    git(folder, "add", "-A", "-f")
+    git(folder, "-c", "core.hooksPath=/dev/null", "commit", "-qm", "all")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refused(submission, tmp_path):
+    with pytest.raises(Failed) as caught:
+        pin(str(submission), tmp_path / "place")
+    assert "\n" not in caught.value.sentence
+    return caught.value.reason
+
+
+def test_a_folder_is_copied_without_what_tools_leave(entrant, tmp_path):
+    (entrant / "__pycache__").mkdir()
+    (entrant / "__pycache__/x.pyc").write_bytes(b"x")
+    source = pin(str(entrant), tmp_path / "place")
+    assert (source.commit, source.bundle) == (None, None)
+    assert names(source.folder) == ["README.md", "tools/eval.py"]
+    assert source.folder.joinpath("README.md").read_bytes() == b"crlf\r\n$Id$\n"
+
+
+def test_a_repository_is_taken_at_its_head_with_a_bundle(repository, tmp_path):
+    (repository / "README.md").write_text("changed, not committed")
+    source = pin(str(repository), tmp_path / "place")
+    assert source.commit == git(repository, "rev-parse", "HEAD")
+    assert source.folder.joinpath("README.md").read_bytes() == b"crlf\r\n$Id$\n"
+    git(tmp_path, "clone", "-q", "-b", "submission", str(source.bundle), "again")
+    assert git(tmp_path / "again", "rev-parse", "HEAD") == source.commit
+
+
+def test_hooks_filters_and_attributes_do_nothing(repository, tmp_path):
+    """Every place where the entrant's repository can name a program."""
+    witness = tmp_path / "WITNESS"
+    program = tmp_path / "evil.sh"
+    program.write_text(f"#!/bin/sh\ntouch {witness}\ncat\n")
+    program.chmod(0o755)
+    hooks = repository / ".git/hooks"
+    hooks.mkdir(exist_ok=True)
+    for hook in ("post-checkout", "pre-auto-gc", "reference-transaction", "post-index-change", "pre-receive"):
+        os.link(program, hooks / hook) if not (hooks / hook).exists() else None
+    for setting in ("core.fsmonitor", "uploadpack.packObjectsHook", "filter.evil.smudge", "core.sshCommand"):
+        git(repository, "config", setting, str(program))
+    for setting in ("filter.evil.clean", "core.pager", "core.editor", "gpg.program", "credential.helper"):
+        git(repository, "config", setting, str(program))
+    (repository / ".gitattributes").write_text(
+        "* filter=evil eol=crlf ident export-subst\ntools/** export-ignore\n"
+    )
+    git(repository, "-c", "filter.evil.clean=cat", "-c", "core.fsmonitor=false", "add", "-A")
+    git(
+        repository,
+        "-c",
+        "filter.evil.clean=cat",
+        "-c",
+        "core.fsmonitor=false",
+        "commit",
+        "-q",
+        "-m",
+        "b",
+        "--no-verify",
+    )
+    witness.unlink(missing_ok=True)
+    source = pin(str(repository), tmp_path / "place")
+    assert not witness.exists()
+    assert names(source.folder) == [".gitattributes", "README.md", "tools/eval.py"]
+    assert source.folder.joinpath("tools/eval.py").read_bytes() == b"print('hi')\n"
+
+
+def test_a_submodule_is_not_fetched(repository, tmp_path):
+    witness = tmp_path / "WITNESS"
+    (repository / ".gitmodules").write_text(
+        f'[submodule "x"]\n\tpath = x\n\turl = ext::sh -c "touch {witness}"\n'
+    )
+    git(repository, "add", ".gitmodules")
+    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},x")
+    git(repository, "commit", "-qm", "a submodule")
+    try:
+        source = pin(str(repository), tmp_path / "place")
+    except Failed as error:
+        assert error.reason is Reason.LAYOUT  # git's own check of what it fetches
+    else:
+        assert names(source.folder) == [".gitmodules", "README.md", "tools/eval.py"]
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd", "nowhere", "..", "tools"])
+@pytest.mark.parametrize("as_repository", [False, True])
+def test_a_link_that_is_no_file_of_the_submission_is_refused(entrant, tmp_path, target, as_repository):
+    (entrant / "link").symlink_to(target)
+    if as_repository:
+        git(entrant, "init", "-q")
+        commit(entrant)
+    assert refused(entrant, tmp_path) is Reason.UNSAFE
+
+
+def test_a_link_to_a_file_of_the_submission_arrives_as_that_file(entrant, tmp_path):
+    (entrant / "tools/link.md").symlink_to("../README.md")
+    source = pin(str(entrant), tmp_path / "place")
+    copy = source.folder / "tools/link.md"
+    assert not copy.is_symlink()
+    assert copy.read_bytes() == (entrant / "README.md").read_bytes()
+
+
+def test_a_pipe_is_refused_and_not_read(entrant, tmp_path):
+    os.mkfifo(entrant / "pipe")
+    assert refused(entrant, tmp_path) is Reason.UNSAFE
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_git_folder_that_lies_elsewhere_is_refused(repository, tmp_path, kind):
+    (repository / ".git").rename(tmp_path / "elsewhere")
+    if kind == "link":
+        (repository / ".git").symlink_to(tmp_path / "elsewhere")
+    else:
+        (repository / ".git").write_text(f"gitdir: {tmp_path / 'elsewhere'}\n")
+    assert refused(repository, tmp_path) is Reason.UNSAFE
+
+
+def test_a_repository_within_is_refused(entrant, tmp_path):
+    git(entrant, "init", "-q", "tools/inner")
+    assert refused(entrant, tmp_path) is Reason.UNSAFE
+
+
+@pytest.mark.parametrize("name", [b"bad\xff.py", b"esc\x1b[31m.py", "right\u202eto-left.py".encode()])
+def test_names_that_mislead_are_refused(entrant, tmp_path, name):
+    Path(os.fsdecode(bytes(entrant) + b"/" + name)).write_text("x")
+    assert refused(entrant, tmp_path) is Reason.UNSAFE
+
+
+def test_a_long_path_is_refused(entrant, tmp_path):
+    deep = entrant.joinpath(*["d" * 100] * 6)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    assert refused(entrant, tmp_path) is Reason.UNSAFE
+
+
+def test_an_empty_repository_is_refused(entrant, tmp_path):
+    git(entrant, "init", "-q")
+    assert refused(entrant, tmp_path) is Reason.LAYOUT
+
+
+@pytest.mark.parametrize(
+    "submission",
+    [
+        "nowhere",
+        "http://example.org/a@" + "0" * 40,
+        "https://example.org/a@main",
+        "--upload-pack=touch",
+        "ext::sh@" + "0" * 40,
+    ],
+)
+def test_what_is_no_submission_is_one_sentence(tmp_path, submission):
+    with pytest.raises(InputError, match="name a submission"):
+        pin(submission, tmp_path / "place")
+
+
+def test_the_digest_sees_every_name_and_byte(entrant):
+    before = tree_digest(entrant)
+    assert tree_digest(entrant) == before
+    (entrant / "README.md").rename(entrant / "README.txt")
+    renamed = tree_digest(entrant)
+    (entrant / "README.txt").write_bytes(b"crlf\r\n$Ie$\n")
+    assert len({before, renamed, tree_digest(entrant)}) == 3

@@ -1,0 +1,125 @@
+"""The whole acceptance of a submission: accepted as it is, rejected for the right reason otherwise."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from fuxian.errors import InputError
+from fuxian.submission.manifest import load_manifest
+from fuxian.verify.reasons import Reason
+
+
+def edit(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def steps_of(done):
+    return {step.name: step.status for step in done.steps}
+
+
+def test_a_good_submission_is_accepted(accepted):
+    assert (accepted.verdict, accepted.reason) == ("accepted", Reason.OK)
+    names = ["prepare", "check", "environment", "evaluate", "rule", "replay", "chain"]
+    assert steps_of(accepted) == dict.fromkeys(names, "pass")
+    document = json.loads(json.dumps(accepted.as_dict(), allow_nan=False))
+    assert {"verdict", "reason", "checks", "measured", "evidence"} <= set(document)
+    assert document["measured"]["how"] == "per-example outputs"
+    assert document["measured"]["labels"] == "public labels"
+    assert document["measured"]["value"] == pytest.approx(0.92, abs=0.02)
+    assert document["sandboxed"]
+    replayed = next(step for step in document["checks"] if step["name"] == "replay")
+    assert [step["step"] for step in replayed["steps"]] == list(range(1, 11))
+    chain = next(step for step in document["checks"] if step["name"] == "chain")
+    assert chain["compared"] == 6000
+
+
+def test_a_forged_log_is_rejected_by_the_replay(toy, verified):
+    log = toy / "logs/log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines[4]["loss"] *= 0.99
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = verified()
+    assert (done.verdict, done.reason) == ("rejected", Reason.REPLAY_MISMATCH)
+    assert "step 5" in done.detail
+    assert "chain" not in steps_of(done)
+
+
+def test_weights_that_do_not_give_the_figure_are_rejected(toy, verified):
+    np.savez(toy / "weights/model.npz", w=np.zeros((2, 3)), b=np.zeros(3))
+    done = verified()
+    assert (done.verdict, done.reason) == ("rejected", Reason.METRIC_SHORT)
+    assert done.as_dict()["measured"]["value"] < 0.5
+
+
+def test_a_figure_a_tenth_below_the_margin_is_rejected(toy, verified):
+    figure = 0.9 - 0.03 - 0.1
+    edit(
+        toy / "tools/eval.py",
+        ".astype(float)\n",
+        f".astype(float)\nright[:] = np.arange(len(right)) < {figure} * len(right)\n",
+    )
+    done = verified()
+    assert (done.verdict, done.reason) == ("rejected", Reason.METRIC_SHORT)
+    assert done.as_dict()["measured"]["value"] == pytest.approx(figure, abs=1e-3)
+
+
+def test_a_figure_at_the_margin_is_undecided(toy, verified):
+    edit(
+        toy / "tools/eval.py",
+        ".astype(float)\n",
+        ".astype(float)\nright[:] = np.arange(2000) < 0.87 * 2000\n",
+    )
+    done = verified()
+    assert (done.verdict, done.reason) == ("inconclusive", Reason.UNDECIDED)
+
+
+def test_the_organisers_claim_counts_and_not_the_submissions(toy, verified):
+    claim = load_manifest(toy).claim().model_copy(update={"target": 0.999})
+    done = verified(claim=claim)
+    assert (done.verdict, done.reason, done.claim_given) == ("rejected", Reason.METRIC_SHORT, True)
+
+
+def test_a_failing_line_of_the_checklist_stops_before_anything_is_run(toy, verified):
+    (toy / "LICENSE").unlink()
+    done = verified()
+    assert (done.verdict, done.reason, done.commands) == ("rejected", Reason.LAYOUT, [])
+    assert "LICENSE" in done.detail
+
+
+def test_an_export_of_other_weights_breaks_the_chain(toy, verified):
+    edit(toy / "tools/export.py", "array.tolist()", "(1.001 * array).tolist()")
+    done = verified()
+    assert (done.verdict, done.reason) == ("rejected", Reason.CHAIN_MISMATCH)
+
+
+def test_a_repository_is_verified_at_its_commit(toy, verified):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(toy)]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    # What is not committed is not submitted.
+    np.savez(toy / "weights/model.npz", w=np.zeros((2, 3)), b=np.zeros(3))
+    edit(toy / "fuxian.toml", "infer = {", "# infer = {")
+    done = verified(replay_steps=2)
+    assert (done.verdict, done.commit) == ("accepted", head)
+    assert (done.evidence.parent / "submission.bundle").exists()
+
+
+def test_bad_input_is_one_sentence(toy, verified, tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        verified(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="blobs"):
+        verified(claim_id="other")
+    with pytest.raises(InputError, match="leave --seeds out"):
+        verified(seeds=2)
+    shutil.rmtree(toy)
+    toy.mkdir()
+    with pytest.raises(InputError, match=r"fuxian\.toml"):
+        verified()
