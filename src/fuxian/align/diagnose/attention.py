@@ -27,6 +27,7 @@ class Parts:
     """One side's attention; arrays are None where only sketches were kept."""
 
     softmax: Call
+    names: list[str | None]
     query: np.ndarray | None
     key: np.ndarray | None
     value: np.ndarray | None
@@ -46,7 +47,7 @@ def diagnose(seen: View, port: Call | None, reference: Call | None) -> Diagnosis
         theirs = _counterpart(seen, 1, seen.reference, ours)
     if ours is None or theirs is None:
         return None
-    return _order(ours, theirs) or _scores(ours, theirs) or _heads(ours, theirs)
+    return _order(ours, theirs) or _scores(seen, ours, theirs) or _heads(ours, theirs)
 
 
 def _counterpart(seen: View, which: int, side: Graph, other: Parts) -> Parts | None:
@@ -98,7 +99,7 @@ def _of_softmax(seen: View, which: int, side: Graph, call: Call) -> Parts | None
     names = [product.inputs[0], product.inputs[1], value, product.outputs[0], call.inputs[0], call.outputs[0],
              after.outputs[0]]  # fmt: skip
     arrays = [None if name is None else seen.tensor(which, name) for name in names]
-    return Parts(call, *arrays)
+    return Parts(call, names, *arrays)
 
 
 def _before(side: Graph, call: Call) -> Call | None:
@@ -179,9 +180,10 @@ def _order(ours: Parts, theirs: Parts) -> Diagnosis | None:
     return None
 
 
-def _scores(ours: Parts, theirs: Parts) -> Diagnosis | None:
+def _scores(seen: View, ours: Parts, theirs: Parts) -> Diagnosis | None:
     """Scale, mask and softmax of the same scores."""
-    if not _alike(ours.scores, theirs.scores) and _ratio(ours.scores, theirs.scores) is None:
+    agree = theirs.names[3] in seen.same_in_reference(str(ours.names[3]))
+    if not agree and not _alike(ours.scores, theirs.scores) and _ratio(ours.scores, theirs.scores) is None:
         return None
     hidden = [_hidden(parts) for parts in (ours, theirs)]
     if hidden[0] is not None and hidden[1] is not None and hidden[0].shape == hidden[1].shape:
@@ -205,8 +207,11 @@ def _scores(ours: Parts, theirs: Parts) -> Diagnosis | None:
         if ratio is not None and abs(ratio - 1) > 1e-7:
             before = error(ours.logits, theirs.logits)  # type: ignore[arg-type]
             after = error(ours.logits * ratio, theirs.logits)  # type: ignore[arg-type, operator]
-            evidence = f"with the scores multiplied by {number(ratio)} the difference falls from {before:.2g} to {after:.2g}"
+            change = f"with the scores multiplied by {number(ratio)}"
+            evidence = f"{change} the difference falls from {before:.2g} to {after:.2g}"
             return Diagnosis("attention_scale", evidence)
+        if ours.logits is None or theirs.logits is None:
+            return None
         return Diagnosis("attention_mask", "what is added to the scores, or put in their place, is another")
     return None
 

@@ -225,10 +225,18 @@ def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
         "stack",
     ):
         return None
+    run = rerun(divergence.reference, reference, lambda i: _parameter(divergence, divergence.reference, i))  # type: ignore[arg-type]
+    wanted = _outputs_of(divergence)[1]
+    told = run is not None and wanted is not None and error(run(), wanted) < 1e-4
     for name in differing(one, two):
         if name == "axis" and _axes_alike(divergence, one, two):
             continue
-        if name in ("mode",) and "embedding" in operation:
+        if (
+            told
+            and run is not None
+            and name in run.settings
+            and error(run(**{name: one[name]}), wanted) < 1e-9
+        ):  # type: ignore[arg-type]
             continue
         cause = _setting_cause(name, one, two, operation)
         return Diagnosis(
@@ -256,6 +264,11 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
     theirs = [n for n in reference.inputs if not n.startswith("parameters.")]
     attention = in_attention(seen.reference, reference)
     pairs = _paired(seen, mine, theirs)
+    operations = plain(port.operation), plain(reference.operation)
+    if operations[0] != operations[1] and len(mine) > 1 and all(pairs.values()):
+        cause = "sign" if set(operations) <= {"add", "sub"} else "scale_factor"
+        evidence = f"of the same two tensors the port calls {operations[0]}, the reference {operations[1]}"
+        return Diagnosis("loss_form" if divergence.stage == "loss" else cause, evidence)
     if all(partner is not None for partner in pairs.values()) and len(mine) == len(theirs):
         order = [theirs.index(str(pairs[n])) for n in mine]
         if order != sorted(order) and plain(port.operation) in ORDERED:
@@ -633,6 +646,7 @@ def _functions(divergence: Divergence, seen: View) -> Diagnosis | None:
     if port.call is None or reference.call is None:
         return None
     found = []
+    last = [port.call, reference.call]
     for side, scene in enumerate((port, reference)):
         assert scene.call is not None  # noqa: S101
         source = seen.tensor(side, scene.call.inputs[0]) if scene.call.inputs else None
@@ -642,15 +656,18 @@ def _functions(divergence: Divergence, seen: View) -> Diagnosis | None:
             if source is not None and result is not None and source.size > 1:
                 told = relations.function_of(source, result)
             if told is not None:
+                last[side] = call
                 break
         found.append(told)
     if found[0] is None or found[1] is None or found[0][0] == found[1][0]:
         return None
     (ours, kind), (theirs, wanted) = found
     families = structure.family(port.call), structure.family(reference.call)
+    if kind == wanted == "clip":
+        return Diagnosis("activation_form", f"the port applies {ours}, the reference {theirs}")
     if "activation" not in families or {kind, wanted} & {"identity", "clip"}:
         return None
-    if families[0] != families[1] and not _same_next(seen, port, reference):
+    if families[0] != families[1] and not _same_next(seen, last[0], last[1]):
         return None
     cause = "activation_form" if kind == wanted else "activation"
     return Diagnosis(cause, f"the port applies {ours}, the reference {theirs}: each reproduces its side")
@@ -663,7 +680,9 @@ def _untraced(divergence: Divergence, seen: View) -> Diagnosis | None:
     if port is None or reference is None or port.call is None or reference.call is None:
         return None
     after = list(users(seen.reference, reference.call.outputs))
-    after += [u for call in after if plain(call.operation) == "pad" for u in users(seen.reference, call.outputs)]
+    after += [
+        u for call in after if plain(call.operation) == "pad" for u in users(seen.reference, call.outputs)
+    ]
     if plain(port.call.operation) not in {plain(call.operation) for call in after}:
         return None
     for name in port.call.inputs:
@@ -719,10 +738,10 @@ def _changed(run: Run) -> Iterator[tuple[str, str, np.ndarray | None]]:
             yield "epsilon", f"epsilon=1e{power}", run(epsilon=10.0**power)
 
 
-def _same_next(seen: View, port: Scene, reference: Scene) -> bool:
-    ours = {plain(u.operation) for n in port.calls[0].outputs for u in seen.port.users[n]}
-    theirs = {plain(u.operation) for n in reference.calls[0].outputs for u in seen.reference.users[n]}
-    return bool(ours & theirs)
+def _same_next(seen: View, port: Call, reference: Call) -> bool:
+    """Whether the same operation goes on with what the two calls give."""
+    ours = {plain(call.operation) for call in users(seen.port, port.outputs)}
+    return bool(ours & {plain(call.operation) for call in users(seen.reference, reference.outputs)})
 
 
 def _outputs(divergence: Divergence, seen: View) -> Iterator[Hypothesis]:

@@ -137,6 +137,16 @@ _OTHERS: dict[str, Callable[[dict[str, np.ndarray], dict[str, Any]], np.ndarray]
     "leaky_relu": _leaky,
     "elu": lambda t, s: kernels.elu(t["x"], float(s.get("alpha", 1.0))),
     "gelu": lambda t, s: kernels.gelu_tanh(t["x"]) if s.get("approximate") else kernels.gelu(t["x"]),
+    "normalize": lambda t, s: (
+        t["x"]
+        / np.maximum(
+            np.sqrt((t["x"] ** 2).sum(int(s.get("axis", 1)), keepdims=True)), float(s.get("epsilon", 1e-12))
+        )
+    ),
+    "softplus": lambda t, s: (
+        np.logaddexp(0.0, float(s.get("beta", 1.0)) * t["x"]) / float(s.get("beta", 1.0))
+    ),
+    "clip": lambda t, s: np.clip(t["x"], s.get("low"), s.get("high")),
     "softmax": lambda t, s: kernels.softmax(t["x"], int(s.get("axis", -1))),
     "cross_entropy": lambda t, s: kernels.cross_entropy(t["x"], t["label"], s),
     "bce_with_logits": lambda t, s: kernels.binary_cross_entropy(t["x"], t["label"], s),

@@ -140,8 +140,8 @@ def _lengths(port: np.ndarray, reference: np.ndarray, tried: Tried, warm: int) -
         if inner.sum() >= 3:
             powers = np.log(y[inner]) / np.log(x[inner])
             if np.ptp(powers) <= 1e-3 * abs(np.median(powers)):
-                yield tried("schedule_gamma", f"raised to the power {np.median(powers):.4g}", x[inner] ** np.median(powers),
-                            y[inner])  # fmt: skip
+                power = float(np.median(powers))
+                yield tried("schedule_gamma", f"raised to the power {power:.4g}", x[inner] ** power, y[inner])
     n = min(len(one), len(two))
     varies = np.ptp(one[:n]) > SAME
     if varies:

@@ -18,7 +18,8 @@ NAMES = {
     "dilation": "dilation", "_dilation": "dilation", "dilations": "dilation",
     "groups": "groups", "_groups": "groups", "output_padding": "output_padding",
     "kernel_size": "kernel_size", "_kernel_size": "kernel_size", "ksize": "kernel_size",
-    "kernel_sizes": "kernel_size", "ceil_mode": "ceil_mode", "output_size": "output_size", "_output_size": "output_size",
+    "kernel_sizes": "kernel_size", "ceil_mode": "ceil_mode", "output_size": "output_size",
+    "_output_size": "output_size",
     "exclusive": "exclusive", "count_include_pad": "count_include_pad", "divisor_override": "divisor_override",
     "num_groups": "num_groups", "_num_groups": "num_groups",
     "normalized_shape": "normalized_shape", "_normalized_shape": "normalized_shape",
@@ -52,7 +53,8 @@ LAYER = ("paddle.", "torch.")
 COMMON: dict[str, dict[str, Any]] = {
     "conv": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros", "output_padding": 0},
     "pool": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True},
-    "norm": {"epsilon": 1e-5},
+    "_norm": {"epsilon": 1e-5},
+    "normalize": {"epsilon": 1e-12, "axis": 1, "p": 2.0},
     "interpolate": {"mode": "nearest", "align_corners": False, "align_mode": 0},
     "leaky_relu": {"negative_slope": 0.01},
     "elu": {"alpha": 1.0},
@@ -76,7 +78,7 @@ CAUSES = {
     "output_size": "kernel_size", "num_groups": "groups", "normalized_shape": "normalised_axes",
     "align_corners": "align_corners", "align_mode": "align_corners", "scale_factor": "resize", "size": "resize",
     "antialias": "interpolation_mode", "negative_slope": "activation_form", "alpha": "activation_form",
-    "slope": "activation_form", "offset": "activation_form", "threshold": "activation_form",
+    "beta": "activation_form", "low": "activation_form", "high": "activation_form", "slope": "activation_form", "offset": "activation_form", "threshold": "activation_form",
     "approximate": "activation_form", "p": "dropout_rate", "reduction": "reduction",
     "label_smoothing": "label_smoothing", "ignore_index": "ignore_index", "padding_idx": "padding_idx",
     "use_softmax": "logits", "soft_label": "label_mapping", "is_causal": "attention_mask", "scale": "attention_scale",
@@ -176,7 +178,7 @@ def _uses_batch(scene: Scene, call: Call) -> bool:
 
 def differing(port: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     """Settings that both sides state, and state otherwise; the likeliest causes first."""
-    ignored = {"momentum", "training", "low", "high", "transpose_x", "transpose_y"}
+    ignored = {"momentum", "training", "transpose_x", "transpose_y"}
     found = [
         name for name in CAUSES
         if name in port and name in reference and name not in ignored and not _same(port[name], reference[name])

@@ -45,16 +45,7 @@ def compare(name: str, one: np.ndarray, two: np.ndarray, shape: Sequence[int]) -
     if any(constants):
         words = [f"at {s[0]:.6g}" if c else f"at random (deviation {s.std():.4g})"
                  for s, c in zip((one, two), constants, strict=True)]  # fmt: skip
-        discrete = (
-            min(np.unique(one).size, np.unique(two).size)
-            <= 8
-            >= max(np.unique(one).size, np.unique(two).size)
-        )
-        cause = (
-            "init_constant"
-            if (constants[0] and (discrete or _few(two))) or _few(one)
-            else "init_distribution"
-        )
+        cause = "init_constant" if _few(one) and _few(two) else "init_distribution"
         return Diagnosis(cause, f"{name} starts {words[0]} in place of {words[1]}")
     if _few(one) or _few(two):
         return Diagnosis("init_constant", f"{name} starts from other constants")

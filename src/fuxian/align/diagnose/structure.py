@@ -304,8 +304,16 @@ def _near_end(side: Graph, call: Call) -> bool:
 
 def _skips(side: Graph, call: Call) -> bool:
     """Whether one summand was made of the other."""
-    one, two = call.inputs[:2]
-    return one in ancestors(side, two) or two in ancestors(side, one)
+    one, two = (_root(side, name) for name in call.inputs[:2])
+    behind = [{_root(side, n) for n in ancestors(side, name)} for name in (one, two)]
+    return one in behind[1] or two in behind[0]
+
+
+def _root(side: Graph, name: str) -> str:
+    """What a tensor was before it was moved."""
+    while name in side.maker and family(side.maker[name]) == "passive" and side.maker[name].inputs:
+        name = side.maker[name].inputs[0]
+    return name
 
 
 def _is_mask(view: View, side: Graph, call: Call) -> bool:
