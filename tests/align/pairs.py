@@ -94,10 +94,14 @@ class PaddleNet(paddle.nn.Layer):
         return self.head(self.drop(paddle.nn.functional.gelu(y, approximate=self.approximate)))
 
 
-def port(*, smoothing=0.0, decay=0.05, gamma=0.5, seed=2, metric=Accuracy, beta2=0.999, nan=False, **net) -> Recipe:
+def port(
+    *, smoothing=0.0, decay=0.05, gamma=0.5, seed=2, metric=Accuracy, beta2=0.999, nan=False, **net
+) -> Recipe:
     def optimizer(model):
         schedule = paddle.optimizer.lr.StepDecay(1e-3, 3, gamma)
-        adam = paddle.optimizer.AdamW(schedule, beta2=beta2, parameters=model.parameters(), weight_decay=decay)
+        adam = paddle.optimizer.AdamW(
+            schedule, beta2=beta2, parameters=model.parameters(), weight_decay=decay
+        )
         return adam, schedule
 
     def loss(outputs, targets):

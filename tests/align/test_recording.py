@@ -62,7 +62,9 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path, shard):
         Recording(tmp_path / "r")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99, "tensors": {}, "framework": "x", "stages": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 99, "tensors": {}, "framework": "x", "stages": {}}']
+)
 def test_a_damaged_recording_is_refused(tmp_path, text):
     (tmp_path / "recording.json").write_text(text)
     with pytest.raises(InputError):

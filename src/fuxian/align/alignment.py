@@ -85,7 +85,9 @@ def _check_comparable(port: Recording, reference: Recording) -> None:
             f" record the port again with --inputs {reference.folder}."
         )
     if reference.data.get("weights_from") != "own":
-        raise InputError(f"{reference.folder}: this is a port's recording; give the port first, the reference second.")
+        raise InputError(
+            f"{reference.folder}: this is a port's recording; give the port first, the reference second."
+        )
     for name, what in (("weights", "weights"), ("inputs", "inputs")):
         if port.data["hashes"].get(name) != reference.data["hashes"].get(name):
             raise InputError(
@@ -114,7 +116,9 @@ def _notes(both: Pair) -> list[str]:
         notes.append("tensors above 10,000 elements were compared by sketches")
     oracle = both.reference.data.get("oracle")
     if oracle is None:
-        notes.append("no second precision was run: tolerances are fixed ones, and small differences stay undecided")
+        notes.append(
+            "no second precision was run: tolerances are fixed ones, and small differences stay undecided"
+        )
     elif oracle["failed"]:
         notes.append(f"the reference does not run in {oracle['dtype']}: {oracle['failed'][0]}")
     return notes
@@ -180,10 +184,17 @@ class _Runner:
     def run(self, dtype: str) -> Alignment:
         """Record both and compare, large tensors inside the models as sketches."""
         self.dtype = dtype
-        return compare_recordings(*self._record(dtype, self.stages, self.oracle, False, dtype), diagnosed=False)
+        return compare_recordings(
+            *self._record(dtype, self.stages, self.oracle, False, dtype), diagnosed=False
+        )
 
     def _record(
-        self, name: str, stages: Sequence[str], oracle: bool, keep: bool | tuple[frozenset[str], ...], dtype: str
+        self,
+        name: str,
+        stages: Sequence[str],
+        oracle: bool,
+        keep: bool | tuple[frozenset[str], ...],
+        dtype: str,
     ) -> tuple[Recording, Recording]:
         kept = keep if isinstance(keep, tuple) else (keep, keep)
         if isinstance(self.reference, Recording):
@@ -219,7 +230,9 @@ def _unkept(scene: Scene | None) -> frozenset[str]:
     if scene is None:
         return frozenset()
     names = {name for call in scene.calls for name in (*call.inputs, *call.outputs)}
-    return frozenset(name for name in names if name not in scene.tensors and not name.startswith("parameters."))
+    return frozenset(
+        name for name in names if name not in scene.tensors and not name.startswith("parameters.")
+    )
 
 
 def _filled(scene: Scene, recording: Recording, prefix: str, names: frozenset[str]) -> Scene:
@@ -295,7 +308,9 @@ def _stage_json(result: StageResult) -> dict[str, Any]:
                 "sketched": t.sketched,
                 "quantiles": [_number(q) for q in t.quantiles],
                 "worst": [
-                    {"index": i, "port": _number(p), "reference": _number(r)} for i, p, r in t.worst if not t.agrees
+                    {"index": i, "port": _number(p), "reference": _number(r)}
+                    for i, p, r in t.worst
+                    if not t.agrees
                 ],
             }
             for t in result.tensors

@@ -108,7 +108,9 @@ def compare(
     problem, undecided = problem_of(port, reference)
     shape = tuple(port.shape) if port is not None else tuple(reference.shape) if reference is not None else ()
     if problem:
-        return TensorComparison(name, reference_name, float("inf"), tolerance, problem, undecided, shape=shape)
+        return TensorComparison(
+            name, reference_name, float("inf"), tolerance, problem, undecided, shape=shape
+        )
     assert port is not None and reference is not None  # noqa: S101
     one, two = port.astype(np.float64), reference.astype(np.float64)
     size = max(float(np.abs(two).max()), floor)
@@ -150,7 +152,12 @@ def compare_sketches(
     """Compare by sketches alone, where elements were not kept."""
     if port[sketches.COUNT] != reference[sketches.COUNT]:
         return TensorComparison(name, reference_name, float("inf"), tolerance, "another number of elements")
-    if port[sketches.NANS] + port[sketches.INFINITIES] + reference[sketches.NANS] + reference[sketches.INFINITIES]:
+    if (
+        port[sketches.NANS]
+        + port[sketches.INFINITIES]
+        + reference[sketches.NANS]
+        + reference[sketches.INFINITIES]
+    ):
         undecided = bool(np.array_equal(port[:3], reference[:3]))
         return TensorComparison(name, reference_name, float("inf"), tolerance, "NaN or infinity", undecided)
     error = sketches.error(port, reference)
@@ -178,7 +185,9 @@ class Judge:
     def precision(self) -> str:
         return str(self.reference.data["dtype"])
 
-    def tolerance(self, port_name: str, reference_names: list[str], typical: float = 0.0) -> tuple[float, float]:
+    def tolerance(
+        self, port_name: str, reference_names: list[str], typical: float = 0.0
+    ) -> tuple[float, float]:
         """The tolerance of a tensor and up to where it is undecided, relative to the largest element.
 
         ``typical`` is the rounding error of the stage's tensors, for one that got off lightly by chance. Of several
@@ -189,7 +198,9 @@ class Judge:
             low, high = WITHOUT_ORACLE[self.precision]
             return max(low, 4 * self.known), max(high, 4 * self.known)
         sizes = [self._size(name) if len(reference_names) > 1 else 1.0 for name in reference_names]
-        errors = [float(rounding.get(name, 0.0)) * size for name, size in zip(reference_names, sizes, strict=True)]
+        errors = [
+            float(rounding.get(name, 0.0)) * size for name, size in zip(reference_names, sizes, strict=True)
+        ]
         own = max(max(errors, default=0.0) / (max(sizes, default=1.0) or 1.0), typical)
         grown = max(1.0, self.growth / FLOAT32, own / FLOAT32 if self.amplified else 0.0)
         amplified = 4 * self.known * grown
@@ -205,5 +216,7 @@ class Judge:
     def typical(self, prefix: str) -> float:
         """The median rounding error of the reference's tensors below a prefix."""
         rounding = self.reference.data.get("rounding") or {}
-        found = [float(v) for name, v in rounding.items() if name.startswith(prefix) and np.isfinite(float(v))]
+        found = [
+            float(v) for name, v in rounding.items() if name.startswith(prefix) and np.isfinite(float(v))
+        ]
         return float(np.median(found)) if found else 0.0

@@ -55,11 +55,15 @@ class Scene:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Elements of the parameters that the calls here use, by name."""
-        return {i.removeprefix("parameters."): a for i, a in self.tensors.items() if i.startswith("parameters.")}
+        return {
+            i.removeprefix("parameters."): a for i, a in self.tensors.items() if i.startswith("parameters.")
+        }
 
     def outputs(self) -> list[np.ndarray]:
         """Elements of the last call's outputs that were kept, in order."""
-        return [] if not self.calls else [self.tensors[i] for i in self.calls[-1].outputs if i in self.tensors]
+        return (
+            [] if not self.calls else [self.tensors[i] for i in self.calls[-1].outputs if i in self.tensors]
+        )
 
 
 @dataclass(frozen=True)

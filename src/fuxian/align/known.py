@@ -68,7 +68,9 @@ def in_calls(port: Recording, reference: Recording, prefix: str, *, backward: bo
     return list(found.values())
 
 
-def _batch_norm(recording: Recording, call: dict[str, Any], settings: dict[str, Any], *, training: bool) -> Known:
+def _batch_norm(
+    recording: Recording, call: dict[str, Any], settings: dict[str, Any], *, training: bool
+) -> Known:
     epsilon = next((call["arguments"].get(name) or settings.get(name) for name in ("epsilon", "_epsilon")
                     if call["arguments"].get(name) or settings.get(name)), 1e-5)  # fmt: skip
     share = 1.0
@@ -78,7 +80,9 @@ def _batch_norm(recording: Recording, call: dict[str, Any], settings: dict[str, 
         lowest = float(recording.sketch(name)[LOW])
         share = epsilon / (max(lowest, 0.0) + epsilon)
     return Known(
-        "batch norm's epsilon in float32", "Paddle keeps it in float32", _float32_error(float(epsilon)) * share
+        "batch norm's epsilon in float32",
+        "Paddle keeps it in float32",
+        _float32_error(float(epsilon)) * share,
     )
 
 
@@ -108,8 +112,14 @@ def _attributes(call: dict[str, Any], settings: dict[str, Any]) -> Known:
 
 
 def _average_pool(call: dict[str, Any], settings: dict[str, Any]) -> Known:
-    window = [n for name in ("kernel_size", "ksize") for n in _numbers(call["arguments"].get(name, settings.get(name)))]
-    area = float(np.prod(window)) * (window[0] if len(window) == 1 and "2d" in call["operation"] else 1.0) or 3.0
+    window = [
+        n
+        for name in ("kernel_size", "ksize")
+        for n in _numbers(call["arguments"].get(name, settings.get(name)))
+    ]
+    area = (
+        float(np.prod(window)) * (window[0] if len(window) == 1 and "2d" in call["operation"] else 1.0) or 3.0
+    )
     bound = _float32_error(1.0 / area) if window and "adaptive" not in call["operation"] else FLOAT32_UNIT
     return Known("average pooling's backward", "Paddle multiplies with float32(1/window)", bound)
 
@@ -126,7 +136,9 @@ def _casts_down(recording: Recording, prefix: str) -> bool:
     return False
 
 
-OPTIMIZER = Known("learning rate in float32", "Paddle keeps learning rate, betas and their powers in float32", 5e-6)
+OPTIMIZER = Known(
+    "learning rate in float32", "Paddle keeps learning rate, betas and their powers in float32", 5e-6
+)
 RUNNING_VARIANCE = Known(
     "running variance", "Paddle's is of the biased batch variance, torch's of the unbiased one: n/(n-1)", 0.0
 )

@@ -246,7 +246,11 @@ def backward_place(
     bad = [name for name in chosen.inputs if state.get(name) == "bad"]
     users = [call for call in (certain or suspects) if set(bad) & set(call.inputs)]
     partners = {call.index: _partner(call, reference, agrees) for call in users}
-    lonely = [c for c in users if partners[c.index] is None or _cut_unevenly(port, c, reference, partners[c.index], agrees)]
+    lonely = [
+        c
+        for c in users
+        if partners[c.index] is None or _cut_unevenly(port, c, reference, partners[c.index], agrees)
+    ]
     chosen = lonely[0] if lonely and len(users) > 1 else chosen
     chosen = _where_cut(port, chosen, [name for name in chosen.inputs if state.get(name) == "bad"])
     partner = partners.get(chosen.index) or _partner(chosen, reference, agrees)
@@ -288,7 +292,9 @@ def _gradient_state(port: Graph, reference: Graph, name: str, agrees: Agreement,
     if not given:
         return "unknown" if mine[sketches.L2] == 0 else "bad"
     for gradient in given:
-        if sketches.same_arrangement(mine, gradient, tolerance) or sketches.same_elements(mine, gradient, tolerance):
+        if sketches.same_arrangement(mine, gradient, tolerance) or sketches.same_elements(
+            mine, gradient, tolerance
+        ):
             return "good"
     return "bad"
 
@@ -296,7 +302,9 @@ def _gradient_state(port: Graph, reference: Graph, name: str, agrees: Agreement,
 def _partner(call: Call, reference: Graph, agrees: Agreement) -> Call | None:
     """The reference's call that uses and makes the same tensors."""
     best, best_score = None, 0.0
-    for other in {c.index: c for n in call.inputs for o in agrees.port.get(n, ()) for c in reference.users[o]}.values():
+    for other in {
+        c.index: c for n in call.inputs for o in agrees.port.get(n, ()) for c in reference.users[o]
+    }.values():
         same_output = any(o in other.outputs for n in call.outputs for o in agrees.port.get(n, ()))
         score = 2.0 * same_output + 1.0 * (call.operation == other.operation)
         if score > best_score:
@@ -399,7 +407,10 @@ def _scenes_of_error(both: Pair, stage: str) -> dict[str, Scene]:
     prefix = {"loss": "loss", "training_mode": "train", "training_steps": "train"}.get(stage, "eval")
     port, reference = graph(both.port, prefix), graph(both.reference, prefix)
     done = len(port.calls)
-    return {"port": scene(port, port.calls[-1:]), "reference": scene(reference, reference.calls[done : done + 1])}
+    return {
+        "port": scene(port, port.calls[-1:]),
+        "reference": scene(reference, reference.calls[done : done + 1]),
+    }
 
 
 def _inner_tolerance(both: Pair, result: StageResult) -> float:
@@ -437,7 +448,9 @@ def _training_place(both: Pair, result: StageResult, tolerance: float) -> Any:
     if result.stage == "training_mode" and any(n.startswith("outputs") for n in differing):
         return forward_place(both, "train", None, tolerance)
     if any(n.startswith("buffers/") for n in differing):
-        return _buffer_place(both, next(n for n in differing if n.startswith("buffers/")).removeprefix("buffers/"))
+        return _buffer_place(
+            both, next(n for n in differing if n.startswith("buffers/")).removeprefix("buffers/")
+        )
     if any(n.startswith("losses/") for n in differing):
         return forward_place(both, "train", _train_loss_sinks(both), tolerance)
     prefix = "gradients/" if result.stage == "training_mode" else ""
@@ -449,7 +462,9 @@ def _train_loss_sinks(both: Pair) -> tuple[list[str], list[str]]:
     for side in (both.port, both.reference):
         made = graph(side, "train")
         used = {name for call in made.calls for name in call.inputs}
-        sinks.append([n for call in made.calls if call.section == "loss" for n in call.outputs if n not in used])
+        sinks.append(
+            [n for call in made.calls if call.section == "loss" for n in call.outputs if n not in used]
+        )
     return sinks[0], sinks[1]
 
 
@@ -468,8 +483,13 @@ def _place(both: Pair, port: Graph, reference: Graph, ours: list[Call], theirs: 
     place = place_name(port, ours[0])
     if not theirs or place == "loss":
         return place
-    same_place = place_name(reference, theirs[0]) == place or len(ours[0].inputs) == len(theirs[0].inputs) == 1
-    if ours[0].operation == theirs[0].operation and (same_place or not _lacks(both, place, reference, theirs[0])):
+    same_place = (
+        place_name(reference, theirs[0]) == place or len(ours[0].inputs) == len(theirs[0].inputs) == 1
+    )
+    if ours[0].operation == theirs[0].operation:
+        lacks = not same_place and _lacks(both, place, reference, theirs[0])
+        return _in_port(both, _caller(reference, theirs[0])) if lacks else place
+    if place_name(reference, theirs[0]) == place:
         return place
     missing = ours[0].operation in _next_operations(reference, theirs)
     extra = theirs[0].operation in _next_operations(port, ours)
@@ -485,7 +505,9 @@ def _next_operations(side: Graph, calls: list[Call]) -> set[str]:
 def _lacks(both: Pair, place: str, reference: Graph, call: Call) -> bool:
     """Whether a call of the reference is made in another module than the port's call of the same operation."""
     theirs = _in_port(both, _caller(reference, call))
-    return theirs != place and theirs.startswith(place) and call.operation in _next_operations(reference, [call])
+    return (
+        theirs != place and theirs.startswith(place) and call.operation in _next_operations(reference, [call])
+    )
 
 
 def _caller(side: Graph, call: Call) -> str:
@@ -520,7 +542,9 @@ def _concerns_all(both: Pair, result: StageResult) -> bool:
     differing = {name if name in parameters else name.rpartition("/")[0] for name in names_differing}
     optimised = both.port.stages.get("optimizer", {}).get("settings", {})
     groups = [group["params"] for made in optimised.values() for group in made["groups"]]
-    return bool(groups) and all(sum(n in differing for n in names) > len(names) / 2 for names in groups if names)
+    return bool(groups) and all(
+        sum(n in differing for n in names) > len(names) / 2 for names in groups if names
+    )
 
 
 def _named_place(both: Pair, result: StageResult) -> tuple[str, str, str]:
@@ -546,5 +570,3 @@ def _named_place(both: Pair, result: StageResult) -> tuple[str, str, str]:
     settings = set(both.reference.data["settings"]) | set(both.reference.data["parts"])
     kind = "setting" if result.stage == "configuration" and name in settings else "parameter"
     return name, chosen.reference_name, kind
-
-

@@ -38,7 +38,10 @@ def export(port: Recording, reference: Recording, folder: Path | str) -> list[Pa
         ("bp_align", _training_losses, OFFICIAL_THRESHOLD),
         ("train_align", _metric, TRAIN_THRESHOLD),
     ):
-        sides = {"paddle": collect(port), "benchmark" if name == "train_align" else "torch": collect(reference)}
+        sides = {
+            "paddle": collect(port),
+            "benchmark" if name == "train_align" else "torch": collect(reference),
+        }
         if not any(sides.values()):
             continue
         for side, arrays in sides.items():
@@ -49,7 +52,9 @@ def export(port: Recording, reference: Recording, folder: Path | str) -> list[Pa
         log.write_text(_diff_log(*sides.values(), threshold), encoding="utf-8")
         written.append(log)
     if not written:
-        raise InputError(f"{port.folder}: no forward, metric, loss or training stage was recorded; record them first.")
+        raise InputError(
+            f"{port.folder}: no forward, metric, loss or training stage was recorded; record them first."
+        )
     return written
 
 
@@ -124,7 +129,10 @@ class _Inert(pickle.Unpickler):
     or refused, so that nothing of the file's choosing is called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in (
+            "_reconstruct",
+            "scalar",
+        ):
             return _scalar if name == "scalar" else lambda *_: _Array()
         if (module, name) == ("numpy", "dtype"):
             return _Dtype
@@ -152,11 +160,15 @@ def read_log(path: Path | str) -> dict[str, np.ndarray]:
         with path.open("rb") as stream:
             version = np.lib.format.read_magic(stream)
             reader: Callable = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
             )
             _, _, dtype = reader(stream)
             if not dtype.hasobject:
-                raise InputError(f"{path}: a plain array, not a log of named arrays; give the file reprod_log wrote.")
+                raise InputError(
+                    f"{path}: a plain array, not a log of named arrays; give the file reprod_log wrote."
+                )
             held = _finished(_Inert(stream).load())
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file.") from error
@@ -165,7 +177,9 @@ def read_log(path: Path | str) -> dict[str, np.ndarray]:
     except Exception as error:  # A damaged pickle fails in any way it likes.
         raise InputError(f"{path}: {error}; it was not read, no code in it was run.") from error
     if not isinstance(held, dict):
-        raise InputError(f"{path}: holds {type(held).__name__}, not a dict of named arrays; give reprod_log's file.")
+        raise InputError(
+            f"{path}: holds {type(held).__name__}, not a dict of named arrays; give reprod_log's file."
+        )
     found = {str(name): np.asarray(value) for name, value in held.items()}
     wrong = [name for name, value in found.items() if value.dtype.kind not in "biuf"]
     if wrong:

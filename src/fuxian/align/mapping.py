@@ -124,7 +124,9 @@ def _tree(data: Mapping[str, Any]) -> Tree:
 
 def _node(data: Mapping[str, Any]) -> Node:
     pieces = [Piece(p["role"], tuple(p["shape"]), _place(p["place"])) for p in data["pieces"]]
-    return Node(data["path"], data["family"], data["class_name"], pieces, [_node(c) for c in data["children"]])
+    return Node(
+        data["path"], data["family"], data["class_name"], pieces, [_node(c) for c in data["children"]]
+    )
 
 
 def link(port: Mapping[str, Any], reference: Mapping[str, Any]) -> Links:

@@ -13,7 +13,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import paddle
@@ -223,6 +223,7 @@ class _State:
 
     tracer: Tracer | None = None
     draws: Draws | None = None
+    told: ClassVar[dict[int, Callable]] = {}
 
 
 _PLAIN = {"seed", "manual_seed", "save", "load", "async_save", "summary", "flops", "to_tensor", "as_tensor",
@@ -362,9 +363,19 @@ def installed() -> Iterator[None]:
         for owner, name, _, function in public:
             replaced.attribute(owner, name, told[id(function)])
         replaced.attribute(paddle.nn.Layer, "__call__", follow)
+        _State.told = told
         yield
     finally:
+        _State.told = {}
         replaced.restore()
+
+
+def adopt(model: paddle.nn.Layer) -> None:
+    """Replace Paddle's functions among the layers' own attributes, for those that were handed in from outside."""
+    for layer in model.sublayers(include_self=True):
+        for name, value in list(vars(layer).items()):
+            if id(value) in _State.told:
+                vars(layer)[name] = _State.told[id(value)]
 
 
 @contextlib.contextmanager
@@ -420,7 +431,9 @@ def _dropout(
 
 
 def _dropout_channels(x: Any, p: float = 0.5, training: bool = True, *rest: Any, **named: Any) -> Any:
-    layout = next((part for part in (*rest, *named.values()) if isinstance(part, str) and part[:1] == "N"), "NC")
+    layout = next(
+        (part for part in (*rest, *named.values()) if isinstance(part, str) and part[:1] == "N"), "NC"
+    )
     return _dropout(x, p, [0, layout.index("C") if len(layout) == x.ndim else 1], training)
 
 
@@ -436,7 +449,9 @@ def _attention(
     **named: Any,
 ) -> Any:
     if dropout_p == 0.0 or not training:
-        return _ORIGINAL_ATTENTION(query, key, value, attn_mask, dropout_p, is_causal, training, *rest, **named)
+        return _ORIGINAL_ATTENTION(
+            query, key, value, attn_mask, dropout_p, is_causal, training, *rest, **named
+        )
     query, key, value = (part.transpose([0, 2, 1, 3]) for part in (query, key, value))
     scores = query.matmul(key, transpose_y=True) * query.shape[-1] ** -0.5
     if is_causal:
@@ -495,9 +510,21 @@ def _drawn() -> list[tuple[Any, str, Callable]]:
         (functional, "scaled_dot_product_attention", _attention),
         (paddle, "rand", lambda *s, **k: _tensor(_draws().uniform(_shape_of(s, k)), k.get("dtype"))),
         (paddle, "randn", lambda *s, **k: _tensor(_draws().normal(_shape_of(s, k)), k.get("dtype"))),
-        (paddle, "standard_normal", lambda shape, dtype=None, **_: _tensor(_draws().normal(_sizes(shape)), dtype)),
-        (paddle, "rand_like", lambda x, *_, **k: _tensor(_draws().uniform(x.shape), k.get("dtype") or x.dtype)),
-        (paddle, "randn_like", lambda x, *_, **k: _tensor(_draws().normal(x.shape), k.get("dtype") or x.dtype)),
+        (
+            paddle,
+            "standard_normal",
+            lambda shape, dtype=None, **_: _tensor(_draws().normal(_sizes(shape)), dtype),
+        ),
+        (
+            paddle,
+            "rand_like",
+            lambda x, *_, **k: _tensor(_draws().uniform(x.shape), k.get("dtype") or x.dtype),
+        ),
+        (
+            paddle,
+            "randn_like",
+            lambda x, *_, **k: _tensor(_draws().normal(x.shape), k.get("dtype") or x.dtype),
+        ),
         (paddle, "uniform", _uniform),
         (paddle, "normal", _normal),
         (paddle, "bernoulli", _bernoulli),
@@ -509,10 +536,18 @@ def _drawn() -> list[tuple[Any, str, Callable]]:
             "uniform_",
             lambda x, min=-1.0, max=1.0, *_: _written(x, min + (max - min) * _draws().uniform(x.shape)),
         ),
-        (tensor, "normal_", lambda x, mean=0.0, std=1.0, *_: _written(x, mean + std * _draws().normal(x.shape))),
+        (
+            tensor,
+            "normal_",
+            lambda x, mean=0.0, std=1.0, *_: _written(x, mean + std * _draws().normal(x.shape)),
+        ),
     ]
 
 
 def recurrent(model: paddle.nn.Layer) -> list[Any]:
     """Layers that run a whole sequence in one kernel, their dropout included."""
-    return [module for module in model.sublayers(include_self=True) if isinstance(module, paddle.nn.layer.rnn.RNNBase)]
+    return [
+        module
+        for module in model.sublayers(include_self=True)
+        if isinstance(module, paddle.nn.layer.rnn.RNNBase)
+    ]

@@ -188,13 +188,17 @@ def _runs(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> 
     with subject.side.default_dtype(dtype):
         forward_given = bool(subject.batches["eval"])
         if stages & {"forward", "loss", "backward", "metric"} and forward_given:
-            _guarded(subject, writer, "eval", lambda: _record_pass(subject, writer, sink, dtype, training=False))
+            _guarded(
+                subject, writer, "eval", lambda: _record_pass(subject, writer, sink, dtype, training=False)
+            )
         if first and "loss" in stages and subject.recipe.loss is not None:
             _guarded(subject, writer, "loss", lambda: _record_loss(subject, writer, sink, dtype))
         if first and "metric" in stages and subject.recipe.metric is not None:
             _guarded(subject, writer, "metric", lambda: _record_metric(subject, writer, dtype))
         if stages & {"training_mode", "higher_order"} and subject.batches["train"]:
-            _guarded(subject, writer, "train", lambda: _record_pass(subject, writer, sink, dtype, training=True))
+            _guarded(
+                subject, writer, "train", lambda: _record_pass(subject, writer, sink, dtype, training=True)
+            )
         if subject.recipe.optimizer is None:
             return
         if "optimizer" in stages:
@@ -447,7 +451,8 @@ def _take_batches(subject: Subject, writer: RecordingWriter) -> None:
 def _in_precision(tree: Tree, dtype: str) -> Tree:
     """Floating leaves in the precision of the run."""
     return map_tree(
-        lambda leaf: leaf.astype(dtype) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" else leaf, tree
+        lambda leaf: leaf.astype(dtype) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" else leaf,
+        tree,
     )
 
 
@@ -457,6 +462,7 @@ def _in_precision(tree: Tree, dtype: str) -> Tree:
 def _built(subject: Subject, dtype: str) -> Any:
     """A model in the precision of the run, with the shared initial weights."""
     model = _seeded_model(subject.recipe, subject.side)
+    subject.side.adopt(model)
     if dtype == "float64":
         subject.side.cast(model, dtype)
     for name, tensor, _ in subject.side.tensors(model):
@@ -482,7 +488,9 @@ def _named(losses: Any) -> dict[str, Any]:
     return losses if isinstance(losses, dict) else {"total": losses}
 
 
-def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str, *, training: bool) -> None:
+def _record_pass(
+    subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str, *, training: bool
+) -> None:
     """One forward, loss and backward, in evaluation or training mode, with everything inside it followed."""
     side, recipe = subject.side, subject.recipe
     prefix = "train" if training else "eval"
@@ -495,7 +503,9 @@ def _record_pass(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
         tracer = Tracer(
             side,
             lambda name, array: writer.put(f"{prefix}/values/{name}", array, keep=subject.keeps(name)),
-            lambda name, array: writer.put(f"{prefix}/value_gradients/{name}", array, keep=subject.keeps(name)),
+            lambda name, array: writer.put(
+                f"{prefix}/value_gradients/{name}", array, keep=subject.keeps(name)
+            ),
             {id(module): path for path, module in reversed(side.modules(model))},
         )
         for name, tensor, _ in reversed(list(side.tensors(model))):
@@ -613,7 +623,10 @@ def _reference_outputs(subject: Subject, own: Tree, prefix: str, dtype: str) -> 
         return None
     wanted = iter(names)
     return map_tree(
-        lambda leaf: _in_precision(recorded.get(next(wanted)), dtype) if isinstance(leaf, np.ndarray) else leaf, own
+        lambda leaf: (
+            _in_precision(recorded.get(next(wanted)), dtype) if isinstance(leaf, np.ndarray) else leaf
+        ),
+        own,
     )
 
 
@@ -636,7 +649,9 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
         structure = _tree_to_json(_marked(own))
         writer.data["outputs"] = structure
     source: Any = subject.inputs if subject.inputs is not None else writer
-    outputs = _tree_from_json(structure, lambda path: source.get(f"eval/outputs.{path}" if path else "eval/outputs"))
+    outputs = _tree_from_json(
+        structure, lambda path: source.get(f"eval/outputs.{path}" if path else "eval/outputs")
+    )
     tracer = Tracer(
         side,
         lambda name, array: writer.put(f"loss/values/{name}", array, keep=subject.keeps(name)),
@@ -661,7 +676,9 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
 def _marked(own: Tree) -> Tree:
     names = iter(leaves(own))
     return map_tree(
-        lambda leaf: ({"array": next(names)[0]} if isinstance(leaf, np.ndarray) else {"value": next(names) and leaf}),
+        lambda leaf: (
+            {"array": next(names)[0]} if isinstance(leaf, np.ndarray) else {"value": next(names) and leaf}
+        ),
         own,
     )
 
@@ -672,7 +689,9 @@ def _record_metric(subject: Subject, writer: RecordingWriter, dtype: str) -> Non
     chosen = sorted({*range(min(len(batches), METRIC_BATCHES - 1)), len(batches) - 1})
     metric = subject.recipe.metric()  # type: ignore[misc]
     source: Any = subject.inputs if subject.inputs is not None else writer
-    structures = (subject.inputs.data if subject.inputs is not None else writer.data).setdefault("metric_outputs", {})
+    structures = (subject.inputs.data if subject.inputs is not None else writer.data).setdefault(
+        "metric_outputs", {}
+    )
     for i in chosen:
         if subject.inputs is None:
             own = _outputs_of(subject, batches[i], dtype)
@@ -712,7 +731,9 @@ def _gradients(subject: Subject) -> Callable[[str, tuple[int, ...]], np.ndarray 
 
     if subject.links is None or subject.inputs is None:
         return reference_gradient
-    inventory = {p["name"]: tuple(p["shape"]) for p in subject.inputs.data["parameters"] if p["kind"] == "parameter"}
+    inventory = {
+        p["name"]: tuple(p["shape"]) for p in subject.inputs.data["parameters"] if p["kind"] == "parameter"
+    }
     converted = subject.links.convert(
         {name: reference_gradient(name, shape) for name, shape in inventory.items()},
         {name: array.shape for name, array in subject.weights.items()},
@@ -728,14 +749,23 @@ def _record_optimizer(subject: Subject, writer: RecordingWriter, sink: Sink, dty
     gradients = _gradients(subject)
     entry = writer.data["stages"]["optimizer"]
     made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
-    entry["settings"] = {key: optimizer_settings(side, optimizer, names) for key, (optimizer, _) in made.items()}
+    entry["settings"] = {
+        key: optimizer_settings(side, optimizer, names) for key, (optimizer, _) in made.items()
+    }
     for trial, factors in enumerate(GRADIENT_FACTORS):
         if trial:
             model = _built(subject, dtype)
             names = _names_of(side, model)
             made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
         for optimizer, _ in made.values():
-            _step_alone(subject, sink, optimizer, names, gradients, [(f"{trial}.{i}", f) for i, f in enumerate(factors)])
+            _step_alone(
+                subject,
+                sink,
+                optimizer,
+                names,
+                gradients,
+                [(f"{trial}.{i}", f) for i, f in enumerate(factors)],
+            )
 
 
 def _step_alone(
@@ -924,7 +954,9 @@ def _record_initialisation(subject: Subject, writer: RecordingWriter) -> None:
             array = np.array(side.to_array(tensor), dtype=np.float64).reshape(-1)
             total += array.size
             samples.setdefault(name, []).append(array)
-        if total > 4_000_000 or all(sum(map(len, held)) >= 512 or not np.ptp(held[0]) for held in samples.values()):
+        if total > 4_000_000 or all(
+            sum(map(len, held)) >= 512 or not np.ptp(held[0]) for held in samples.values()
+        ):
             break
     for name, held in samples.items():
         values = np.sort(np.concatenate(held))

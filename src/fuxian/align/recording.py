@@ -57,7 +57,9 @@ def regenerate(source: dict[str, Any]) -> np.ndarray:
     elif source["draw"] == "integers":
         drawn = random.integers(source.get("low", 0), source["high"], shape)
     else:
-        raise InputError(f"recording.json: draw {source['draw']!r} is unknown; use normal, uniform or integers.")
+        raise InputError(
+            f"recording.json: draw {source['draw']!r} is unknown; use normal, uniform or integers."
+        )
     return np.asarray(drawn, dtype=source["dtype"])
 
 
@@ -180,7 +182,9 @@ class Recording:
         self.folder = Path(folder)
         path = self.folder / "recording.json"
         if not path.is_file():
-            raise InputError(f"{self.folder}: there is no recording.json; give a folder `align record` wrote.")
+            raise InputError(
+                f"{self.folder}: there is no recording.json; give a folder `align record` wrote."
+            )
         try:
             self.data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             known = self.data["format"] == FORMAT
@@ -189,11 +193,15 @@ class Recording:
             self.stages: dict[str, Any] = self.data["stages"]
             for entry in self.tensors.values():
                 if "shard" in entry and not _SHARD.fullmatch(entry["shard"]):
-                    raise InputError(f"{path}: {entry['shard']!r} is no shard of this recording; record again.")
+                    raise InputError(
+                        f"{path}: {entry['shard']!r} is no shard of this recording; record again."
+                    )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: not a recording ({error}); record again.") from error
         if not known:
-            raise InputError(f"{path}: format {self.data['format']} is not the {FORMAT} read here; record again.")
+            raise InputError(
+                f"{path}: format {self.data['format']} is not the {FORMAT} read here; record again."
+            )
         self._open: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -217,7 +225,9 @@ class Recording:
         if "source" in entry:
             return regenerate(entry["source"])
         if "shard" not in entry:
-            raise InputError(f"{self.folder}: {name} is a sketch; record again without --small for its elements.")
+            raise InputError(
+                f"{self.folder}: {name} is a sketch; record again without --small for its elements."
+            )
         try:
             if entry["shard"] not in self._open:
                 self._open[entry["shard"]] = safe_open(self.folder / entry["shard"], framework="numpy")
@@ -231,7 +241,11 @@ class Recording:
     def sketch(self, name: str) -> np.ndarray:
         """The sketch, computed where the elements were kept."""
         entry = self.tensors[name]
-        return np.array([_number(n) for n in entry["sketch"]]) if "sketch" in entry else sketches.sketch(self.get(name))
+        return (
+            np.array([_number(n) for n in entry["sketch"]])
+            if "sketch" in entry
+            else sketches.sketch(self.get(name))
+        )
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The tensor's shape."""

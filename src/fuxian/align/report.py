@@ -23,7 +23,9 @@ WORST_SHOWN = 20
 def write_report(alignment: Alignment, path: Path | str) -> None:
     """Write the report. It loads nothing from anywhere: pictures are inline SVG."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fuxian.align", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("fuxian.align", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["figure"] = lambda value: "" if value is None else f"{value:.2e}"
     document = result_json(alignment)
@@ -59,7 +61,9 @@ def growth_plot(alignment: Alignment) -> str:
     errors = [max(row.error or 0.0, 1e-18) if row.error != float("inf") else 1e3 for row in rows]
     axes.semilogy(range(len(rows)), errors, color=COLOURS["port"], marker=".", linewidth=1)
     marked = [i for i, row in enumerate(rows) if row.mark in ("differs", "first")]
-    axes.semilogy(marked, [errors[i] for i in marked], "o", color=COLOURS["differs"], label="differs, its inputs agree")
+    axes.semilogy(
+        marked, [errors[i] for i in marked], "o", color=COLOURS["differs"], label="differs, its inputs agree"
+    )
     axes.set(xlabel="module, in order of execution", ylabel="relative error")
     if marked:
         axes.legend(frameon=False)
@@ -92,11 +96,15 @@ def _worst(result: StageResult) -> list[dict[str, Any]]:
         if tensor.agrees:
             continue
         if not tensor.worst:
-            rows.append({"name": tensor.name, "index": "", "port": tensor.problem, "reference": "", "error": ""})
+            rows.append(
+                {"name": tensor.name, "index": "", "port": tensor.problem, "reference": "", "error": ""}
+            )
         for index, one, two in tensor.worst:
             place = ", ".join(map(str, index))
             difference = f"{abs(one - two):.3g}"
-            rows.append({"name": tensor.name, "index": place, "port": one, "reference": two, "error": difference})
+            rows.append(
+                {"name": tensor.name, "index": place, "port": one, "reference": two, "error": difference}
+            )
     return rows[:WORST_SHOWN]
 
 

@@ -160,7 +160,9 @@ def _compare_parameters(
     """Tensors that belong to parameters: gradients, updates, states, buffers."""
     port, reference, links = both.port, both.reference, both.links
     typical = judge.typical(prefix)
-    shapes = {entry["name"]: tuple(entry["shape"]) for entry in port.data["parameters"] if not entry["same_as"]}
+    shapes = {
+        entry["name"]: tuple(entry["shape"]) for entry in port.data["parameters"] if not entry["same_as"]
+    }
 
     def get(name: str) -> np.ndarray | None:
         full = f"{prefix}{name}{suffix}"
@@ -189,13 +191,21 @@ def _compare_parameters(
             yield compare(name, given, expected, tolerance, **options)
         elif port.kept(full) and all(reference.kept(other) for other in fulls):
             # A part of a larger tensor is rounded at the larger one's size.
-            floor = max(sketches.scale(reference.sketch(other)) for other in fulls) if _in_parts(links, name) else 0.0
-            yield compare(name, port.get(full), links.to_port(name, get, shape), tolerance, floor=floor, **options)
+            floor = (
+                max(sketches.scale(reference.sketch(other)) for other in fulls)
+                if _in_parts(links, name)
+                else 0.0
+            )
+            yield compare(
+                name, port.get(full), links.to_port(name, get, shape), tolerance, floor=floor, **options
+            )
         elif len(fulls) == 1 and port.tensors[full]["shape"] != [] and not port.kept(full):
             yield _compare_sketched(name, port.sketch(full), reference.sketch(fulls[0]), tolerance, shown,
                                     same_order=_same_order(both, name, port.tensors[full]))  # fmt: skip
         else:
-            yield _compare_joined(name, port.sketch(full), [reference.sketch(f) for f in fulls], tolerance, shown)
+            yield _compare_joined(
+                name, port.sketch(full), [reference.sketch(f) for f in fulls], tolerance, shown
+            )
 
 
 def _in_parts(links: Links, name: str) -> bool:
@@ -280,10 +290,14 @@ def _initial_buffers(both: Pair) -> Iterator[TensorComparison]:
             continue
         shown = ", ".join(both.links.reference_names(name))
         if both.port.kept(full) and all(both.reference.kept(n) for n in theirs):
-            reference = both.links.to_port(name, lambda n: both.reference.get(f"weights/{n}"), both.port.shape(full))
+            reference = both.links.to_port(
+                name, lambda n: both.reference.get(f"weights/{n}"), both.port.shape(full)
+            )
             one = both.port.get(full)
             if one.size:
-                yield compare(name, one, reference, CONSTANT_TOLERANCE, precision="float32", reference_name=shown)
+                yield compare(
+                    name, one, reference, CONSTANT_TOLERANCE, precision="float32", reference_name=shown
+                )
         elif len(theirs) == 1:
             sketched = both.port.sketch(full), both.reference.sketch(theirs[0])
             yield compare_sketches(name, *sketched, CONSTANT_TOLERANCE, reference_name=shown)
@@ -306,7 +320,11 @@ def _tied(both: Pair) -> Iterator[tuple[str, str, str]]:
         if entry["same_as"]:
             first, second = links.reference_names(entry["name"]), links.reference_names(entry["same_as"])
             if first and second and {theirs[n] for n in first} != {theirs[n] for n in second}:
-                yield entry["name"], f"tied to {entry['same_as']}, which the reference keeps separate", first[0]
+                yield (
+                    entry["name"],
+                    f"tied to {entry['same_as']}, which the reference keeps separate",
+                    first[0],
+                )
 
 
 def _environment_notes(both: Pair) -> list[str]:
@@ -314,7 +332,9 @@ def _environment_notes(both: Pair) -> list[str]:
     notes = []
     for name in sorted(set(port) & set(reference)):
         if port[name] != reference[name] and name not in ("default_dtype",):
-            notes.append(f"environment: {name} is {port[name]} for the port, {reference[name]} for the reference")
+            notes.append(
+                f"environment: {name} is {port[name]} for the port, {reference[name]} for the reference"
+            )
     return notes
 
 
@@ -347,7 +367,9 @@ def _compare_distributions(name: str, one: np.ndarray, two: np.ndarray, shown: s
     effective = one.size * two.size / (one.size + two.size)
     tolerance = float(np.sqrt(-np.log(SIGNIFICANCE / 2) / (2 * effective)))
     if statistic.statistic <= tolerance or statistic.pvalue > SIGNIFICANCE:
-        return TensorComparison(name, shown, float(statistic.statistic), max(tolerance, float(statistic.statistic)))
+        return TensorComparison(
+            name, shown, float(statistic.statistic), max(tolerance, float(statistic.statistic))
+        )
     return TensorComparison(name, shown, float(statistic.statistic), tolerance)
 
 
@@ -362,16 +384,22 @@ def _data(stage: str, part: str) -> Callable[[Pair], StageResult]:
         tensors = []
         for field_name in ("batches", "length"):
             if port[field_name] is not None and reference[field_name] is not None:
-                tensors.append(compare(field_name, np.array(port[field_name]), np.array(reference[field_name]), 0.0))
+                tensors.append(
+                    compare(field_name, np.array(port[field_name]), np.array(reference[field_name]), 0.0)
+                )
         prefix = f"data/{kind}/"
         random = port.get("framework_random") or reference.get("framework_random")
         exact = [_compare_leaf(both, prefix, name) for name in _names(both, prefix)]
         for one, two in zip(port["leaves"], reference["leaves"], strict=False):
             if one != two:
-                tensors.append(TensorComparison(one[1], two[1], float("inf"), 0.0, f"{one[2]} instead of {two[2]}"))
+                tensors.append(
+                    TensorComparison(one[1], two[1], float("inf"), 0.0, f"{one[2]} instead of {two[2]}")
+                )
         if random and kind == "train" and any(tensor.differs for tensor in exact):
             tensors += _compare_pooled(both, prefix)
-            return _verdict(stage, tensors, notes=["drawn by the framework's generator: compared as distributions"])
+            return _verdict(
+                stage, tensors, notes=["drawn by the framework's generator: compared as distributions"]
+            )
         return _verdict(stage, tensors + exact)
 
     return judge
@@ -379,7 +407,11 @@ def _data(stage: str, part: str) -> Callable[[Pair], StageResult]:
 
 def _compare_leaf(both: Pair, prefix: str, name: str) -> TensorComparison:
     full = prefix + name
-    if full in both.port and full in both.reference and not (both.port.kept(full) and both.reference.kept(full)):
+    if (
+        full in both.port
+        and full in both.reference
+        and not (both.port.kept(full) and both.reference.kept(full))
+    ):
         return compare_sketches(name, both.port.sketch(full), both.reference.sketch(full), DATA_TOLERANCE)
     return compare(
         name,
@@ -398,7 +430,9 @@ def _compare_pooled(both: Pair, prefix: str) -> Iterator[TensorComparison]:
             names = [f"{prefix}{n}" for n in side.names(prefix) if n.split("/", 1)[1] == leaf]
             pooled.append([side.get(n) for n in names if side.kept(n)])
         if not pooled[0] or not pooled[1]:
-            yield TensorComparison(leaf, leaf, float("inf"), 0.0, "on one side only, or only as a sketch", True)
+            yield TensorComparison(
+                leaf, leaf, float("inf"), 0.0, "on one side only, or only as a sketch", True
+            )
             continue
         shapes = [{array.shape[1:] for array in arrays} for arrays in pooled]
         if len(shapes[0]) == 1 and shapes[0] != shapes[1]:
@@ -407,7 +441,9 @@ def _compare_pooled(both: Pair, prefix: str) -> Iterator[TensorComparison]:
         channels = pooled[0][0].shape[1] if pooled[0][0].ndim == 4 else 1
         for channel in range(min(channels, 4)):
             one, two = (
-                np.concatenate([(a[:, channel] if channels > 1 else a).reshape(-1) for a in arrays]).astype(float)
+                np.concatenate([(a[:, channel] if channels > 1 else a).reshape(-1) for a in arrays]).astype(
+                    float
+                )
                 for arrays in pooled
             )
             # Elements of one picture hang together: the test counts examples, not elements.
@@ -423,7 +459,9 @@ def forward(both: Pair) -> StageResult:
         return failed
     names = _names(both, "eval/outputs")
     if not names:
-        return StageResult("forward", "not given", notes=["there are no batches: neither eval_data nor train_data"])
+        return StageResult(
+            "forward", "not given", notes=["there are no batches: neither eval_data nor train_data"]
+        )
     known = in_calls(both.port, both.reference, "eval", backward=False)
     judge = both.judge(known)
     return _verdict("forward", [_compare_named(both, judge, n, "eval/outputs") for n in names], known=known)
@@ -461,7 +499,9 @@ def loss(both: Pair) -> StageResult:
         return StageResult("loss", "not given", notes=["there are no batches"])
     known = in_calls(both.port, both.reference, "loss", backward=False)
     judge = both.judge(known)
-    return _verdict("loss", [_compare_scalars(both, judge, name, "loss/losses/") for name in names], known=known)
+    return _verdict(
+        "loss", [_compare_scalars(both, judge, name, "loss/losses/") for name in names], known=known
+    )
 
 
 def _compare_scalars(both: Pair, judge: Judge, name: str, prefix: str) -> TensorComparison:
@@ -505,7 +545,9 @@ def optimizer(both: Pair) -> StageResult:
         for state in _states(both, step):
             found += [
                 replace(tensor, name=f"{tensor.name}/{state}")
-                for tensor in _compare_parameters(both, judge, f"optimizer/{step}/states/", suffix=f"/{state}")
+                for tensor in _compare_parameters(
+                    both, judge, f"optimizer/{step}/states/", suffix=f"/{state}"
+                )
                 if not tensor.problem.startswith(("missing", "extra"))
             ]
         if first is None and any(tensor.differs for tensor in found):
@@ -577,14 +619,21 @@ def learning_rate(both: Pair) -> StageResult:
 
 def regularisation(both: Pair) -> StageResult:
     """What one step with zero gradients does: which parameters decay, how much, and how."""
-    absent = _missing(both, "regularisation", "optimizer") or _failed(both, "regularisation", "regularisation")
+    absent = _missing(both, "regularisation", "optimizer") or _failed(
+        both, "regularisation", "regularisation"
+    )
     if absent:
         return absent
-    tensors = list(_compare_parameters(both, both.judge([OPTIMIZER], amplified=False), "decay/", absent_is_zero=True))
+    tensors = list(
+        _compare_parameters(both, both.judge([OPTIMIZER], amplified=False), "decay/", absent_is_zero=True)
+    )
     if not tensors:
         return StageResult("regularisation", "aligned", notes=["no parameter decays on either side"])
     settings = both.port.stages.get("optimizer", {}), both.reference.stages.get("optimizer", {})
-    facts = {"port_settings": settings[0].get("settings", {}), "reference_settings": settings[1].get("settings", {})}
+    facts = {
+        "port_settings": settings[0].get("settings", {}),
+        "reference_settings": settings[1].get("settings", {}),
+    }
     return _verdict("regularisation", tensors, known=[OPTIMIZER], facts=facts)
 
 
@@ -653,7 +702,12 @@ def replace_variances(both: Pair, prefix: str, steps: list[int], *, moved: bool)
     arrays: dict[str, np.ndarray] = {}
     for name in both.reference.names(prefix):
         ours = both.links.port_names(name)
-        if not name.endswith("running_var") or not ours or ours[0] not in counts or prefix + ours[0] not in both.port:
+        if (
+            not name.endswith("running_var")
+            or not ours
+            or ours[0] not in counts
+            or prefix + ours[0] not in both.port
+        ):
             continue
         momentum = settings.get(name.rpartition(".")[0], {}).get("momentum")
         if momentum is None or not both.reference.kept(prefix + name):
@@ -680,7 +734,9 @@ def _elements_per_channel(both: Pair) -> dict[str, float]:
             if name.startswith("parameters.") and name.endswith("_variance"):
                 shape = both.port.shape(f"train/values/{call['inputs'][0]}")
                 channels = both.port.shape(f"weights/{name.removeprefix('parameters.')}")
-                counts[name.removeprefix("parameters.")] = float(np.prod(shape)) / max(1.0, float(np.prod(channels)))
+                counts[name.removeprefix("parameters.")] = float(np.prod(shape)) / max(
+                    1.0, float(np.prod(channels))
+                )
     return counts
 
 
@@ -698,7 +754,9 @@ def _batch_sizes(both: Pair, steps: list[int]) -> list[float]:
 
 def training_steps(both: Pair) -> StageResult:
     """Losses, parameters and buffers step by step."""
-    absent = _missing(both, "training_steps", "optimizer") or _failed(both, "training_steps", "training_steps")
+    absent = _missing(both, "training_steps", "optimizer") or _failed(
+        both, "training_steps", "training_steps"
+    )
     if absent:
         return absent
     number = both.reference.stages.get("training_steps", {}).get("steps")
@@ -717,7 +775,9 @@ def training_steps(both: Pair) -> StageResult:
             for name in _names(both, f"{prefix}losses/")
         ]
         found += list(_compare_parameters(both, judge, f"{prefix}parameters/"))
-        corrected = replace_variances(both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True)
+        corrected = replace_variances(
+            both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True
+        )
         found += list(_compare_parameters(corrected, judge, f"{prefix}buffers/"))
         found += [
             replace(tensor, name=f"evaluated/{tensor.name}")
@@ -727,7 +787,9 @@ def training_steps(both: Pair) -> StageResult:
             first, tensors = step, found
             break
         tensors += found
-    return _verdict("training_steps", tensors, known=known, facts={"step": first} if first is not None else {})
+    return _verdict(
+        "training_steps", tensors, known=known, facts={"step": first} if first is not None else {}
+    )
 
 
 def higher_order(both: Pair) -> StageResult:

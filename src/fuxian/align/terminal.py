@@ -14,7 +14,13 @@ from fuxian.align.stages import StageResult
 from fuxian.align.tree import Row
 
 COLOURS = {"aligned": "green", "diverged": "red", "inconclusive": "yellow", "not given": "bright_black"}
-MARKS = {"same": "", "differs": "differs", "first": "differs first", "after": "follows", "alone": "one side only"}
+MARKS = {
+    "same": "",
+    "differs": "differs",
+    "first": "differs first",
+    "after": "follows",
+    "alone": "one side only",
+}
 
 
 def summary(alignment: Alignment) -> str:
@@ -55,7 +61,9 @@ def show(alignment: Alignment, console: Console) -> None:
     for note in alignment.notes:
         console.print(f"note: {note}", markup=False)
     if alignment.diagnosis is not None and alignment.diagnosis.script:
-        console.print("No hypothesis fits; --json and the report hold a script that reproduces the difference.")
+        console.print(
+            "No hypothesis fits; --json and the report hold a script that reproduces the difference."
+        )
     console.print(Text(alignment.verdict, style=f"bold {COLOURS[alignment.verdict]}"))
 
 
@@ -72,7 +80,9 @@ def _stage_table(results: list[StageResult]) -> Table:
             "" if worst is None else f"{worst.error:.2e}",
             "" if worst is None else f"{worst.tolerance:.2e}",
             "" if would_pass is None else f"{would_pass:.2e}",
-            escape("; ".join(result.notes)[:60] if worst is None else (worst.name + " " + worst.problem)[:60]),
+            escape(
+                "; ".join(result.notes)[:60] if worst is None else (worst.name + " " + worst.problem)[:60]
+            ),
             escape(", ".join(known.name for known in result.known)),
         ]
         table.add_row(*cells)
@@ -86,7 +96,9 @@ def _tree_table(rows: list[Row], most: int = 60) -> Group:
         table.add_column(name)
     shown = rows if len(rows) <= most else [row for row in rows if row.mark != "same"][:most]
     for row in shown:
-        style = {"first": "bold red", "differs": "red", "after": "yellow", "alone": "bright_black"}.get(row.mark, "")
+        style = {"first": "bold red", "differs": "red", "after": "yellow", "alone": "bright_black"}.get(
+            row.mark, ""
+        )
         error = "" if row.error is None else f"{row.error:.1e}"
         indent = "  " * row.depth
         ours = indent + row.port if row.port else ""

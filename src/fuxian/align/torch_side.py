@@ -208,6 +208,10 @@ def installed() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
+def adopt(model: torch.nn.Module) -> None:
+    """Nothing need be done: calls are followed whoever holds the function."""
+
+
 @contextlib.contextmanager
 def following(tracer: Tracer) -> Iterator[None]:
     """While open, module calls and calls between them are noted by the tracer."""
@@ -233,7 +237,9 @@ def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:
 
         return drawn
 
-    def made(array: np.ndarray, like: torch.Tensor | None = None, dtype: Any = None, **_: Any) -> torch.Tensor:
+    def made(
+        array: np.ndarray, like: torch.Tensor | None = None, dtype: Any = None, **_: Any
+    ) -> torch.Tensor:
         if dtype is None:
             dtype = like.dtype if like is not None else torch.get_default_dtype()
         return torch.from_numpy(np.array(array)).to(dtype)
@@ -264,7 +270,9 @@ def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:
         enable_gqa: bool = False,
     ) -> Any:
         if dropout_p == 0.0 or enable_gqa:
-            return attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+            return attention(
+                query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+            )
         scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
         if is_causal:
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()

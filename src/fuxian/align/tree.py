@@ -12,6 +12,7 @@ from fuxian.align.locate import Graph, agreement, graph
 from fuxian.align.stages import Pair
 from fuxian.align.tracing import Span
 
+
 @dataclass(frozen=True)
 class Row:
     """One module call on either side or both. ``mark``: same, differs, first (where the divergence begins), after
@@ -38,7 +39,9 @@ def side_by_side(both: Pair, place: str | None, tolerance: float) -> list[Row]:
         for i in range(paired):
             one, two = ours[a1 + i], theirs[b1 + i]
             error = _error(port, reference, one, two)
-            same = all(agrees.port.get(name) for name in one.outputs) or (error is not None and error <= tolerance)
+            same = all(agrees.port.get(name) for name in one.outputs) or (
+                error is not None and error <= tolerance
+            )
             fed = all(agrees.port.get(name) for name in one.inputs if not name.startswith("parameters."))
             mark = "same" if same else "differs" if fed else "after"
             if not same and place is not None and one.path == place:

@@ -20,7 +20,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 Report = Annotated[Path | None, typer.Option(help="Also write one self-contained HTML file here.")]
 Stages = Annotated[str | None, typer.Option(help=f"Only these, with commas between: {', '.join(STAGES)}.")]
 Oracle = Annotated[
-    bool, typer.Option(help="Run a second precision, to tell rounding from mistakes; without it, fixed tolerances.")
+    bool,
+    typer.Option(
+        help="Run a second precision, to tell rounding from mistakes; without it, fixed tolerances."
+    ),
 ]
 
 
@@ -57,11 +60,15 @@ def run(
 def record(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or module:attribute.")],
     out: Annotated[Path, typer.Argument(help="A new folder for the recording.")],
-    inputs: Annotated[Path | None, typer.Option(help="The reference's recording, to record a port on it.")] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="The reference's recording, to record a port on it.")
+    ] = None,
     stages: Stages = None,
     dtype: Dtype = Precision.float64,
     oracle: Oracle = True,
-    small: Annotated[bool, typer.Option(help="Sketches of large tensors only, small enough to commit.")] = False,
+    small: Annotated[
+        bool, typer.Option(help="Sketches of large tensors only, small enough to commit.")
+    ] = False,
 ) -> None:
     """Record what a reference does, or what a port does on a reference's weights and batches.
 
@@ -128,7 +135,9 @@ def export_log(
 def import_log(
     port: Annotated[Path, typer.Argument(help="The port's .npy as reprod_log wrote it.")],
     reference: Annotated[Path, typer.Argument(help="The reference's.")],
-    tolerance: Annotated[float, typer.Option(help="Largest error allowed, relative to the largest element.")] = 1e-6,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest error allowed, relative to the largest element.")
+    ] = 1e-6,
     as_json: AsJson = False,
 ) -> None:
     """Compare two files of reprod_log element by element. No code in them is run.
@@ -143,7 +152,9 @@ def import_log(
     else:
         for entry in result["tensors"]:
             verdict = "agrees" if entry["agrees"] else f"DIFFERS {entry['problem']}"
-            typer.echo(f"{entry['name']}: {verdict} (error {entry['error']:.3g}, allowed {entry['tolerance']:.3g})")
+            typer.echo(
+                f"{entry['name']}: {verdict} (error {entry['error']:.3g}, allowed {entry['tolerance']:.3g})"
+            )
         typer.echo(result["verdict"])
     raise typer.Exit(EXIT_CODES[result["verdict"]])
 
