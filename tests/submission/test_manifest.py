@@ -52,6 +52,12 @@ def test_a_command_of_the_file_wins_over_the_recipes(tmp_path):
     assert "predict" in manifest.commands
 
 
+def test_an_empty_list_takes_a_command_out(tmp_path):
+    manifest = manifest_with(tmp_path, RECIPE + "[commands]\nexport = []\n")
+    assert set(manifest.commands) == {"train", "evaluate", "predict", "infer"}
+    assert "evaluate is missing" in refused(tmp_path, RECIPE + "[commands]\nevaluate = []\n")
+
+
 def test_placeholders_are_replaced_once(submission, edit):
     """A value that looks like a placeholder is not replaced again."""
     edit("fuxian.toml", '"{checkpoint}"', '"{checkpoint}", "{other}"')

@@ -73,7 +73,9 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     from fuxian.submission.manifest import load_manifest
 
     findings = check_manifest(load_manifest(folder))
-    _show(findings, Console(stderr=as_json))
+    console = Console(stderr=as_json)
+    _show(findings, console)
+    _count(findings, console)
     if as_json:
         print_json(
             {"folder": str(folder), "passed": _passed(findings), "findings": [f.as_dict() for f in findings]}
@@ -105,6 +107,7 @@ def package(
     failing = [finding for finding in made.findings if finding.status != "pass"]
     if failing:
         _show(failing, console)
+    _count(made.findings, console)
     if as_json:
         print_json(
             {
@@ -214,6 +217,9 @@ def _show(findings: list[Finding], console: Console) -> None:
             text.append(f"\n→ {finding.mend}", style="cyan")
         table.add_row(Text(word, style=style), Text(finding.title), text)
     console.print(table)
+
+
+def _count(findings: list[Finding], console: Console) -> None:
     failed = sum(finding.status == "fail" for finding in findings)
     waived = sum(finding.status == "waived" for finding in findings)
     console.print(f"{len(findings)} lines: {failed} fail, {waived} waived.", markup=False)

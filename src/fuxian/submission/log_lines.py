@@ -15,16 +15,21 @@ ALIASES = {
     "step": ("step", "iter", "iteration", "global_step", "batch", "batch_id"),
     "epoch": ("epoch",),
     "loss": ("loss", "avg_loss", "total_loss", "train_loss"),
-    "reader_cost": ("reader_cost", "avg_reader_cost"),
+    "reader_cost": ("reader_cost", "avg_reader_cost", "data_cost"),
     "batch_cost": ("batch_cost", "avg_batch_cost"),
     "ips": ("ips", "avg_ips", "speed"),
 }
 COSTS = ("loss", "reader_cost", "batch_cost", "ips")
 LONGEST_LINE = 10_000
 _PAIR = re.compile(
-    r"([A-Za-z_][\w@/.-]{0,60})\s*[:=]\s*\[?\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?|nan|-?inf)\b",
+    r"([A-Za-z_][\w@/.-]{0,60})\s*[:=]\s*\[?\s*"
+    r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?(?!\d)|nan\b|-?inf\b)",
     re.IGNORECASE,
 )
+_EPOCH = re.compile(r"\bepoch\s*\[?\s*(\d+)", re.IGNORECASE)
+"""As in ``[Epoch 3/120]``, which is no ``name: number``."""
+_STEP = re.compile(r"\[\s*(\d+)\s*/\s*\d+\s*\]")
+"""As in ``Epoch: [3] [ 20/100]``."""
 _TIME = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
@@ -83,6 +88,10 @@ def _read_text(number: int, line: str, names: dict[str, str], metric: str) -> Lo
     for name, written in _PAIR.findall(line):
         value = float(written)
         pairs.setdefault(name.casefold(), Figure(value, _half_digit(written)))
+    if "epoch" not in pairs and (epoch := _EPOCH.search(line)):
+        pairs["epoch"] = Figure(float(epoch.group(1)))
+    if not any(names.get(name) == "step" for name in pairs) and (step := _STEP.search(line)):
+        pairs["step"] = Figure(float(step.group(1)))
     clock = _TIME.search(line)
     time = None
     if clock:

@@ -23,6 +23,8 @@ checkpoint:
     claims = ["waveforms"]
     recipe = "recipe.py"
 
+Under [commands], ``export = []`` takes a filled-in command out again.
+
 Arguments may hold placeholders, replaced before a command runs: see ``PLACEHOLDERS``.
 """
 
@@ -424,5 +426,7 @@ def _with_recipe(recipe: str, data: dict[str, Any]) -> dict[str, Any]:
         "checkpoint": "weights/{claim}.safetensors",
         "log": {"file": "logs/{claim}.jsonl", "format": "jsonl", "seed": seeds[0]},
         **data,
-        "commands": {**commands, **given} if isinstance(given, dict) else given,
+        "commands": {name: command for name, command in {**commands, **given}.items() if command != []}
+        if isinstance(given, dict)
+        else given,
     }

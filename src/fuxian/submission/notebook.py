@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def execute_notebook(notebook: Any, folder: Path, seconds: float) -> Any:
 
     client = NotebookClient(notebook, timeout=int(seconds), resources={"metadata": {"path": str(folder)}})
     try:
-        client.execute()
+        # The kernel warns on stderr that it listens on a port of this machine.
+        client.execute(stderr=subprocess.DEVNULL)
     except NoSuchKernel as error:
         raise PlatformError("no Jupyter kernel is installed; install ipykernel.") from error
     except CellTimeoutError as error:

@@ -123,6 +123,40 @@ def test_steps_may_start_anew_with_each_epoch():
     assert contradiction(read_log_lines(text.replace("epoch: [2", "epoch: [1"), TEXT, "accuracy")) is not None
 
 
+@pytest.mark.parametrize(
+    ("line", "step", "epoch"),
+    [
+        (
+            "epoch: [1/500], iter: 30, loss: 1.2, avg_reader_cost: 0.2 s, avg_batch_cost: 0.7 s, ips: 11.4",
+            30,
+            1,
+        ),
+        ("Epoch: [2] [ 20/100] learning_rate: 0.1 loss: 1.2 batch_cost: 0.7 data_cost: 0.2 ips: 11.4", 20, 2),
+        (
+            "[Train][Epoch 3/120][Iter: 7/100]lr: 0.1, loss: 1.2, batch_cost: 0.7s, reader_cost: 0.2, ips: 11.4",
+            7,
+            3,
+        ),
+        (
+            "[TRAIN] epoch: 4, iter: 10/8000, loss: 1.2, batch_cost: 0.7, reader_cost: 0.2, ips: 11.4 | ETA 01:00",
+            10,
+            4,
+        ),
+        (
+            "[Epoch 5, iter: 9] loss: 1.2, avg_reader_cost: 0.2 sec, avg_batch_cost: 0.7 sec, avg_ips: 11.4",
+            9,
+            5,
+        ),
+    ],
+)
+def test_the_forms_of_the_suites_are_read(line, step, epoch):
+    (read,) = read_log_lines(line, TEXT, "accuracy")
+    assert (read.step, read.epoch) == (step, epoch)
+    assert {name: figure.value for name, figure in read.fields.items()} == {
+        "loss": 1.2, "reader_cost": 0.2, "batch_cost": 0.7, "ips": 11.4,
+    }  # fmt: skip
+
+
 def clocked(seconds_a_line):
     lines = []
     for number in range(1, 6):
