@@ -13,7 +13,7 @@ import numpy as np
 from fuxian.errors import InputError
 from fuxian.sandbox import readable
 from fuxian.submission.output_pattern import read_figure
-from fuxian.verdict import Measurements, Run
+from fuxian.verdict import LARGEST, Measurements, Run
 from fuxian.verify.commands import Done, Workplace, output_place, run_command
 from fuxian.verify.numbers import LARGEST_TEXT, read_numbers
 from fuxian.verify.reasons import Failed, Reason
@@ -117,7 +117,9 @@ def _read(at: Workplace, done: Done, seed: int | None = None) -> Measured:
 def _recomputed(run: Run) -> Run:
     if run.examples is None:
         return run
-    value = math.fsum(run.examples) / len(run.examples) if all(map(math.isfinite, run.examples)) else math.nan
+    # A figure that is not finite or beyond all measure fails the run, and its mean may not even be computable.
+    usable = all(abs(x) <= LARGEST for x in run.examples)
+    value = math.fsum(run.examples) / len(run.examples) if usable else math.nan
     return replace(run, value=value)
 
 
