@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -323,4 +324,4 @@ def _number(value: float | None) -> float | str | None:
     if value is None:
         return None
     value = float(value)
-    return value if value == value and abs(value) != float("inf") else str(value)
+    return value if math.isfinite(value) else str(value)

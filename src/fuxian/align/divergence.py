@@ -97,7 +97,7 @@ class Divergence:
     reference: Scene | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     recordings: tuple[Recording, Recording] | None = None
-    to_port: Callable[[str], np.ndarray] | None = None
+    to_port: Callable[[str], np.ndarray | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,7 @@ def in_calls(port: Recording, reference: Recording, prefix: str, *, backward: bo
 def _batch_norm(
     recording: Recording, call: dict[str, Any], settings: dict[str, Any], *, training: bool
 ) -> Known:
-    epsilon = next((call["arguments"].get(name) or settings.get(name) for name in ("epsilon", "_epsilon")
-                    if call["arguments"].get(name) or settings.get(name)), 1e-5)  # fmt: skip
+    epsilon = _epsilon(call, settings)
     share = 1.0
     variance = next((i for i in call["inputs"] if i.endswith("_variance")), None)
     name = f"weights/{variance.removeprefix('parameters.')}" if variance else ""
@@ -89,9 +88,15 @@ def _batch_norm(
 EPSILONS = ("epsilon", "_epsilon", "eps", "_eps")
 
 
+def _epsilon(call: dict[str, Any], settings: dict[str, Any]) -> float:
+    """The epsilon that a call was given, or its layer has."""
+    given = [source.get(name) for source in (call["arguments"], settings) for name in EPSILONS]
+    return next((float(value) for value in given if isinstance(value, (int, float)) and value), 1e-5)
+
+
 def _norm(recording: Recording, prefix: str, call: dict[str, Any], settings: dict[str, Any]) -> Known:
     """Layer, group and instance norm: epsilon matters as far as the variance is small."""
-    epsilon = next((float(s[n]) for s in (call["arguments"], settings) for n in EPSILONS if s.get(n)), 1e-5)
+    epsilon = _epsilon(call, settings)
     name = f"{prefix}/values/{call['inputs'][0]}" if call["inputs"] else ""
     share = 1.0
     if name in recording:

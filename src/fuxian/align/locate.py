@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from fuxian.align import sketch as sketches
-
 from fuxian.align.divergence import Divergence, Scene
 from fuxian.align.recording import Recording
 from fuxian.align.stages import Pair, StageResult
@@ -271,12 +270,13 @@ def _cut_unevenly(port: Graph, call: Call, reference: Graph, partner: Call | Non
 def _where_cut(port: Graph, user: Call, bad: list[str]) -> Call:
     """Where a gradient is missing because nothing flows back: the call that cut it (``detach``), not its user."""
     for name in bad:
-        while name in port.cut and name in port.maker:
-            maker = port.maker[name]
+        at = name
+        while at in port.cut and at in port.maker:
+            maker = port.maker[at]
             behind = [n for n in maker.inputs if n in port.cut]
             if not behind:
                 return maker
-            name = behind[0]
+            at = behind[0]
     return user
 
 
@@ -401,6 +401,17 @@ def locate(both: Pair, result: StageResult) -> Divergence:
             reference=scene(reference, theirs, other),
         )
     return divergence(*_named_place(both, result), **{})
+
+
+def _weight_in_port(both: Pair, name: str) -> np.ndarray | None:
+    """The reference's initial value of a port's parameter, in the port's layout; None where there is none."""
+
+    def get(other: str) -> np.ndarray | None:
+        full = f"weights/{other}"
+        return both.reference.get(full) if full in both.reference and both.reference.kept(full) else None
+
+    shapes = {entry["name"]: tuple(entry["shape"]) for entry in both.port.data["parameters"]}
+    return both.links.to_port(name, get, shapes[name]) if name in shapes else None
 
 
 def _scenes_of_error(both: Pair, stage: str) -> dict[str, Scene]:

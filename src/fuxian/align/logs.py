@@ -38,9 +38,10 @@ def export(port: Recording, reference: Recording, folder: Path | str) -> list[Pa
         ("bp_align", _training_losses, OFFICIAL_THRESHOLD),
         ("train_align", _metric, TRAIN_THRESHOLD),
     ):
+        ours, theirs = collect(port), collect(reference)
         sides = {
-            "paddle": collect(port),
-            "benchmark" if name == "train_align" else "torch": collect(reference),
+            "paddle": ours,
+            "benchmark" if name == "train_align" else "torch": theirs,
         }
         if not any(sides.values()):
             continue
@@ -49,7 +50,7 @@ def export(port: Recording, reference: Recording, folder: Path | str) -> list[Pa
             np.save(path, np.array(arrays, dtype=object), allow_pickle=True)
             written.append(path)
         log = out / f"{name}_diff.log"
-        log.write_text(_diff_log(*sides.values(), threshold), encoding="utf-8")
+        log.write_text(_diff_log(ours, theirs, threshold), encoding="utf-8")
         written.append(log)
     if not written:
         raise InputError(

@@ -291,9 +291,10 @@ class _Replaced:
         self._undo.append(lambda: held.__setitem__(key, before))
 
     def partial(self, held: functools.partial, told: Callable) -> None:
-        before = held.__reduce__()[2]
-        held.__setstate__((told, *before[1:]))
-        self._undo.append(lambda: held.__setstate__(before))
+        state: Any = held  # typeshed does not know that a partial has a state
+        before = state.__reduce__()[2]
+        state.__setstate__((told, *before[1:]))
+        self._undo.append(lambda: state.__setstate__(before))
 
     def restore(self) -> None:
         while self._undo:
@@ -389,7 +390,7 @@ def following(tracer: Tracer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:  # noqa: ARG001
+def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:
     """While open, Paddle's random functions give the shared draws."""
     _State.draws = draws
     try:

@@ -97,7 +97,7 @@ def side_of(recipe: Recipe) -> Any:
 
 def _seed(side: Any, number: int) -> None:
     random.seed(number)
-    np.random.seed(number)  # noqa: NPY002 - recipes may draw from it
+    np.random.seed(number)
     if side is not None:
         side.seed(number)
 
@@ -433,13 +433,18 @@ def _tree_from_json(tree: Any, get: Callable[[str], np.ndarray]) -> Tree:
     return made if "list" in tree else tuple(made)
 
 
+def _getter(recorded: Any, prefix: str, between: str = "") -> Callable[[str], np.ndarray]:
+    """Reads tensors below a prefix; ``between`` stands before a name that is not empty."""
+    return lambda name: recorded.get(f"{prefix}{between}{name}" if name else prefix)
+
+
 def _take_batches(subject: Subject, writer: RecordingWriter) -> None:
     """Eval and train batches that both sides run on; one kind stands in for the other where it is missing."""
     if subject.inputs is not None:
         recorded = subject.inputs
         for kind, structures in recorded.data.get("batches", {}).items():
             subject.batches[kind] = [
-                _tree_from_json(tree, lambda name, k=kind, i=i: recorded.get(f"data/{k}/{i}/{name}"))
+                _tree_from_json(tree, _getter(recorded, f"data/{kind}/{i}/"))
                 for i, tree in enumerate(structures)
             ]
     del writer
@@ -649,9 +654,7 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
         structure = _tree_to_json(_marked(own))
         writer.data["outputs"] = structure
     source: Any = subject.inputs if subject.inputs is not None else writer
-    outputs = _tree_from_json(
-        structure, lambda path: source.get(f"eval/outputs.{path}" if path else "eval/outputs")
-    )
+    outputs = _tree_from_json(structure, _getter(source, "eval/outputs", "."))
     tracer = Tracer(
         side,
         lambda name, array: writer.put(f"loss/values/{name}", array, keep=subject.keeps(name)),
@@ -674,13 +677,14 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
 
 
 def _marked(own: Tree) -> Tree:
-    names = iter(leaves(own))
-    return map_tree(
-        lambda leaf: (
-            {"array": next(names)[0]} if isinstance(leaf, np.ndarray) else {"value": next(names) and leaf}
-        ),
-        own,
-    )
+    """The outputs' tree with each array's path in its place."""
+    paths = iter([path for path, _ in leaves(own)])
+
+    def mark(leaf: Any) -> dict[str, Any]:
+        path = next(paths)
+        return {"array": path} if isinstance(leaf, np.ndarray) else {"value": leaf}
+
+    return map_tree(mark, own)
 
 
 def _record_metric(subject: Subject, writer: RecordingWriter, dtype: str) -> None:
@@ -699,10 +703,7 @@ def _record_metric(subject: Subject, writer: RecordingWriter, dtype: str) -> Non
             for path, leaf in leaves(own):
                 if isinstance(leaf, np.ndarray):
                     writer.put(f"metric/{i}/outputs.{path}" if path else f"metric/{i}/outputs", leaf)
-        prefix = f"metric/{i}/outputs"
-        outputs = _tree_from_json(
-            structures[str(i)], lambda path, p=prefix: source.get(f"{p}.{path}" if path else p)
-        )
+        outputs = _tree_from_json(structures[str(i)], _getter(source, f"metric/{i}/outputs", "."))
         metric.update(outputs, batches[i].get("targets", ()))
     figures = {str(name): float(value) for name, value in metric.compute().items()}
     writer.data["stages"]["metric"]["figures"] = figures
@@ -799,9 +800,12 @@ def optimizer_settings(side: Any, optimizer: Any, names: dict[int, str]) -> dict
     """Class, plain settings and groups of an optimizer, parameters by name."""
     plain = (bool, int, float, str, type(None))
 
+    def is_plain(value: Any) -> bool:
+        return isinstance(value, plain) or (isinstance(value, (tuple, list)) and all(map(is_plain, value)))
+
     def plain_only(settings: dict) -> dict:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()
-                if isinstance(v, plain) or (isinstance(v, (tuple, list)) and all(isinstance(p, plain) for p in v))}  # fmt: skip
+        found = {name: value for name, value in settings.items() if is_plain(value)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     return {
         "class": type(optimizer).__name__,

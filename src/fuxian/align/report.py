@@ -91,7 +91,7 @@ def histogram(result: StageResult) -> str:
 
 
 def _worst(result: StageResult) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for tensor in sorted(result.tensors, key=lambda t: -t.error if t.error == t.error else 0.0):
         if tensor.agrees:
             continue

@@ -58,7 +58,7 @@ def sketch(array: np.ndarray) -> np.ndarray:
     for start in range(0, flat.size, span):
         part = flat[start : start + span].astype(np.float64)
         ends = float(part.min()), float(part.max())
-        if not (-FILL < ends[0] and ends[1] < FILL):
+        if not (ends[0] > -FILL and ends[1] < FILL):
             ordinary = np.abs(part) < FILL
             out[NANS] += np.count_nonzero(np.isnan(part))
             out[INFINITIES] += np.count_nonzero(~ordinary & ~np.isnan(part))

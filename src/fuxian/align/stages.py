@@ -269,10 +269,10 @@ def configuration(both: Pair) -> StageResult:
     for entry in port["parameters"]:
         for name in links.reference_names(entry["name"]):
             compared += 1
-            if entry["kind"] == "parameter" and theirs[name]["kind"] == "parameter":
-                if entry["trainable"] != theirs[name]["trainable"]:
-                    word = "is trained" if entry["trainable"] else "is not trained"
-                    differ(entry["name"], f"{word}, unlike in the reference", name)
+            both_trained = entry["kind"] == theirs[name]["kind"] == "parameter"
+            if both_trained and entry["trainable"] != theirs[name]["trainable"]:
+                word = "is trained" if entry["trainable"] else "is not trained"
+                differ(entry["name"], f"{word}, unlike in the reference", name)
     for name, problem, reference_name in _tied(both):
         differ(name, problem, reference_name)
     tensors += [tensor for tensor in _initial_buffers(both) if not tensor.agrees]
@@ -374,7 +374,7 @@ def _compare_distributions(name: str, one: np.ndarray, two: np.ndarray, shown: s
 
 
 def _data(stage: str, part: str) -> Callable[[Pair], StageResult]:
-    kind = stage.split("_")[0]
+    kind = stage.split("_", maxsplit=1)[0]
 
     def judge(both: Pair) -> StageResult:
         absent = _missing(both, stage, part) or _failed(both, stage, "data")
@@ -506,12 +506,21 @@ def loss(both: Pair) -> StageResult:
 
 def _compare_scalars(both: Pair, judge: Judge, name: str, prefix: str) -> TensorComparison:
     """A loss: one element, whether the framework calls it a scalar or a vector of one."""
-    values = []
-    for side in (both.port, both.reference):
+
+    def value(side: Recording) -> np.ndarray | None:
         array = side.get(prefix + name) if prefix + name in side else None
-        values.append(array.reshape(()) if array is not None and array.size == 1 else array)
+        return array.reshape(()) if array is not None and array.size == 1 else array
+
     low, high = judge.tolerance(prefix + name, [prefix + name], judge.typical(prefix))
-    return compare(name, *values, low, precision=judge.precision, undecided_to=high, reference_name=name)
+    return compare(
+        name,
+        value(both.port),
+        value(both.reference),
+        low,
+        precision=judge.precision,
+        undecided_to=high,
+        reference_name=name,
+    )
 
 
 def backward(both: Pair) -> StageResult:

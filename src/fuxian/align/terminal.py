@@ -58,6 +58,8 @@ def show(alignment: Alignment, console: Console) -> None:
     console.print(_stage_table(alignment.stages))
     if alignment.rows:
         console.print(_tree_table(alignment.rows))
+    for known in {known.name: known for result in alignment.stages for known in result.known}.values():
+        console.print(f"allowed for: {known.name} ({known.reason})", markup=False)
     for note in alignment.notes:
         console.print(f"note: {note}", markup=False)
     if alignment.diagnosis is not None and alignment.diagnosis.script:
@@ -69,7 +71,7 @@ def show(alignment: Alignment, console: Console) -> None:
 
 def _stage_table(results: list[StageResult]) -> Table:
     table = Table(title="stages")
-    for name in ("stage", "verdict", "largest error", "allowed", "would pass at", "at", "known differences"):
+    for name in ("stage", "verdict", "largest error", "allowed", "would pass at", "at"):
         table.add_column(name)
     for result in results:
         worst = result.worst
@@ -83,7 +85,6 @@ def _stage_table(results: list[StageResult]) -> Table:
             escape(
                 "; ".join(result.notes)[:60] if worst is None else (worst.name + " " + worst.problem)[:60]
             ),
-            escape(", ".join(known.name for known in result.known)),
         ]
         table.add_row(*cells)
     return table

@@ -293,7 +293,7 @@ def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:
         (functional, "dropout2d", dropout_over(2)),
         (functional, "dropout3d", dropout_over(2)),
         (functional, "scaled_dot_product_attention", scaled_dot_product_attention),
-        (torch, "dropout", lambda input, p, train: dropout_over(None)(input, p, train)),
+        (torch, "dropout", dropout_over(None)),
         (torch, "rand", lambda *size, **k: made(draws.uniform(sizes(size or (k.get("size"),))), **k)),
         (torch, "randn", lambda *size, **k: made(draws.normal(sizes(size or (k.get("size"),))), **k)),
         (torch, "rand_like", lambda x, **k: made(draws.uniform(x.shape), x, **k)),

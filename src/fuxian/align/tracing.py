@@ -315,7 +315,7 @@ class Tracer:
         result = function(module, *args, **kwargs)
         outputs = list(tensors_in(result, self.side.is_tensor))
         if any(getattr(tensor, TAG, None) is None for tensor in outputs):
-            own = [name for name in module.__dict__.get("_parameters", {})]
+            own = list(module.__dict__.get("_parameters", {}))
             weights = [
                 getattr(tensor, TAG)
                 for tensor in (module._parameters[name] for name in own)
