@@ -200,20 +200,13 @@ def test_a_pickle_of_weights_is_never_opened(folder, verified, tmp_path):
 
 def test_a_zip_bomb_of_weights_is_refused(folder, verified):
     with (
-        zipfile.ZipFile(folder / "weights/model.npz", "w", zipfile.ZIP_DEFLATED) as bomb,
-        bomb.open("w.npy", "w") as member,
+        zipfile.ZipFile(folder / "weights/model.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb,
+        bomb.open("w.npy", "w", force_zip64=True) as member,
     ):
-        for _ in range(260):
+        for _ in range(1100):
             member.write(bytes(1 << 20))
-    assert verified().reason is Reason.UNSAFE
-
-
-def test_a_zip_bomb_of_predictions_is_refused(folder, verified, tmp_path):
-    np.save(tmp_path / "labels.npy", np.zeros(2000, int))
-    replace(folder / "tools/predict.py", "np.savez(", "np.savez_compressed(")
-    replace(folder / "tools/predict.py", "logits=logits(", "x=np.zeros(1 << 26, np.float32), logits=logits(")
-    done = verified(labels=tmp_path / "labels.npy")
-    assert (done.verdict, done.reason) == ("rejected", Reason.METRIC_MISSING)
+    done = verified()
+    assert done.reason is Reason.UNSAFE
     assert "unfolds" in done.detail
 
 
