@@ -74,7 +74,9 @@ def after(value: np.ndarray) -> np.ndarray:
 def one_call(tmp_path, operation, results, *, source=X, ours=None, theirs=None, names=None, stage="forward"):
     names = names or (operation, operation)
     return forward(
-        tmp_path, [call(names[0], ["inputs.0"], "t1", **(ours or {}))], [call(names[1], ["inputs.0"], "t1", **(theirs or {}))],
+        tmp_path,
+        [call(names[0], ["inputs.0"], "t1", **(ours or {}))],
+        [call(names[1], ["inputs.0"], "t1", **(theirs or {}))],
         {"inputs.0": source, "t1": results[0]}, {"inputs.0": source, "t1": results[1]}, stage=stage,
     )  # fmt: skip
 

@@ -43,9 +43,10 @@ BY_STAGE: dict[str, Callable[[Divergence], Diagnosis | None]] = {
 
 def diagnose(divergence: Divergence) -> Diagnosis:
     """The cause of a divergence, with its evidence; ``unknown`` with a reproducer where no hypothesis fits."""
-    found = BY_STAGE[divergence.stage](divergence)
     if divergence.kind == "error":
-        found = calls.failure(divergence) or found
+        found: Diagnosis | None = calls.failure(divergence)
+    else:
+        found = BY_STAGE[divergence.stage](divergence)
     if found is None:
         evidence = "no hypothesis reproduces the reference"
         return Diagnosis("unknown", evidence, _line(divergence), script.reproducer(divergence))

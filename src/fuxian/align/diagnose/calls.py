@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from fuxian.align.diagnose import attention, kernels, losses, relations, structu
 from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
-from fuxian.align.diagnose.view import View, in_attention, users, view
+from fuxian.align.diagnose.view import PASSIVE, View, in_attention, users, view
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph
 from fuxian.align.tracing import Call
@@ -25,7 +26,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if seen is None or divergence.port is None or divergence.reference is None:
         return None
     port, reference = divergence.port.call, divergence.reference.call
-    for attempt in (_dropout, _running_statistics, _narrowed):
+    for attempt in (_dropout, _running_statistics, _narrowed, _lengths):
         found = attempt(divergence, seen)
         if found is not None:
             return found
@@ -33,7 +34,18 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         found = attention.diagnose(seen, port, reference)
         if found is not None:
             return found
+    divergence = _together(divergence)
+    assert divergence.port is not None and divergence.reference is not None  # noqa: S101
+    port, reference = divergence.port.call, divergence.reference.call
+    seen.scenes = divergence.port, divergence.reference
     alike = port is not None and reference is not None and _same_operation(port, reference)
+    if alike and port is not None and reference is not None and not _shared(seen, port, reference):
+        exchanged = _inputs(divergence, seen, port, reference)
+        if exchanged is not None and exchanged.cause != "wrong_input":
+            return exchanged
+        found = structure.left_out(divergence, seen)
+        if found is not None:
+            return found
     if alike:
         assert port is not None and reference is not None  # noqa: S101
         found = _same_call(divergence, seen, port, reference)
@@ -56,6 +68,46 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if chosen is not None:
         return Diagnosis(chosen.cause, chosen.sentence)
     return found or _bad_numbers(divergence) or _lasting_shape(divergence)
+
+
+def _together(divergence: Divergence) -> Divergence:
+    """Where one side's first calls only move elements, the place from the call on that the other side makes too."""
+    port, reference = divergence.port, divergence.reference
+    assert port is not None and reference is not None  # noqa: S101
+    if port.call is None or reference.call is None or _same_operation(port.call, reference.call):
+        return divergence
+    scenes = [port, reference]
+    for which, other in ((0, reference.call), (1, port.call)):
+        calls = scenes[which].calls
+        for i, call in enumerate(calls):
+            if _same_operation(call, other):
+                scenes[which] = replace(scenes[which], calls=calls[i:])
+                return replace(divergence, port=scenes[0], reference=scenes[1])
+            if plain(call.operation) not in PASSIVE:
+                break
+    return divergence
+
+
+def _shared(seen: View, port: Call, reference: Call) -> bool:
+    """Whether any of the two calls' inputs agree."""
+    return any(o in reference.inputs for name in port.inputs for o in seen.same_in_reference(name))
+
+
+def _lengths(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """A recurrent layer that one side tells the sequences' lengths."""
+    recurrent = ("lstm", "gru", "rnn")
+    calls = [s.calls if s is not None else [] for s in (divergence.port, divergence.reference)]
+    if not any(plain(c.operation) in (*recurrent, "pack_padded_sequence") for side in calls for c in side):
+        return None
+    told = []
+    for side in (seen.port, seen.reference):
+        packed = any("packed" in c.operation or "pack_padded" in c.operation for c in side.calls)
+        lengths = [c.arguments.get("sequence_length") for c in side.calls if plain(c.operation) in recurrent]
+        told.append(packed or any(isinstance(length, dict) for length in lengths))
+    if told[0] == told[1]:
+        return None
+    who = "reference" if told[1] else "port"
+    return Diagnosis("sequence_lengths", f"only the {who}'s recurrent layer is told the sequences' lengths")
 
 
 def failure(divergence: Divergence) -> Diagnosis | None:
@@ -209,7 +261,8 @@ def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
     """A setting that differs where the call could not be run again, or could not tell."""
     del seen
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
-    one, two = canonical(divergence.port, port), canonical(divergence.reference, reference)
+    theirs = divergence.reference
+    one, two = canonical(divergence.port, port), canonical(theirs, reference)
     operation = plain(port.operation)
     if operation in (
         "multiply",
@@ -225,19 +278,15 @@ def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
         "stack",
     ):
         return None
-    run = rerun(divergence.reference, reference, lambda i: _parameter(divergence, divergence.reference, i))  # type: ignore[arg-type]
+    run = rerun(theirs, reference, lambda i: _parameter(divergence, theirs, i))
     wanted = _outputs_of(divergence)[1]
     told = run is not None and wanted is not None and error(run(), wanted) < 1e-4
     for name in differing(one, two):
         if name == "axis" and _axes_alike(divergence, one, two):
             continue
-        if (
-            told
-            and run is not None
-            and name in run.settings
-            and error(run(**{name: one[name]}), wanted) < 1e-9
-        ):  # type: ignore[arg-type]
-            continue
+        if told and run is not None and wanted is not None and name in run.settings:
+            if error(run(**{name: one[name]}), wanted) < 1e-9:
+                continue
         cause = _setting_cause(name, one, two, operation)
         return Diagnosis(
             cause, f"the port's {name} is {number(one[name])}, the reference's {number(two[name])}"
@@ -295,6 +344,8 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
             siblings = made[0] is not None and made[1] is not None and made[0].operation == made[1].operation
             if attention and siblings:
                 return Diagnosis("qkv_order", evidence)
+            if siblings and made[0] is made[1] and _in_cell(seen.reference, reference):
+                return Diagnosis("gate_order", evidence)
             if _window_of(seen, elsewhere[0], left[0]):
                 return Diagnosis("index_offset", evidence)
             return Diagnosis("wrong_input", evidence)
@@ -328,6 +379,12 @@ def _close(one: np.ndarray, two: np.ndarray | None) -> bool:
 def _made_by(side: Graph, name: str) -> str:
     call = side.maker.get(name)
     return name if call is None else f"the result of {plain(call.operation)} ({call.line.rpartition('/')[2]})"
+
+
+def _in_cell(side: Graph, call: Call) -> bool:
+    """Whether both a sigmoid and a tanh are near: the gates of a recurrent cell."""
+    near = {plain(c.operation) for c in side.calls if c.path == call.path and abs(c.index - call.index) <= 16}
+    return "tanh" in near and bool(near & {"sigmoid", "hardsigmoid"})
 
 
 def _window_of(seen: View, one: str, two: str) -> bool:
@@ -661,7 +718,7 @@ def _functions(divergence: Divergence, seen: View) -> Diagnosis | None:
         found.append(told)
     if found[0] is None or found[1] is None or found[0][0] == found[1][0]:
         return None
-    (ours, kind), (theirs, wanted) = found
+    (ours, kind), (theirs, wanted) = found[0], found[1]
     families = structure.family(port.call), structure.family(reference.call)
     if kind == wanted == "clip":
         return Diagnosis("activation_form", f"the port applies {ours}, the reference {theirs}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fuxian.align.diagnose.evidence import best
+from fuxian.align.diagnose.relations import elementwise
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.recording import Recording
 
@@ -29,7 +31,26 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         return _inventory(divergence.recordings, place, text, problems)
     if "instead of" in text and place in divergence.recordings[1].data["parts"]:
         return Diagnosis("flags", f"{place}: {text}")
-    return None
+    return _values(divergence, place)
+
+
+def _values(divergence: Divergence, name: str) -> Diagnosis | None:
+    """A buffer that starts from other values: another order, offset or factor of them, or other constants."""
+    assert divergence.recordings is not None  # noqa: S101
+    port = divergence.recordings[0]
+    full = f"initial_buffers/{name}"
+    if full not in port or not port.kept(full) or divergence.to_port is None:
+        return None
+    mine, theirs = port.get(full), divergence.to_port(name)
+    if theirs is None or mine.shape != theirs.shape:
+        return None
+    chosen = best(h for h in elementwise(mine, theirs) if h.cause != "precision")
+    if chosen is not None:
+        return Diagnosis(chosen.cause, f"of the buffer {name}, {chosen.sentence}")
+    share = float((mine != theirs).mean())
+    return Diagnosis(
+        "init_constant", f"{share:.0%} of the elements of the buffer {name} start from other values"
+    )
 
 
 def _inventory(

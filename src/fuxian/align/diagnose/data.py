@@ -111,9 +111,10 @@ def _order(differing: dict[str, Pairs], leaves: dict[str, Pairs]) -> Diagnosis |
         if known.mean() < 0.5:
             return None
         common = min(len(keys[0]), len(keys[1]))
-        moved += int((np.abs(keys[0][:common] - keys[1][:common]) > scale).sum())
+        stays = np.abs(keys[0][:common] - keys[1][:common]) <= scale
+        moved += int((known[:common] & ~stays).sum())
         total += len(rows[0])
-    if not moved:
+    if moved < max(2, 0.2 * total):
         return None
     return Diagnosis(
         "shuffling", f"in another order the examples are the same: {moved} of {total} lie elsewhere"

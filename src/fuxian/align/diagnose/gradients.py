@@ -28,7 +28,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
             return found
     if seen is None:
         return None
-    for look in (_other_calls, _cut, _missing, _scaled):
+    for look in (_unused, _other_calls, _cut, _missing, _scaled):
         found = look(divergence, seen)
         if found is not None:
             return found
@@ -87,6 +87,25 @@ def _other_calls(divergence: Divergence, seen: View) -> Diagnosis | None:
         return Diagnosis(
             "wrong_order", f"{shown} comes before {plain(port.operation)} on one side, after it on the other"
         )
+    return None
+
+
+def _unused(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """A parameter that the reference computes with and the port does not."""
+    name = f"parameters.{divergence.place.removeprefix('gradients/')}"
+    names = [
+        name,
+        *(f"parameters.{n.removeprefix('gradients/')}" for n in divergence.facts.get("problems", {})),
+    ]
+    for known in names:
+        others = [o for o in seen.same_in_reference(known) if seen.reference.users.get(o)]
+        if others and not seen.port.users.get(known):
+            call = seen.reference.users[others[0]][0]
+            shown = known.removeprefix("parameters.")
+            where = f"{plain(call.operation)} ({call.line.rpartition('/')[2]})"
+            return Diagnosis(
+                "missing_module", f"the port does not compute with {shown}; the reference does in {where}"
+            )
     return None
 
 

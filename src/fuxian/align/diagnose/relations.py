@@ -82,7 +82,7 @@ def function_of(source: np.ndarray, result: np.ndarray) -> tuple[str, str] | Non
                 if np.ptp(slopes) < 1e-4:
                     return f"leaky relu of slope {slopes.mean():.4g}", "leaky_relu"
             inner = (result > 0.02) & (result < 0.98)
-            if inner.sum() > 2 and result.min() >= 0 and result.max() <= 1:
+            if inner.sum() > 2 and np.ptp(source[inner]) > 1e-6 and result.min() >= 0 and result.max() <= 1:
                 slope, offset = np.polyfit(source[inner], result[inner], 1)
                 if error(np.clip(source * slope + offset, 0, 1), result) < 1e-5:
                     return f"hard sigmoid of slope {slope:.4g}", "hardsigmoid"

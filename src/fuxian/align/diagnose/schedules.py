@@ -102,7 +102,7 @@ def _decays(port: np.ndarray, reference: np.ndarray, tried: Tried) -> Iterator[H
     gamma = float(np.median(factors[1]))
     count = min(len(ours), len(theirs))
     same_places = [i for i, _ in ours][:count] == [i for i, _ in theirs][:count]
-    if all(constant) and same_places:
+    if all(constant) and same_places and abs(gamma - np.median(factors[0])) > 1e-3 * abs(gamma):
         made = np.full_like(reference, reference[0])
         for i, _ in ours:
             made[i:] *= gamma

@@ -184,6 +184,26 @@ def _weight_alone(view: View, port: Call | None, reference: Call | None) -> Diag
     return None
 
 
+def left_out(divergence: Divergence, view: View) -> Diagnosis | None:
+    """The reference's call whose inputs the port has and calls nothing alike on; or the port's, the other way."""
+    port = divergence.port.call if divergence.port is not None else None
+    reference = divergence.reference.call if divergence.reference is not None else None
+    for call, other, same, kind in (
+        (reference, view.port, view.same_in_port, "missing"),
+        (port, view.reference, view.same_in_reference, "extra"),
+    ):
+        if call is None or not all(same(name) for name in call.inputs):
+            continue
+        partners = [set(same(name)) for name in call.inputs]
+        made = [
+            c for c in other.calls if _word(c) == _word(call) and all(p & set(c.inputs) for p in partners)
+        ]
+        if not made:
+            edit = Edit("missing", [], [call]) if kind == "missing" else Edit("extra", [call], [])
+            return cause_of(divergence, view, edit)
+    return None
+
+
 def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | None:
     """One side goes on where the other makes one more call: the next call's operation tells."""
     if port is None or reference is None:
@@ -234,6 +254,15 @@ def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None
     )
 
 
+def _is_index(view: View, side: Graph, call: Call) -> bool:
+    """Whether a call makes whole numbers that another call picks elements with."""
+    array = view.tensor(0 if side is view.port else 1, call.outputs[0])
+    if array is None or array.dtype.kind not in "iu":
+        return False
+    picking = {"index", "gather", "take_along_axis", "index_select", "gather_nd", "embedding"}
+    return any(plain(user.operation) in picking for user in users(side, call.outputs))
+
+
 DRAWS = {"rand", "bernoulli", "uniform", "dropout", "randn", "rand_like"}
 
 
@@ -252,6 +281,8 @@ def _draws(side: Graph, path: str) -> bool:
 
 def _one_sided(view: View, side: Graph, call: Call, *, missing: bool, loss: bool) -> str:
     kind, operation = family(call), plain(call.operation)
+    if _is_index(view, side, call):
+        return "index_offset"
     module = "missing_module" if missing else "extra_module"
     if call.path and _draws(view.port, call.path) != _draws(view.reference, call.path):
         return "dropout_position"
@@ -269,6 +300,9 @@ def _one_sided(view: View, side: Graph, call: Call, *, missing: bool, loss: bool
     if operation in ("multiply", "divide", "scale", "pow") and len(_tensors(call)) < 2:
         if loss:
             return "loss_form" if operation == "pow" else "loss_weight"
+        return "attention_scale" if in_attention(side, call) else "scale_factor"
+    constants = [n for n in call.inputs if n not in side.maker and ".c" in n]
+    if operation in ("multiply", "divide") and len(constants) == 1 and not loss:
         return "attention_scale" if in_attention(side, call) else "scale_factor"
     if operation in ("add", "sub") and len(_tensors(call)) < 2:
         return "loss_form" if loss else "constant_offset"

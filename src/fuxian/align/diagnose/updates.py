@@ -60,8 +60,10 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if both.missing:
         shown = ", ".join(both.missing[:3])
         return Diagnosis("parameter_group", f"the port gives {shown} to no optimizer, the reference does")
-    tried = [*_decay_hypotheses(divergence, both), *_rule_hypotheses(both)]
-    chosen = best(tried)
+    ruled = best(_rule_hypotheses(both))
+    chosen = best(_decay_hypotheses(divergence, both)) or ruled
+    if ruled is not None and ruled.cost == 1 and not ruled.cause.startswith("weight_decay"):
+        chosen = ruled  # Another rule also decays in another way.
     if chosen is not None:
         return Diagnosis(chosen.cause, chosen.sentence)
     clipped = _clipping(both)

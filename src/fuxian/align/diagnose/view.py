@@ -125,9 +125,7 @@ def users(side: Graph, names: list[str], depth: int = 4) -> Iterator[Call]:
 
 def in_attention(side: Graph, call: Call) -> bool:
     """Whether a softmax between two products of matrices is near, in the same module."""
-    near = [
-        c for c in side.calls if abs(c.index - call.index) <= 16 and (c.path == call.path or not call.path)
-    ]
+    near = [c for c in side.calls if abs(c.index - call.index) <= 16 and c.path == call.path]
     operations = [plain(c.operation) for c in near]
     if any("attention" in operation for operation in operations):
         return True
