@@ -76,7 +76,7 @@ def test_both_recipes_there_and_back_by_the_saved_plan(files):
 def test_nothing_is_written_when_a_tensor_has_no_place(files):
     tensors = load_tensors(files / "theirs.safetensors")
     save_tensors(files / "more.safetensors", {**tensors, "1.weight": np.ones(3)})
-    with pytest.raises(InputError, match=r"no place for the reference's 1\.weight"):
+    with pytest.raises(InputError, match=r"no place for the reference's .*1\.weight"):
         run("convert", files / "more.safetensors", files / "out.pdparams", "--port", files / "port.py")
     assert not (files / "out.pdparams").exists()
 
