@@ -133,11 +133,17 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     # A shell's background jobs, and so their children, ignore the signal unless told otherwise.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program += "; from fuxian.cli.main import run; run()"
-    arguments = [sys.executable, "-c", program, *command("train", SINUSOID, "--iterations", 100_000)[3:]]
+    arguments = [
+        sys.executable,
+        "-c",
+        program,
+        *command("train", SINUSOID, "--seeds", 1, "--iterations", 100_000)[3:],
+    ]
     arguments += ["--out", str(tmp_path)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        while not list(tmp_path.glob("*/log.jsonl")) and process.poll() is None:
+        until = time.monotonic() + 120
+        while not list(tmp_path.glob("*/log.jsonl")) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
