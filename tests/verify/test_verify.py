@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -110,6 +111,36 @@ def test_a_repository_is_verified_at_its_commit(toy, verified):
     done = verified(replay_steps=2)
     assert (done.verdict, done.commit) == ("accepted", head)
     assert (done.evidence.parent / "submission.bundle").exists()
+
+
+def test_a_defect_of_fuxian_is_not_the_submissions_fault(toy, verified, monkeypatch):
+    def defect(*_):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("fuxian.verify.verify.evaluate", defect)
+    done = verified()
+    assert (done.verdict, done.reason) == ("inconclusive", Reason.INTERNAL)
+    assert "a defect" in (done.evidence.parent / "traceback.txt").read_text()
+    assert "a defect" not in json.dumps(done.as_dict())
+
+
+def test_a_cancelled_verification_rules_nothing(toy, verified):
+    cancel = threading.Event()
+    cancel.set()
+    done = verified(cancel=cancel)
+    assert (done.verdict, done.reason) == ("inconclusive", Reason.CANCELLED)
+
+
+def test_seeds_of_a_procedure_are_trained_anew(toy, verified):
+    edit(toy / "fuxian.toml", 'subject = "weights"', 'subject = "procedure"')
+    edit(toy / "fuxian.toml", "seeds = [3]", "seeds = [3, 4, 5]")
+    edit(toy / "fuxian.toml", "export = ", "# ")
+    # Were the stored weights evaluated, all seeds would give the same figure.
+    done = verified(seeds=3, replay_steps=2)
+    runs = done.as_dict()["measured"]["runs"]
+    assert [run["seed"] for run in runs] == [3, 4, 5]
+    assert len({run["value"] for run in runs}) > 1
+    assert done.verdict == "accepted"
 
 
 def test_bad_input_is_one_sentence(toy, verified, tmp_path):

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ Word = Literal["accepted", "rejected", "inconclusive"]
 Status = Literal["pass", "fail", "not_applicable", "inconclusive"]
 Progress = Callable[[str], None]
 REPLAY_STEPS = 10
+TRACEBACK = "traceback.txt"
 UNDECIDING = frozenset({Reason.INTERNAL, Reason.CANCELLED, Reason.REPLAY_UNSTABLE, Reason.UNDECIDED})
 """With these a submission is neither accepted nor rejected."""
 
@@ -195,6 +197,13 @@ def verify(
             done.verdict = "inconclusive" if error.reason in UNDECIDING else "rejected"
         except PlatformError as error:
             done.verdict, done.reason, done.detail = "inconclusive", Reason.INTERNAL, str(error)
+        except InputError:
+            raise
+        except Exception as error:
+            # A submission that trips Fuxian up still gets a reason and evidence; the organiser gets the traceback.
+            done.verdict, done.reason = "inconclusive", Reason.INTERNAL
+            done.detail = f"{type(error).__name__} in Fuxian itself; its traceback lies beside the evidence."
+            (place / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
         done.seconds = time.monotonic() - began
         _leave_evidence(done, subjects, place, results)
     return done
@@ -315,6 +324,8 @@ def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: P
     bundle = place / "source" / "submission.bundle"
     if bundle.exists():
         shutil.copy(bundle, results / bundle.name)
+    if (place / TRACEBACK).exists():
+        shutil.copy(place / TRACEBACK, results / TRACEBACK)
     for command in done.commands:
         logs = results / "logs" / command.name
         logs.mkdir(parents=True)
