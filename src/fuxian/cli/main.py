@@ -12,7 +12,7 @@ import traceback
 
 import typer
 
-from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, submission, weights
+from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, submission, verify, weights
 from fuxian.errors import InputError, PlatformError
 from fuxian.training.machine import prepare
 
@@ -32,9 +32,11 @@ app.command("export")(export.export)
 app.command("new")(submission.new)
 app.command("check")(submission.check)
 app.command("package")(submission.package)
+app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(align.app, name="align")
+app.add_typer(submission.reference_app, name="reference")
 app.add_typer(weights.app, name="weights")
 
 
