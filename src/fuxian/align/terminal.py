@@ -72,7 +72,7 @@ def show(alignment: Alignment, console: Console) -> None:
 def _stage_table(results: list[StageResult]) -> Table:
     table = Table(title="stages")
     for name in ("stage", "verdict", "largest error", "allowed", "would pass at", "at"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name in {"stage", "verdict"})
     for result in results:
         worst = result.worst
         would_pass = max((t.error for t in result.tensors), default=None)

@@ -86,6 +86,7 @@ def _fit(
     # No process may write a checkpoint while another still looks for the newest.
     wait(processes)
     model.train()
+    folder.mkdir(parents=True, exist_ok=True)
     log = TrainingLog(folder, start) if rank == 0 else None
     batches = _batches(recipe, seed, start)
     reader_cost = batch_cost = 0.0
