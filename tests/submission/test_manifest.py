@@ -142,6 +142,10 @@ def test_a_link_that_leads_out_is_refused(tmp_path):
     assert "log" in refused(folder, text)
 
 
+def test_a_path_does_not_even_step_out_and_back(tmp_path):
+    assert "leads out" in refused(tmp_path, RECIPE + '[log]\nfile = "logs/../log"\n')
+
+
 def test_a_claims_path_that_leads_out_is_refused_when_it_is_used(tmp_path):
     manifest = manifest_with(tmp_path, RECIPE)
     (tmp_path / "weights").mkdir()

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from fuxian.submission.checklist import check
+from fuxian.submission.checklist.tree import look
 from fuxian.submission.log_reprod import write_dict
+from fuxian.submission.manifest import load_manifest
 
 
 def finding(folder, id):
@@ -35,6 +37,14 @@ def test_a_link_is_never_read_through(submission, tmp_path):
     (submission / "README.md").symlink_to(tmp_path / "outside.py")
     assert finding(submission, "port-code").status == "pass"
     assert finding(submission, "readme").status == "fail"
+
+
+def test_a_file_that_becomes_a_link_meanwhile_is_not_read(submission, tmp_path):
+    tree = look(load_manifest(submission))
+    (tmp_path / "outside").write_text("secret")
+    (submission / "README.md").unlink()
+    (submission / "README.md").symlink_to(tmp_path / "outside")
+    assert tree.text("README.md") == ""
 
 
 @pytest.mark.parametrize("kind", ["link", "file", "within"])
