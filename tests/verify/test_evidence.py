@@ -114,8 +114,9 @@ def test_a_statement_whose_measurements_do_not_give_its_verdict_is_refused(accep
 
 
 def test_an_acceptance_needs_a_ruling_that_accepts(tmp_path):
-    file = evidence.write(tmp_path, [], {"verdict": "accepted", "ruling": None})
-    assert "without a ruling" in evidence.check(file).wrong[0]
+    (tmp_path / "results").mkdir()
+    file = evidence.write(tmp_path / "results", [], {"verdict": "accepted", "ruling": None})
+    assert evidence.check(file).wrong == ("The statement accepts without a ruling.",)
 
 
 def test_a_key_is_made_once_and_private(keys):
