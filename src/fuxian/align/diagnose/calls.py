@@ -41,7 +41,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     alike = port is not None and reference is not None and _same_operation(port, reference)
     if alike and port is not None and reference is not None and not _shared(seen, port, reference):
         exchanged = _inputs(divergence, seen, port, reference)
-        if exchanged is not None and exchanged.cause != "wrong_input":
+        made = [sum(plain(c.operation) == plain(reference.operation) for c in side.calls)
+                for side in (seen.port, seen.reference)]  # fmt: skip
+        if exchanged is not None and (exchanged.cause != "wrong_input" or made[0] == made[1]):
             return exchanged
         found = structure.left_out(divergence, seen)
         if found is not None:
@@ -244,6 +246,14 @@ def _terms_alone(divergence: Divergence, seen: View, port: Call, reference: Call
     del divergence
     ours = [n for n in port.inputs if n.startswith("parameters.") and not seen.same_in_reference(n)]
     theirs = [n for n in reference.inputs if n.startswith("parameters.") and not seen.same_in_port(n)]
+    own = [n for n in reference.inputs if n.startswith("parameters.")]
+    for name in port.inputs:
+        # The port's weight has a partner, which is not the one that the reference uses here.
+        times = len(seen.port.users.get(name, ()))
+        weight = name.startswith("parameters.") and not name.endswith("bias")
+        if weight and own and times > 1 and not set(seen.same_in_reference(name)) & set(own):
+            evidence = f"the port uses {name[11:]} {times} times, here in place of {own[0][11:]}"
+            return Diagnosis("tied_weights", evidence)
     for names, who, other in ((ours, "port", "reference"), (theirs, "reference", "port")):
         for name in names:
             leaf = name.rpartition(".")[2]
@@ -284,9 +294,9 @@ def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
     for name in differing(one, two):
         if name == "axis" and _axes_alike(divergence, one, two):
             continue
-        if told and run is not None and wanted is not None and name in run.settings:
-            if error(run(**{name: one[name]}), wanted) < 1e-9:
-                continue
+        useful = told and run is not None and wanted is not None and name in run.settings
+        if useful and error(run(**{name: one[name]}), wanted) < 1e-9:  # type: ignore[misc, arg-type]
+            continue
         cause = _setting_cause(name, one, two, operation)
         return Diagnosis(
             cause, f"the port's {name} is {number(one[name])}, the reference's {number(two[name])}"
