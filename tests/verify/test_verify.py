@@ -8,9 +8,11 @@ import threading
 import numpy as np
 import pytest
 
-from fuxian.errors import InputError
+from fuxian.errors import InputError, PlatformError
+from fuxian.sandbox import launch
 from fuxian.submission.manifest import load_manifest
 from fuxian.verify.reasons import Reason
+from fuxian.verify.verify import verify
 
 
 def edit(file, old, new):
@@ -122,6 +124,22 @@ def test_a_defect_of_fuxian_is_not_the_submissions_fault(toy, verified, monkeypa
     assert (done.verdict, done.reason) == ("inconclusive", Reason.INTERNAL)
     assert "a defect" in (done.evidence.parent / "traceback.txt").read_text()
     assert "a defect" not in json.dumps(done.as_dict())
+
+
+def test_without_a_sandbox_it_refuses_or_says_so(toy, tmp_path, monkeypatch):
+    found = launch.tool
+
+    def tool(name):
+        if name == "bwrap":
+            raise PlatformError("there is no bwrap")
+        return found(name)
+
+    monkeypatch.setattr(launch, "tool", tool)
+    refused = verify(str(toy), tmp_path / "refused")
+    assert (refused.verdict, refused.reason) == ("inconclusive", Reason.INTERNAL)
+    assert "no bwrap" in refused.detail
+    done = verify(str(toy), tmp_path / "results", allow_unsandboxed=True, replay_steps=2)
+    assert (done.verdict, done.as_dict()["sandboxed"]) == ("accepted", False)
 
 
 def test_a_cancelled_verification_rules_nothing(toy, verified):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.text import Text
 
 from fuxian.cli.options import EXIT_CODES, AsJson, Runs, print_json
 from fuxian.errors import InputError
+
+if TYPE_CHECKING:
+    from fuxian.verify.verify import Verification
 
 MARKS = {
     "pass": ("pass", "green"),
@@ -102,7 +105,7 @@ def _check_evidence(file: Path, submission: str | None, as_json: bool) -> int:
     return 1 if checked.wrong else 0
 
 
-def _show(done) -> None:  # type: ignore[no-untyped-def]
+def _show(done: Verification) -> None:
     console = Console()
     table = Table(Column("", no_wrap=True), "step", Column("finding", overflow="fold"))
     for step in done.steps:
