@@ -25,7 +25,7 @@ class Hypothesis:
 
     @property
     def fits(self) -> bool:
-        return bool(self.after <= FITS * self.before)
+        return bool(np.isfinite(self.after) and self.after <= FITS * self.before)
 
     @property
     def sentence(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fuxian.align.diagnose.evidence import Hypothesis, best, number
-from fuxian.align.diagnose.optimizers import Rule, rules, updates
+from fuxian.align.diagnose.optimizers import KINDS, Rule, rules, updates
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.draws import SEED
 from fuxian.align.mapping import Links, links_from_json
@@ -463,7 +463,7 @@ STATE_OF = {"moment1": ("beta1",), "moment2": ("beta2",), "velocity": ("momentum
 def _state(divergence: Divergence, both: Optimised) -> Diagnosis | None:
     """States that differ where the updates do not, as while the rate is still zero."""
     names = divergence.facts.get("names", [])
-    if not names or not all("/" in name for name in names):
+    if divergence.stage != "optimizer" or not names or not all("/" in name for name in names):
         return None
     state = names[0].rpartition("/")[2]
     for name, theirs in both.theirs.items():
@@ -485,6 +485,8 @@ def _settings(both: Optimised) -> Diagnosis | None:
             continue
         for field in fields(Rule):
             one, two = getattr(ours, field.name), getattr(theirs, field.name)
+            if field.name == "kind" and not {one, two} <= set(KINDS.values()):
+                continue
             if one != two and not _idle(field.name, {name: ours}, {name: theirs}):
                 words = WORDS.get(field.name, field.name)
                 return Diagnosis(
@@ -505,4 +507,14 @@ def steps(divergence: Divergence) -> Diagnosis | None:
             return Diagnosis(
                 cause, f"the port's {name} is {ours.get(name)}, the reference's {theirs.get(name)}"
             )
-    return diagnose(divergence)
+    return diagnose(divergence) or _averaged(divergence)
+
+
+def _averaged(divergence: Divergence) -> Diagnosis | None:
+    """A moving average of the weights, where the optimizers inside agree and only the averages can differ."""
+    assert divergence.recordings is not None  # noqa: S101
+    made = [side.stages.get("optimizer", {}).get("settings", {}) for side in divergence.recordings]
+    names = [[entry["class"].lower() for entry in one.values()] for one in made]
+    if not all(any("ema" in name or "averag" in name for name in one) for one in names):
+        return None
+    return Diagnosis("ema_decay", "the optimizers agree, the moving averages of the weights do not")
