@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import paddle
-import torch
 
 from fuxian.recipe import leaves, to_arrays
 from port_bugs.catalogue import Bug, Faithful
@@ -93,17 +92,20 @@ def padiff_by_hand(case: Faithful) -> Answer:
         for training in (False, True):
             port, reference = _sides(case, "float64", training=training)
             carry_weights(reference.model, port.model)
-            for layer in port.model.sublayers():
-                if isinstance(layer, paddle.nn.Dropout):
-                    layer.p = 0.0
-            for module in reference.model.modules():
-                if isinstance(module, torch.nn.Dropout):
-                    module.p = 0.0
+            for module in [*port.model.sublayers(), *reference.model.modules()]:
+                for rate in {"Dropout": ["p"], "DropPath": ["rate"], "TorchDropPath": ["rate"]}.get(
+                    _class(module), []
+                ):
+                    setattr(module, rate, 0.0)
             options = {"compare_mode": "strict", "atol": 1e-6, "rtol": 1e-5}
             answer = _padiff(port, reference, options=options, auto_weights=False, steps=2)
             if answer.alarm:
                 return answer
     return answer
+
+
+def _class(module: Any) -> str:
+    return type(module).__name__
 
 
 def _padiff(port: Side, reference: Side, *, options: dict, auto_weights: bool, steps: int) -> Answer:

@@ -19,8 +19,8 @@ from fuxian.papers.maml.settings import (
     SETTINGS,
     TEST_SEED,
     TEST_STEPS,
-    TEST_TASKS,
-    TEST_TASKS_AT_ONCE,
+    Setting,
+    for_alignment,
 )
 from fuxian.recipe import Recipe
 
@@ -34,6 +34,7 @@ def recipe(
     iterations: int = 10,
     eval_split: Split = "test",
     gradients: Gradients = "second-order",
+    setting: Setting | None = None,
 ) -> Recipe:
     """The recipe of a claim.
 
@@ -45,8 +46,9 @@ def recipe(
         gradients: ``second-order`` is MAML; ``first-order`` the paper's approximation (section 5.2); ``none``
             trains without inner steps, the baseline whose adaptation only starts at test time (section 5.1's
             "pretrained"), and needs no inner gradient.
+        setting: other numbers than the claim's own.
     """
-    setting = SETTINGS[claim]
+    setting = setting or SETTINGS[claim]
     train_steps = 0 if gradients == "none" else setting.train_steps
 
     def forward(model, inputs):
@@ -73,7 +75,10 @@ def recipe(
             model=SinusoidNet,
             train_data=lambda: SinusoidTasks(iterations, setting.tasks, setting.shots, seed=seed),
             eval_data=lambda: SinusoidTasks(
-                TEST_TASKS // TEST_TASKS_AT_ONCE, TEST_TASKS_AT_ONCE, setting.shots, seed=TEST_SEED
+                setting.test_tasks // setting.test_tasks_at_once,
+                setting.test_tasks_at_once,
+                setting.shots,
+                seed=TEST_SEED,
             ),
             forward=forward,
             loss=loss.mean_squared_error,
@@ -91,7 +96,10 @@ def recipe(
         model=lambda: OmniglotNet(setting.ways),
         train_data=lambda: episodes("train", iterations, setting.tasks, seed),
         eval_data=lambda: episodes(
-            eval_split, TEST_TASKS // TEST_TASKS_AT_ONCE, TEST_TASKS_AT_ONCE, TEST_SEED
+            eval_split,
+            setting.test_tasks // setting.test_tasks_at_once,
+            setting.test_tasks_at_once,
+            TEST_SEED,
         ),
         forward=forward,
         loss=loss.cross_entropy,
@@ -101,11 +109,16 @@ def recipe(
     )
 
 
+def aligned(claim: str) -> Recipe:
+    """What ``fuxian align`` compares: the claim's recipe on two tasks a batch."""
+    return recipe(claim, setting=for_alignment(claim))
+
+
 def sinusoid() -> Recipe:
     """For ``fuxian align``."""
-    return recipe("sinusoid-10shot")
+    return aligned("sinusoid-10shot")
 
 
 def omniglot() -> Recipe:
     """For ``fuxian align``: Omniglot, 5-way 1-shot."""
-    return recipe("omniglot-5way-1shot")
+    return aligned("omniglot-5way-1shot")

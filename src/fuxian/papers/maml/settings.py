@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 META_LEARNING_RATE = 1e-3
 TEST_STEPS = 10
-TEST_TASKS = 600
-TEST_TASKS_AT_ONCE = 25
 TEST_SEED = 1_000_000
 """Test tasks are drawn from a stream of their own, the same for every run."""
 
@@ -22,6 +20,12 @@ class Setting:
     train_steps: int = 1
     ways: int = 0
     """0 marks the sinusoid."""
+    test_tasks: int = 600
+    test_tasks_at_once: int = 25
+
+    @property
+    def test_batches(self) -> int:
+        return self.test_tasks // self.test_tasks_at_once
 
 
 SETTINGS = {
@@ -29,3 +33,8 @@ SETTINGS = {
     "omniglot-5way-1shot": Setting(tasks=32, ways=5, shots=1, step_size=0.4),
     "omniglot-5way-5shot": Setting(tasks=32, ways=5, shots=5, step_size=0.4),
 }
+
+
+def for_alignment(claim: str) -> Setting:
+    """The claim's setting with two tasks a batch: each task's computation is the same, and a recording stays small."""
+    return replace(SETTINGS[claim], tasks=2, test_tasks=4, test_tasks_at_once=2)

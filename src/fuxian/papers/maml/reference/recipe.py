@@ -16,15 +16,21 @@ from fuxian.papers.maml.settings import (
     SETTINGS,
     TEST_SEED,
     TEST_STEPS,
-    TEST_TASKS,
-    TEST_TASKS_AT_ONCE,
+    Setting,
+    for_alignment,
 )
 from fuxian.recipe import Recipe
 
 
-def recipe(claim: str = "sinusoid-10shot", *, seed: int = 0, iterations: int = 10) -> Recipe:
+def recipe(
+    claim: str = "sinusoid-10shot",
+    *,
+    seed: int = 0,
+    iterations: int = 10,
+    setting: Setting | None = None,
+) -> Recipe:
     """The reference recipe of a claim; ``seed`` and ``iterations`` are those of the stream of training tasks."""
-    setting = SETTINGS[claim]
+    setting = setting or SETTINGS[claim]
 
     def forward(model, inputs):
         """Outputs [S, T, B, ...], task by task."""
@@ -51,7 +57,10 @@ def recipe(claim: str = "sinusoid-10shot", *, seed: int = 0, iterations: int = 1
             model=SinusoidNet,
             train_data=lambda: SinusoidTasks(iterations, setting.tasks, setting.shots, seed=seed),
             eval_data=lambda: SinusoidTasks(
-                TEST_TASKS // TEST_TASKS_AT_ONCE, TEST_TASKS_AT_ONCE, setting.shots, seed=TEST_SEED
+                setting.test_tasks // setting.test_tasks_at_once,
+                setting.test_tasks_at_once,
+                setting.shots,
+                seed=TEST_SEED,
             ),
             forward=forward,
             loss=lambda outputs, targets: (outputs[-1] - targets[0]).square().mean(),
@@ -72,7 +81,7 @@ def recipe(claim: str = "sinusoid-10shot", *, seed: int = 0, iterations: int = 1
     return Recipe(
         model=lambda: OmniglotNet(setting.ways),
         train_data=lambda: episodes("train", iterations, setting.tasks, seed),
-        eval_data=lambda: episodes("test", TEST_TASKS // TEST_TASKS_AT_ONCE, TEST_TASKS_AT_ONCE, TEST_SEED),
+        eval_data=lambda: episodes("test", setting.test_batches, setting.test_tasks_at_once, TEST_SEED),
         forward=forward,
         loss=loss,
         optimizer=optimizer,
@@ -81,11 +90,16 @@ def recipe(claim: str = "sinusoid-10shot", *, seed: int = 0, iterations: int = 1
     )
 
 
+def aligned(claim: str) -> Recipe:
+    """What ``fuxian align`` compares: the claim's recipe on two tasks a batch."""
+    return recipe(claim, setting=for_alignment(claim))
+
+
 def sinusoid() -> Recipe:
     """For ``fuxian align``."""
-    return recipe("sinusoid-10shot")
+    return aligned("sinusoid-10shot")
 
 
 def omniglot() -> Recipe:
     """For ``fuxian align``: Omniglot, 5-way 1-shot."""
-    return recipe("omniglot-5way-1shot")
+    return aligned("omniglot-5way-1shot")
