@@ -481,7 +481,7 @@ TRANSFORMER = [
 LSTM = [
     bug("lstm-gate-order", "forward", "cell", "gate_order", "gates read as input, forget, output, cell",
         cell={"gates": lstm.gates_ifog}),
-    bug("lstm-lengths", "forward", "lstm", "sequence_lengths",
+    bug("lstm-lengths", "forward", "lstm .", "sequence_lengths",
         "padding is run through, forwards and backwards",
         lengths_used=False),
     bug("lstm-last-step", "forward", ".", "index_offset sequence_lengths wrong_input",
@@ -626,7 +626,7 @@ CTR = [
         "all fields share the first field's rows", offset=False),
     bug("ctr-padding-idx", SETTING, "second", "padding_idx",
         "row 0 of a real field declared padding: Paddle returns zeros for it", padded=0),
-    bug("ctr-wide", "forward", ". wide", "missing_module", "the wide part is not added", wide_used=False),
+    bug("ctr-wide", "forward", ". wide cross", "missing_module", "the wide part is not added", wide_used=False),
     bug("ctr-broadcast", "forward", ".", "shape", "[N] + [N, 1] gives [N, N]", squeeze_first=True),
     bug("ctr-double-sigmoid", "forward", ".", "logits extra_module", "a sigmoid before the loss with logits",
         output_sigmoid=True),
