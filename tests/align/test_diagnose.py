@@ -90,6 +90,22 @@ def test_another_epsilon_is_found_and_its_evidence_is_the_fall_of_the_error(tmp_
     assert found.line == "/home/user/port.py:10"
 
 
+def test_two_settings_that_matter_together_are_both_named(tmp_path):
+    picture = RANDOM.standard_normal((2, 3, 8, 8))
+    mine, other = {"kernel_size": 2, "stride": 2, "padding": 0}, {"kernel_size": 3, "stride": 2, "padding": 1}
+    results = [pool(picture, "max", s) for s in (mine, other)]
+    found = one_call(tmp_path, "max_pool2d", results, source=picture, ours=mine, theirs=other)
+    assert "padding=1 in place of 0 and kernel_size=3 in place of 2 the difference falls" in found.evidence
+
+
+def test_a_setting_that_does_not_explain_the_port_gets_no_fall_of_the_error(tmp_path):
+    results = [layer_norm(0.01 * X, {}, {"epsilon": 1e-5}) * X, layer_norm(0.01 * X, {}, {"epsilon": 1e-6})]
+    found = one_call(tmp_path, "layer_norm", results, source=0.01 * X, ours={"epsilon": 1e-5, "normalized_shape": [8]},
+                     theirs={"eps": 1e-6, "normalized_shape": [8]})  # fmt: skip
+    assert found.cause == "epsilon"
+    assert "falls" not in found.evidence
+
+
 def test_a_setting_that_differs_and_changes_nothing_is_not_blamed(tmp_path):
     picture = RANDOM.standard_normal((2, 3, 8, 8))
     results = [pool(picture, kind, {"kernel_size": 2, "stride": 2}) for kind in ("avg", "avg")]
@@ -237,7 +253,7 @@ def test_what_no_hypothesis_explains_gets_a_program_that_shows_it(tmp_path, caps
 # --- schedules -------------------------------------------------------------------------------------------------------
 
 
-def schedule(port, reference, **facts):
+def schedule_diagnosis(port, reference, **facts):
     facts = {
         "port_series": np.asarray(port, float),
         "reference_series": np.asarray(reference, float),
@@ -246,7 +262,11 @@ def schedule(port, reference, **facts):
     }
     found = diagnose(Divergence("learning_rate", "optimizer", "optimizer", "group", 0.5, 1e-5, facts=facts))
     assert found.cause in CAUSES
-    return found.cause
+    return found
+
+
+def schedule(port, reference, **facts):
+    return schedule_diagnosis(port, reference, **facts).cause
 
 
 STEPS = np.arange(200)
@@ -281,6 +301,26 @@ def warmed(length, offset=0):
 )
 def test_schedules(port, reference, cause):
     assert schedule(port, reference) == cause
+
+
+def test_a_stretched_curve_of_a_few_steps_states_the_error_that_is_left():
+    steps = np.arange(40)
+    series = [0.1 * (1 + np.cos(np.pi * np.minimum(steps, length) / length)) / 2 for length in (6, 7)]
+    found = schedule_diagnosis(*series)
+    at = [np.interp(i * 6 / 7, np.arange(7), series[0][:7]) for i in range(8)]
+    left = np.abs(np.array(at) - series[1][:8]).max() / 0.1
+    assert found.cause == "schedule_length"
+    assert found.evidence.endswith(f"to {left:.2g}")
+
+
+def test_a_warm_up_told_by_its_length_alone_states_no_error():
+    steps = np.arange(40)
+    series = [
+        0.1 * np.minimum((steps + 1) / length, 1) * np.where(steps > length, 0.97 ** (steps - length), 1)
+        for length in (5, 10)
+    ]
+    found = schedule_diagnosis(*series)
+    assert found.cause == "warmup" and "falls" not in found.evidence
 
 
 def test_a_schedule_stepped_in_another_unit():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fuxian.align.diagnose import attention, kernels, losses, relations, structure
-from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
+from fuxian.align.diagnose.evidence import FITS, Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
 from fuxian.align.diagnose.view import PASSIVE, View, in_attention, users, view
@@ -26,10 +26,14 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if seen is None or divergence.port is None or divergence.reference is None:
         return None
     port, reference = divergence.port.call, divergence.reference.call
-    for attempt in (_dropout, _running_statistics, _narrowed, _lengths):
-        found = attempt(divergence, seen)
-        if found is not None:
-            return found
+    found = (
+        _dropout(divergence, seen)
+        or _running_statistics(divergence)
+        or _narrowed(divergence, seen)
+        or _lengths(divergence, seen)
+    )
+    if found is not None:
+        return found
     if divergence.stage != "loss":
         found = attention.diagnose(seen, port, reference)
         if found is not None:
@@ -135,13 +139,17 @@ def _same_operation(port: Call, reference: Call) -> bool:
 def _same_call(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
     ours, theirs = divergence.port, divergence.reference
     assert ours is not None and theirs is not None  # noqa: S101
-    settings = best(_settings(divergence, ours, theirs, port, reference))
-    if settings is not None:
-        return Diagnosis(settings.cause, settings.sentence)
-    for attempt in (_terms_alone, _stated, _inputs, _masks, _axes, _constants):
-        found = attempt(divergence, seen, port, reference)
-        if found is not None:
-            return found
+    found = (
+        _settings(divergence, ours, theirs, port, reference)
+        or _terms_alone(seen, port, reference)
+        or _stated(divergence, port, reference)
+        or _inputs(divergence, seen, port, reference)
+        or _masks(seen, port, reference)
+        or _axes(divergence, seen, port, reference)
+        or _constants(divergence, seen, port, reference)
+    )
+    if found is not None:
+        return found
     chosen = best(_weights(divergence, ours, theirs, port, reference))
     return None if chosen is None else Diagnosis(chosen.cause, chosen.sentence)
 
@@ -177,48 +185,49 @@ def _outputs_of(divergence: Divergence) -> tuple[np.ndarray | None, np.ndarray |
 
 def _settings(
     divergence: Divergence, ours: Scene, theirs: Scene, port: Call, reference: Call
-) -> Iterator[Hypothesis]:
+) -> Diagnosis | None:
     """The reference's call, run with the port's settings, gives the port's result; setting by setting, its own."""
     one, two = canonical(ours, port), canonical(theirs, reference)
-    wanted, made = _outputs_of(divergence)[1], _outputs_of(divergence)[0]
+    made, wanted = _outputs_of(divergence)
     run = rerun(theirs, reference, lambda i: _parameter(divergence, theirs, i))
     if wanted is None or run is None:
-        return
+        return None
     itself = error(run(), wanted)
     if not itself < 1e-4:
-        return
+        return None
     before = error(made, wanted) if made is not None else divergence.error
-    names = [*differing(one, two), *_tensor_settings(ours, theirs, port, reference, run.settings)]
+    names = differing(one, two)
     if "loss" in run.operation or "entropy" in run.operation or run.operation == "bce":
         for name in ("class_weight", "pos_weight"):
             if (run.settings.get(name) is None) != (not _has_tensor(port, name)):
                 one[name], two[name] = None, run.settings.get(name)
                 names.append(name)
-    for name in names:
-        if name not in one or name not in run.settings or name == "momentum":
-            continue
-        changed = run(**{name: one[name]})
-        moved = error(changed, wanted)
-        if moved <= 10 * max(itself, 1e-12):
-            continue
-        # The other differing settings may matter too: this one alone should explain most.
-        explained = error(changed, made) if made is not None else 0.0
-        cause = _setting_cause(name, one, two, plain(port.operation))
-        before = before if np.isfinite(before) else 1e9
-        cost = 0 if explained <= max(1e-4, 0.01 * before) else 2 + names.index(name)
-        shown = "the reference's" if isinstance(two[name], np.ndarray) else number(two[name])
-        mine = number(one[name]) if not isinstance(one[name], np.ndarray) else "the port's"
-        yield Hypothesis(cause, f"with {name}={shown} in place of {mine}", before, itself, cost)
+    names = [name for name in names if name in one and name in run.settings and name != "momentum"]
+    results = {name: run(**{name: one[name]}) for name in names}
+    names = [name for name in names if error(results[name], wanted) > 10 * max(itself, 1e-12)]
+    if not names or itself > FITS * before:
+        return None
+    enough = max(1e-4, 0.01 * min(before, 1.0))
+    alone = [n for n in names if made is not None and error(results[n], made) <= enough][:1]
+    name = (alone or names)[0]
+    cause = _setting_cause(name, one, two, plain(port.operation))
+    change = " and ".join(_setting_words(n, one[n], two[n]) for n in alone or names)
+    together = run(**{n: one[n] for n in names})
+    if alone or (made is not None and error(together, made) <= enough):
+        return Diagnosis(cause, Hypothesis(cause, f"with {change}", before, itself).sentence)
+    moved = error(results[name], wanted)
+    return Diagnosis(cause, f"{change}: the port's {name} changes the reference's result by {moved:.2g}")
+
+
+def _setting_words(name: str, mine: object, other: object) -> str:
+    shown = "the reference's" if isinstance(other, np.ndarray) else number(other)
+    before = "the port's" if isinstance(mine, np.ndarray) else number(mine)
+    return f"{name}={shown} in place of {before}"
 
 
 def _has_tensor(call: Call, name: str) -> bool:
     argument = call.arguments.get("weight" if name == "class_weight" else name)
     return isinstance(argument, dict) and "tensor" in argument
-
-
-def _tensor_settings(ours: Scene, theirs: Scene, port: Call, reference: Call, settings: dict) -> list[str]:
-    del ours, theirs, port, reference, settings
-    return []
 
 
 def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
@@ -241,9 +250,8 @@ def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
     return CAUSES[name]
 
 
-def _terms_alone(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+def _terms_alone(seen: View, port: Call, reference: Call) -> Diagnosis | None:
     """A bias, or a scale and shift, that only one side's layer has; a weight that is tied on one side."""
-    del divergence
     ours = [n for n in port.inputs if n.startswith("parameters.") and not seen.same_in_reference(n)]
     theirs = [n for n in reference.inputs if n.startswith("parameters.") and not seen.same_in_port(n)]
     own = [n for n in reference.inputs if n.startswith("parameters.")]
@@ -267,9 +275,8 @@ def _terms_alone(divergence: Divergence, seen: View, port: Call, reference: Call
     return None
 
 
-def _stated(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+def _stated(divergence: Divergence, port: Call, reference: Call) -> Diagnosis | None:
     """A setting that differs where the call could not be run again, or could not tell."""
-    del seen
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
     theirs = divergence.reference
     one, two = canonical(divergence.port, port), canonical(theirs, reference)
@@ -340,7 +347,6 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
         if pairs.get(name) is not None:
             continue
         elsewhere = [o for o in seen.same_in_reference(name) if o not in reference.inputs]
-        array = seen.tensor(0, name)
         for other in left:
             found = _pair_of_inputs(divergence, seen, (name, other), attention, elsewhere)
             if found is not None:
@@ -356,10 +362,7 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
                 return Diagnosis("qkv_order", evidence)
             if siblings and made[0] is made[1] and _in_cell(seen.reference, reference):
                 return Diagnosis("gate_order", evidence)
-            if _window_of(seen, elsewhere[0], left[0]):
-                return Diagnosis("index_offset", evidence)
             return Diagnosis("wrong_input", evidence)
-        del array
     return None
 
 
@@ -395,11 +398,6 @@ def _in_cell(side: Graph, call: Call) -> bool:
     """Whether both a sigmoid and a tanh are near: the gates of a recurrent cell."""
     near = {plain(c.operation) for c in side.calls if c.path == call.path and abs(c.index - call.index) <= 16}
     return "tanh" in near and bool(near & {"sigmoid", "hardsigmoid"})
-
-
-def _window_of(seen: View, one: str, two: str) -> bool:
-    del seen, one, two
-    return False
 
 
 def _pair_of_inputs(
@@ -452,9 +450,8 @@ def _mask_words(mine: np.ndarray, theirs: np.ndarray) -> str:
     return f" at {int((kept[0] != kept[1]).sum())} of {kept[0].size} places"
 
 
-def _masks(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+def _masks(seen: View, port: Call, reference: Call) -> Diagnosis | None:
     """A mask's fill value, or a mask that only one side's attention has."""
-    del divergence
     if plain(port.operation) in ("where", "masked_fill") and in_attention(seen.reference, reference):
         return Diagnosis("attention_mask", "the scores are masked in another way")
     return None
@@ -548,7 +545,6 @@ def _weights(
     if made is None or wanted is None:
         return
     before = error(made, wanted)
-    before = before if np.isfinite(before) else 1e9
     source = ours.inputs()[0] if ours.inputs() else None
     if plain(port.operation) in ("matmul", "linear") and source is not None:
         arrays = [_parameter(divergence, ours, n) for n in port.inputs if n.startswith("parameters.")]
@@ -566,23 +562,19 @@ def _weights(
     run = rerun(theirs, reference, lambda i: _parameter(divergence, theirs, i))
     if run is None:
         return
-    itself = error(run(), wanted)
-    if itself > 1e-4:
+    result = run()
+    if result is None or error(result, wanted) > min(1e-4, FITS * before):
         return
     if "padding_idx" in run.settings and plain(port.operation) == "embedding":
         indices = run.tensors["x"].astype(int)
         rows = made.reshape(-1, made.shape[-1]), wanted.reshape(-1, wanted.shape[-1])
         differ = np.unique(indices.reshape(-1)[(rows[0] != rows[1]).any(1)])
         if differ.size == 1:
-            zero = not rows[0][indices.reshape(-1) == differ[0]].any()
-            who = "port" if zero else "reference"
-            yield Hypothesis(
-                "padding_idx",
-                f"without row {differ[0]}, which is zero on the {who}'s side,",
-                before,
-                itself,
-                1,
-            )
+            there = indices.reshape(-1) == differ[0]
+            who = "reference" if rows[0][there].any() else "port"
+            repaired = np.where(there[:, None], result.reshape(rows[1].shape), rows[0])
+            words = f"with row {differ[0]}, which is zero on the {who}'s side, as in the reference"
+            yield Hypothesis("padding_idx", words, before, error(repaired, rows[1]), 1)
     changes = {
         "use_batch": ("bn_statistics", not run.settings.get("use_batch")) if run.operation == "batch_norm" else None,
         "transposed": ("transposed_weight", True) if run.operation == "linear" else None,
@@ -596,13 +588,14 @@ def _weights(
     for name, change in changes.items():
         if change is not None:
             after = error(run(**{name: change[1]}), made)
-            yield Hypothesis(change[0], f"with {name}={not change[1]}", before, max(after, itself), 1)
+            words = f"against the reference's call with {name}={change[1]}"
+            yield Hypothesis(change[0], words, before, after, 1)
     for term in [t for t in ("bias", "weight") if t in run.tensors]:
         kept = run.tensors.pop(term)
         after = error(run(), made)
         run.tensors[term] = kept
         cause = "missing_bias" if term == "bias" and "norm" not in run.operation else "missing_affine"
-        yield Hypothesis(cause, f"with the {term}", before, max(after, itself), 1)
+        yield Hypothesis(cause, f"against the reference's call without its {term}", before, after, 1)
 
 
 # --- kinds of calls that are looked at first ------------------------------------------------------------------------
@@ -649,9 +642,8 @@ def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
     return Diagnosis("dropout_rate", "the kept elements differ, given the same draws")
 
 
-def _running_statistics(divergence: Divergence, seen: View) -> Diagnosis | None:
+def _running_statistics(divergence: Divergence) -> Diagnosis | None:
     """Batch norm in training: which statistics, and by how much the running ones move."""
-    del seen
     port = divergence.port.call if divergence.port is not None else None
     reference = divergence.reference.call if divergence.reference is not None else None
     if divergence.stage != "training_mode" or port is None or reference is None:
@@ -672,10 +664,7 @@ def _running_statistics(divergence: Divergence, seen: View) -> Diagnosis | None:
     if same:
         return Diagnosis("bn_statistics", "the outputs agree, the running statistics do not move alike")
     if np.isclose(float(one.get("epsilon", 0)), float(two.get("epsilon", 0))):
-        return Diagnosis(
-            "bn_statistics",
-            "one side normalises by the running statistics while training, the other by the batch's",
-        )
+        return Diagnosis("bn_statistics", "the outputs of the normalisation differ, and not its epsilon")
     return None
 
 
@@ -697,7 +686,8 @@ def _narrowed(divergence: Divergence, seen: View) -> Diagnosis | None:
         kind = "float16" if kind == "half" else kind
         if kind is not None and bits[kind] < bits.get(wide, 53) and divergence.error < 0.05:
             evidence = (
-                f"the port casts to {kind} here, and differs by {divergence.error:.2g} as {kind} rounds"
+                f"the port casts to {kind} here, and differs by {divergence.error:.2g}; {kind} rounds by up to"
+                f" {2.0 ** -bits[kind]:.2g}"
             )
             return Diagnosis("precision", evidence, call.line)
     return None
@@ -770,7 +760,7 @@ def _untraced(divergence: Divergence, seen: View) -> Diagnosis | None:
             continue
         before = error(made, wanted)
         tried = [
-            Hypothesis(cause, f"without {change}", before, error(result, made))
+            Hypothesis(cause, f"against the reference's call with {change}", before, error(result, made))
             for cause, change, result in _changed(run)
         ]
         chosen = best(tried)
@@ -831,14 +821,11 @@ def _outputs(divergence: Divergence, seen: View) -> Iterator[Hypothesis]:
             elif divergence.stage == "loss" and cause == "scale_factor":
                 cause = "reduction"
             yield Hypothesis(cause, hypothesis.change, hypothesis.before, hypothesis.after, hypothesis.cost)
-        yield from _terms(divergence, seen, mine, theirs, two)
+        yield from _terms(seen, mine, theirs, two)
 
 
-def _terms(
-    divergence: Divergence, seen: View, mine: np.ndarray, theirs: np.ndarray, call: Call
-) -> Iterator[Hypothesis]:
+def _terms(seen: View, mine: np.ndarray, theirs: np.ndarray, call: Call) -> Iterator[Hypothesis]:
     """A term that one side adds and the other does not: any tensor made before."""
-    del divergence
     if mine.shape != theirs.shape or mine.size < 2 or mine.dtype.kind != "f":
         return
     before = error(mine, theirs)

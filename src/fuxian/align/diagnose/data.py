@@ -29,7 +29,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     short = _batches(differing or leaves, numbers, same_elements=not differing)
     if short is not None:
         return short
-    order = _order(differing, leaves)
+    order = _order(differing)
     if order is not None:
         return order
     name = divergence.place if divergence.place in differing else next(iter(differing), None)
@@ -39,7 +39,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     diagnosis = _leaf(differing[name], _is_label(name, differing[name]), kind)
     if diagnosis is None and kind == "train":
         return Diagnosis(
-            "augmentation", "the examples are the same but for random changes that none of these explain"
+            "augmentation", "the examples differ, by no flip, crop, order or normalisation alone"
         )
     return diagnosis
 
@@ -85,9 +85,8 @@ def _batches(leaves: dict[str, Pairs], numbers: list[dict], *, same_elements: bo
     return None
 
 
-def _order(differing: dict[str, Pairs], leaves: dict[str, Pairs]) -> Diagnosis | None:
+def _order(differing: dict[str, Pairs]) -> Diagnosis | None:
     """The same examples in another order: every leaf's rows, up to one permutation."""
-    del leaves
     if not differing:
         return None
     moved = total = 0
@@ -147,6 +146,9 @@ def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
     chosen = best(tried)
     if chosen is not None:
         return Diagnosis(chosen.cause, chosen.sentence)
+    cut = _cut(usable) if integral and not label else None
+    if cut is not None:
+        return cut
     share = float(np.mean([(one != two).mean() for one, two in usable]))
     if label:
         return Diagnosis("label_mapping", f"{share:.1%} of the labels differ, by no single mapping or offset")
@@ -175,7 +177,7 @@ def _label_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
     offsets = np.unique(two - one)
     if offsets.size == 1:
         yield Hypothesis("index_offset" if pairs[0][0].ndim > 1 else "label_mapping",
-                         f"with {number(offsets[0])} added", before, 0.0, 0)  # fmt: skip
+                         f"with {number(offsets[0])} added", before, error(one + offsets[0], two), 0)  # fmt: skip
     mapping: dict[float, float] = {}
     if (
         all(mapping.setdefault(a, b) == b for a, b in zip(one, two, strict=True))
@@ -183,13 +185,20 @@ def _label_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
         and (len(set(mapping.values())) > 1 or len(mapping) == 1)
     ):
         changed = [f"{a:g}->{b:g}" for a, b in mapping.items() if a != b][:4]
-        yield Hypothesis("label_mapping", f"numbered anew ({', '.join(changed)})", before, 0.0, 2)
+        made = np.array([mapping[a] for a in one])
+        yield Hypothesis(
+            "label_mapping", f"numbered anew ({', '.join(changed)})", before, error(made, two), 2
+        )
     for shift in (1, -1):
         moved = [(np.roll(a, shift, -1), b) for a, b in pairs if a.ndim > 1]
         inner = [(a[..., 1:], b[..., 1:]) if shift > 0 else (a[..., :-1], b[..., :-1]) for a, b in moved]
         if inner:
             yield Hypothesis(
-                "index_offset", f"moved by {shift} along the last axis", before, _error(inner), 1
+                "index_offset",
+                f"moved by {shift} along the last axis, its end left out,",
+                before,
+                _error(inner),
+                1,
             )
 
 
@@ -204,14 +213,19 @@ def _token_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
         ):
             made = [(_packed(one, padding, left), two) for one, two in pairs]
             yield Hypothesis(cause, words, before, _error(made), 1)
+
+
+def _cut(pairs: Pairs) -> Diagnosis | None:
+    """Sequences cut at the other end: what the two sides have in common is the same, moved."""
     rows = [(a, b) for one, two in pairs if one.ndim > 1 for a, b in zip(one, two, strict=True)]
-    if not rows:
-        return
-    differ = [(a, b) for a, b in rows if not np.array_equal(a, b)]
-    overlaps = [_overlap(a, b) for a, b in differ]
-    if overlaps and min(overlaps) > 0:
-        yield Hypothesis("resize", f"cut at the other end (the rows overlap by {min(overlaps)} elements or more)",
-                         before, 0.0, 3)  # fmt: skip
+    overlaps = [_overlap(a, b) for a, b in rows if not np.array_equal(a, b)]
+    if not overlaps or not min(overlaps):
+        return None
+    evidence = (
+        f"{len(overlaps)} of {len(rows)} rows are cut at the other end: each overlaps the reference's by"
+        f" {min(overlaps)} elements or more"
+    )
+    return Diagnosis("resize", evidence)
 
 
 def _packed(rows: np.ndarray, padding: float, left: bool) -> np.ndarray:
@@ -334,9 +348,8 @@ def _shifts(pairs: Pairs, before: float) -> Iterator[Hypothesis]:
                     (_window(a, axes, (down, right)), _window(b, axes, (-down, -right))) for a, b in pairs
                 ]
                 if error(*moved[0]) < 0.01 * before:
-                    yield Hypothesis(
-                        "resize", f"cropped {down} rows and {right} columns further", before, _error(moved), 1
-                    )
+                    change = f"where crops {down} rows and {right} columns apart overlap,"
+                    yield Hypothesis("resize", change, before, _error(moved), 1)
 
 
 def _window(array: np.ndarray, axes: list[int], shift: tuple[int, int]) -> np.ndarray:

@@ -29,6 +29,8 @@ class Hypothesis:
 
     @property
     def sentence(self) -> str:
+        if not np.isfinite(self.before):
+            return f"{self.change} the difference, which had no finite size before, is {self.after:.2g}"
         return f"{self.change} the difference falls from {self.before:.2g} to {self.after:.2g}"
 
 

@@ -28,11 +28,14 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
             return found
     if seen is None:
         return None
-    for look in (_unused, _other_calls, _cut, _missing, _scaled):
-        found = look(divergence, seen)
-        if found is not None:
-            return found
-    return _cut_or_not(divergence, seen)
+    return (
+        _unused(divergence, seen)
+        or _other_calls(divergence, seen)
+        or _cut(seen)
+        or _missing(divergence, seen)
+        or _scaled(divergence, seen)
+        or _cut_or_not(divergence, seen)
+    )
 
 
 def _frozen(divergence: Divergence) -> Diagnosis | None:
@@ -124,9 +127,8 @@ def _cuts(side: Graph) -> list[Call]:
     return [call for call in made if any(side.users.get(n) for n in call.outputs if n not in call.inputs)]
 
 
-def _cut(divergence: Divergence, seen: View) -> Diagnosis | None:
+def _cut(seen: View) -> Diagnosis | None:
     """A call that cuts the graph on one side alone."""
-    del divergence
     ours, theirs = _cuts(seen.port), _cuts(seen.reference)
     if len(ours) == len(theirs):
         return None

@@ -27,7 +27,7 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
     tried: list[Hypothesis] = []
     for which, scene in ((1, divergence.reference), (0, divergence.port)):
         side = (seen.port, seen.reference)[which]
-        for run in _runs(divergence, seen, which, side, scene):
+        for run in _runs(seen, which, side, scene):
             own, other = figures[which], figures[1 - which]
             assert own is not None and other is not None  # noqa: S101
             itself = run()
@@ -37,13 +37,12 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
             for cause, change, made in _variants(run):
                 if made is not None and made.size == 1 and np.isfinite(made):
                     after = abs(float(made) - other) / max(abs(other), 1e-300)
-                    words = f"with {change} in the {'port' if which else 'reference'}'s place"
+                    own_side, other_side = ("reference", "port") if which else ("port", "reference")
+                    words = f"run with {change}, the {own_side}'s loss gives the {other_side}'s figure:"
                     tried.append(Hypothesis(cause, words, before, after, 1))
     chosen = best(h for h in tried if h.after < 1e-5)
     if chosen is not None:
-        return Diagnosis(
-            chosen.cause, f"the port's figure is the reference's {chosen.sentence}".replace("  ", " ")
-        )
+        return Diagnosis(chosen.cause, chosen.sentence)
     return None
 
 
@@ -51,9 +50,8 @@ def _figure(recording: Any, name: str) -> float | None:
     return float(recording.get(name).reshape(-1)[0]) if name in recording and recording.kept(name) else None
 
 
-def _runs(divergence: Divergence, seen: View, which: int, side: Graph, scene: Scene | None) -> Iterator[Run]:
+def _runs(seen: View, which: int, side: Graph, scene: Scene | None) -> Iterator[Run]:
     """Every loss of the side made in one call."""
-    del divergence
     if scene is None:
         return
     for call in side.calls:

@@ -12,6 +12,8 @@ from fuxian.align.divergence import Diagnosis, Divergence
 Tried = Callable[..., Hypothesis]
 SAME = 1e-4
 """Relative difference up to which two rates are the same."""
+COARSE = 0.02
+"""Share of the highest rate by which two curves of a few steps may differ once one is stretched to the other."""
 
 
 def diagnose(divergence: Divergence) -> Diagnosis | None:
@@ -24,7 +26,11 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         return Diagnosis("schedule_unit", evidence)
     if port is None or reference is None:
         return None
-    chosen = best(_hypotheses(np.asarray(port, float), np.asarray(reference, float)))
+    port, reference = np.asarray(port, float), np.asarray(reference, float)
+    chosen = best(_hypotheses(port, reference))
+    longer = _other_length(port, reference) if chosen is None else None
+    if longer is not None:
+        return longer
     if chosen is None and divergence.place != "optimizer" and _constant_ratio(port, reference) is not None:
         return Diagnosis("learning_rate", "only this group's rate is another one")
     if chosen is None:
@@ -66,7 +72,7 @@ def _hypotheses(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]
             continue
         yield tried(shape, f"counted {abs(shift)} step {word}", a, b)
     yield from _decays(port, reference, tried)
-    yield from _lengths(port, reference, tried, warm)
+    yield from _lengths(port, reference)
     yield from _warm_ups(port, reference, tried)
 
 
@@ -103,37 +109,63 @@ def _decays(port: np.ndarray, reference: np.ndarray, tried: Tried) -> Iterator[H
     count = min(len(ours), len(theirs))
     same_places = [i for i, _ in ours][:count] == [i for i, _ in theirs][:count]
     if all(constant) and same_places and abs(gamma - np.median(factors[0])) > 1e-3 * abs(gamma):
-        made = np.full_like(reference, reference[0])
+        made = np.full_like(reference, port[0])
         for i, _ in ours:
             made[i:] *= gamma
         yield tried("schedule_gamma", f"with a decay factor of {gamma:.6g}", made, reference, 0)
     if all(constant) and abs(gamma - np.median(factors[0])) <= 1e-3 * abs(gamma):
-        made = np.full_like(reference, reference[0])
+        made = np.full_like(reference, port[0])
         for i, _ in theirs:
             made[i:] *= float(np.median(factors[0]))
         shown = ", ".join(str(i) for i, _ in theirs[:4])
         yield tried("schedule_length", f"with the port's factor at steps {shown}", made, reference, 0)
 
 
-def _lengths(port: np.ndarray, reference: np.ndarray, tried: Tried, warm: int) -> Iterator[Hypothesis]:
-    """The same curve, stretched, raised to a power, or with another lowest rate."""
-    peak = int(np.argmax(reference)) if warm else 0
-    one, two = port[int(np.argmax(port)) if warm else 0 :], reference[peak:]
+def _shares(port: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both series from where they begin to fall, as shares of their rates there."""
+    warm = max(_warm_up(port), _warm_up(reference))
+    one, two = (series[int(np.argmax(series)) if warm else 0 :] for series in (port, reference))
     if not one[0] or not two[0] or len(one) < 4 or len(two) < 4:
+        return None
+    return one / one[0], two / two[0]
+
+
+def _stretched(port: np.ndarray, reference: np.ndarray) -> Hypothesis | None:
+    """The same falling curve over another number of steps."""
+    shares = _shares(port, reference)
+    if shares is None:
+        return None
+    a, b = (series[: _falling(series) + 1] for series in shares)
+    if len(a) < 3 or len(b) < 3 or len(a) == len(b):
+        return None
+    made = np.interp(np.linspace(0, 1, len(b)), np.linspace(0, 1, len(a)), a)
+    change = f"as shares of the highest rate, stretched from {len(a) - 1} to {len(b) - 1} steps,"
+    return Hypothesis("schedule_length", change, _distance(*shares), _distance(made, b))
+
+
+def _other_length(port: np.ndarray, reference: np.ndarray) -> Diagnosis | None:
+    """Another length of the curve or of the warm-up, where the steps are too few to show it closely."""
+    stretched = _stretched(port, reference)
+    if stretched is not None and stretched.after < min(COARSE, stretched.before):
+        return Diagnosis(stretched.cause, stretched.sentence)
+    lengths = _warm_up(port), _warm_up(reference)
+    if lengths[0] != lengths[1]:
+        evidence = f"the port's rates rise for {lengths[0]} steps, the reference's for {lengths[1]}"
+        return Diagnosis("warmup", evidence)
+    return None
+
+
+def _lengths(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]:
+    """The same curve, stretched, raised to a power, or with another lowest rate."""
+    shares = _shares(port, reference)
+    if shares is None:
         return
-    one, two = one / one[0], two / two[0]
-    decaying = [_falling(series) for series in (one, two)]
-    a, b = one[: decaying[0] + 1], two[: decaying[1] + 1]
+    stretched = _stretched(port, reference)
+    if stretched is not None:
+        yield stretched
+    one, two = shares
+    a, b = (series[: _falling(series) + 1] for series in shares)
     if len(a) >= 3 and len(b) >= 3:
-        x = np.linspace(0, 1, len(b))
-        stretched = np.interp(x, np.linspace(0, 1, len(a)), a)
-        if len(a) != len(b):
-            coarse = Hypothesis("schedule_length", f"stretched from {len(a) - 1} to {len(b) - 1} steps",
-                                max(_distance(one, two), 1e-300), _distance(stretched, b), 1)  # fmt: skip
-            if coarse.after < 0.02:
-                yield Hypothesis(
-                    coarse.cause, coarse.change, coarse.before, min(coarse.after, coarse.before * 0.01), 1
-                )
         inside = slice(1, min(len(a), len(b)) - 1)
         x, y = a[inside], b[inside]
         inner = (x > 1e-9) & (y > 1e-9) & (x < 1 - 1e-9)
@@ -141,15 +173,17 @@ def _lengths(port: np.ndarray, reference: np.ndarray, tried: Tried, warm: int) -
             powers = np.log(y[inner]) / np.log(x[inner])
             if np.ptp(powers) <= 1e-3 * abs(np.median(powers)):
                 power = float(np.median(powers))
-                yield tried("schedule_gamma", f"raised to the power {power:.4g}", x[inner] ** power, y[inner])
+                x, y = x[inner], y[inner]
+                change = f"as a share of the highest rate, raised to the power {power:.4g},"
+                yield Hypothesis("schedule_gamma", change, _apart(x, y), _apart(x**power, y))
     n = min(len(one), len(two))
     varies = np.ptp(one[:n]) > SAME
     if varies:
         slope, offset = np.polyfit(one[:n], two[:n], 1)
         lowest = float(reference.min())
-        yield tried(
-            "schedule_kind", f"with {lowest:.4g} as the lowest rate", slope * one[:n] + offset, two[:n], 2
-        )
+        change = f"scaled and shifted so that {lowest:.4g} is the lowest rate,"
+        made = slope * one[:n] + offset
+        yield Hypothesis("schedule_kind", change, _apart(one[:n], two[:n]), _apart(made, two[:n]), 2)
 
 
 def _falling(series: np.ndarray) -> int:
@@ -172,7 +206,3 @@ def _warm_ups(port: np.ndarray, reference: np.ndarray, tried: Tried) -> Iterator
     after_warm = port[longest:], reference[longest:]
     if len(after_warm[0]) >= 3 and _apart(*after_warm) <= SAME:
         yield tried("warmup", f"but for the first {longest} steps", after_warm[0], after_warm[1])
-    if lengths[0] != lengths[1]:
-        change = f"with a warm-up of {lengths[1]} steps in place of {lengths[0]}, in which the rates rise,"
-        before = _apart(port, reference)
-        yield Hypothesis("warmup", change, before, 0.01 * before, 3)

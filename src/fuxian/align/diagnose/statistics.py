@@ -102,4 +102,4 @@ def _why(ratio: float, shape: Sequence[int]) -> str:
     near = [
         words for words, value in known.items() if abs(value / ratio - 1) < 0.03 and abs(value - 1) > 0.02
     ]
-    return f", as {near[0]} makes it" if near else ""
+    return f"; {near[0]} would make it {known[near[0]]:.4g}" if near else ""

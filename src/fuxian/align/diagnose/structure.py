@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-import numpy as np
-
 from fuxian.align.diagnose import relations
 from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.settings import plain
@@ -236,7 +234,7 @@ def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None
         shown = " and ".join(dict.fromkeys(plain(c.operation) for c in [*edit.theirs, *edit.ours]))
         return Diagnosis("wrong_order", f"both sides call {shown}, in another order", line)
     if edit.kind == "replaced":
-        return _replaced(divergence, view, edit, line)
+        return _replaced(divergence, edit, line)
     missing = edit.kind == "missing"
     call = (edit.theirs if missing else edit.ours)[0]
     elsewhere = _elsewhere(view, call, missing=missing)
@@ -359,7 +357,7 @@ def _is_mask(view: View, side: Graph, call: Call) -> bool:
     return False
 
 
-def _replaced(divergence: Divergence, view: View, edit: Edit, line: str) -> Diagnosis | None:
+def _replaced(divergence: Divergence, edit: Edit, line: str) -> Diagnosis | None:
     ours, theirs = edit.ours[0], edit.theirs[0]
     families = family(ours), family(theirs)
     names = plain(ours.operation), plain(theirs.operation)
@@ -383,9 +381,3 @@ def _replaced(divergence: Divergence, view: View, edit: Edit, line: str) -> Diag
     if loss:
         return Diagnosis("loss_form", evidence, line)
     return None
-
-
-def largest(array: np.ndarray) -> float:
-    """The largest finite absolute element."""
-    finite = np.abs(array[np.isfinite(array)])
-    return float(finite.max(initial=0.0))

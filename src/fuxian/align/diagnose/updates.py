@@ -56,20 +56,19 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         return None
     both = _optimised(divergence)
     if divergence.stage == "regularisation":
-        return _decay(divergence, both) or _settings(both)
+        return _decay(both) or _settings(both)
     if both.missing:
         shown = ", ".join(both.missing[:3])
         return Diagnosis("parameter_group", f"the port gives {shown} to no optimizer, the reference does")
     ruled = best(_rule_hypotheses(both))
-    chosen = best(_decay_hypotheses(divergence, both)) or ruled
+    decayed = _decay(both)
     if ruled is not None and ruled.cost == 1 and not ruled.cause.startswith("weight_decay"):
-        chosen = ruled  # Another rule also decays in another way.
-    if chosen is not None:
-        return Diagnosis(chosen.cause, chosen.sentence)
-    clipped = _clipping(both)
-    if clipped is not None:
-        return clipped
-    return _decay(divergence, both) or _state(divergence, both) or _settings(both)
+        decayed = None  # Another rule also decays in another way.
+    if decayed is not None:
+        return decayed
+    if ruled is not None:
+        return Diagnosis(ruled.cause, ruled.sentence)
+    return _clipping(both) or _state(divergence, both) or _settings(both)
 
 
 def _optimised(divergence: Divergence) -> Optimised:
@@ -120,7 +119,7 @@ def _rule_hypotheses(both: Optimised) -> Iterator[Hypothesis]:
     names = sorted(names, key=lambda n: -both.weight(n).ndim)[:SOME]  # type: ignore[union-attr]
     if not names:
         return
-    clip = _fitted_clip(both, both.theirs)
+    clip = _fitted_clip(both)
     ours, theirs = ({n: r[n] for n in names} for r in (both.ours, both.theirs))
     as_theirs = _misfit(both, theirs, clip)
     before = _misfit(both, ours, clip)
@@ -132,16 +131,14 @@ def _rule_hypotheses(both: Optimised) -> Iterator[Hypothesis]:
     differing = [f for f in differing if not _idle(f, ours, theirs)]
     for cost, changed in enumerate([[f] for f in differing] + ([differing] if len(differing) > 1 else [])):
         made = {n: replace(ours[n], **{f: getattr(theirs[n], f) for f in changed}) for n in names}
-        after = min(_misfit(both, made, clip), float("inf"))
+        after = _misfit(both, made, clip)
         cause = _group_cause(changed[0], ours, theirs)
         first = next(n for n in names if getattr(ours[n], changed[0]) != getattr(theirs[n], changed[0]))
         words = " and ".join(
             f"{WORDS.get(f, f)} {number(getattr(theirs[first], f))} in place of {number(getattr(ours[first], f))}"
             for f in changed
         )
-        yield Hypothesis(
-            cause, f"with {words}", max(before, as_theirs), after, 1 + (cost > 0) * (len(changed) > 1)
-        )
+        yield Hypothesis(cause, f"with {words}", before, after, 1 + (cost > 0) * (len(changed) > 1))
     if not differing and as_theirs > 1e-5:
         yield from _free(both, ours, clip, before)
 
@@ -269,10 +266,6 @@ def _clip_of(
 def _both_clips(both: Optimised) -> list[tuple[str, float, dict[str, float]]]:
     shapes = {e["name"]: tuple(e["shape"]) for e in both.reference.data["parameters"]}
     given = {n: _gradients(shapes[n], n, 0)[0] for n in both.theirs if n in shapes}
-    for name, rule in both.theirs.items():
-        weight = both.weight(name)
-        if name in given and rule.decay_kind == "coupled" and rule.decay and weight is not None:
-            given[name] = given[name] + 0.0 * weight
     port_names = {n: both.links.port_names(n)[0] for n in given if both.links.port_names(n)}
     return [
         _clip_of(_effective(both.port, port_names, both.ours), given),
@@ -287,9 +280,8 @@ def _total_norm(both: Optimised) -> float:
     )
 
 
-def _fitted_clip(both: Optimised, rule_of: dict[str, Rule]) -> Callable | None:
+def _fitted_clip(both: Optimised) -> Callable | None:
     """How the reference clips, as read off its first step."""
-    del rule_of
     shapes = {e["name"]: tuple(e["shape"]) for e in both.reference.data["parameters"]}
     kind, amount, _ = _both_clips(both)[1]
     group = [n for n in both.theirs if n in shapes]
@@ -392,16 +384,43 @@ def _decays(both: Optimised) -> dict[str, tuple[tuple[str, float], tuple[str, fl
     return found
 
 
-def _decay_hypotheses(divergence: Divergence, both: Optimised) -> Iterator[Hypothesis]:
-    """What steps with zero gradients show, as a hypothesis beside the others."""
-    del divergence
-    decays = _decays(both)
-    cause, words = _decay_cause(decays, both)
-    if not cause:
-        return
-    rate = np.median([rule.rate for rule in both.theirs.values()]) or 1.0
-    before = max(abs(a[1] - b[1]) for a, b in decays.values()) / rate
-    yield Hypothesis(cause, words, before, 0.0, 0)
+def _decayed(both: Optimised, name: str, decay: tuple[str, float]) -> np.ndarray | None:
+    """What a decay that was read off moves one parameter by; None where its form is not known."""
+    kind, amount = decay
+    weight, rule = both.weight(name), both.theirs.get(name)
+    if weight is None or kind == "other":
+        return None
+    weight = np.where(weight == 0, 1.0, weight).astype(np.float64)
+    if kind == "proportional":
+        return -amount * weight * (1 + rule.momentum if rule is not None and rule.nesterov else 1.0)
+    return -amount * np.sign(weight) if kind == "sign" else np.zeros_like(weight)
+
+
+def _decay_errors(both: Optimised, decays: dict[str, tuple]) -> tuple[float, float] | None:
+    """Errors against the reference's recorded decay, of the port's decay and of the reference's form of decay.
+
+    Each is the largest difference over the parameters, relative to the reference's largest move, or to the port's
+    where the reference does not move. None where one was not recorded, or has a form that is not known.
+    """
+    worst = [0.0, 0.0]
+    for name, (_, theirs) in decays.items():
+        full, shown = f"decay/{name}", f"decay/{both.links.port_names(name)[0]}"
+        made = _decayed(both, name, theirs)
+        if made is None or any(not side.kept(n) for side, n in ((both.reference, full), (both.port, shown))
+                               if n in side):  # fmt: skip
+            return None
+        wanted = (
+            both.reference.get(full).astype(np.float64) if full in both.reference else np.zeros_like(made)
+        )
+        found = both.port.get(shown).astype(np.float64) if shown in both.port else np.zeros_like(made)
+        if found.size != wanted.size or made.shape != wanted.shape:
+            return None
+        size = float(np.abs(wanted).max()) or float(np.abs(found).max()) or 1.0
+        # Sorted, because the port may hold the parameter transposed.
+        apart = np.abs(np.sort(found.reshape(-1)) - np.sort(wanted.reshape(-1)))
+        worst = [max(worst[0], float(apart.max()) / size),
+                 max(worst[1], float(np.abs(made - wanted).max()) / size)]  # fmt: skip
+    return worst[0], worst[1]
 
 
 def _alike(one: tuple[str, float], two: tuple[str, float]) -> bool:
@@ -421,7 +440,7 @@ def _decay_cause(decays: dict[str, tuple], both: Optimised) -> tuple[str, str]:
     ):
         return "", ""
     shown = [_decay_words(d, r) for d, r in zip((ours, theirs), rates, strict=True)]
-    words = f"given zero gradients the port's {first} {shown[0]}, the reference's {shown[1]}: with that decay"
+    words = f"given zero gradients the port's {first} {shown[0]}, the reference's {shown[1]}"
     decaying = {n for n, pair in decays.items() if pair[1][0] != "none"}
     agreeing = {n for n, pair in decays.items() if n not in differ and pair[1][0] != "none"}
     one_sided = all("none" in kind for kind in kinds)
@@ -448,9 +467,17 @@ def _decay_words(decay: tuple[str, float], rate: float) -> str:
     return "moves by the sign of the weight" if kind == "sign" else f"moves by {amount:.3g}"
 
 
-def _decay(divergence: Divergence, both: Optimised) -> Diagnosis | None:
-    chosen = best(_decay_hypotheses(divergence, both))
-    return None if chosen is None else Diagnosis(chosen.cause, chosen.sentence)
+def _decay(both: Optimised) -> Diagnosis | None:
+    """What steps with zero gradients show."""
+    decays = _decays(both)
+    cause, words = _decay_cause(decays, both)
+    if not cause:
+        return None
+    errors = _decay_errors(both, decays)
+    if errors is not None:
+        chosen = Hypothesis(cause, f"{words}: with that decay", *errors)
+        words = chosen.sentence if chosen.fits else words
+    return Diagnosis(cause, words)
 
 
 # --- what is left ---------------------------------------------------------------------------------------------------
@@ -517,4 +544,5 @@ def _averaged(divergence: Divergence) -> Diagnosis | None:
     names = [[entry["class"].lower() for entry in one.values()] for one in made]
     if not all(any("ema" in name or "averag" in name for name in one) for one in names):
         return None
-    return Diagnosis("ema_decay", "the optimizers agree, the moving averages of the weights do not")
+    evidence = "no difference of the optimizers was found; what is left is the moving average of the weights"
+    return Diagnosis("ema_decay", evidence)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -47,18 +46,6 @@ class View:
 
     def same_in_port(self, name: str) -> list[str]:
         return self.agrees.reference.get(name, [])
-
-    @cached_property
-    def placed(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Index of the call that makes each tensor, -1 for those made by none."""
-        return tuple(
-            {
-                name: side.maker[name].index if name in side.maker else -1
-                for call in side.calls
-                for name in call.inputs
-            }
-            for side in (self.port, self.reference)
-        )  # type: ignore[return-value]
 
 
 def view(divergence: Divergence) -> View | None:
