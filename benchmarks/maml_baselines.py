@@ -19,11 +19,12 @@ from fuxian.training.machine import prepare
 
 prepare()
 
-from fuxian.papers.maml.recipe import SETTINGS, TEST_STEPS, Gradients, recipe
+from fuxian.papers.maml.recipe import Gradients, recipe
+from fuxian.papers.maml.settings import SETTINGS
 from fuxian.training.evaluate import evaluate
 from fuxian.training.fit import Length, fit
 
-SHOWN = (0, 1, TEST_STEPS)
+SHOWN = (0, 1, 10)
 
 
 @dataclass(frozen=True)

@@ -312,7 +312,7 @@ def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None
         writer.data["weights_from"] = "own"
         subject.weights = own
         for name, array in own.items():
-            writer.put(f"weights/{name}", array)
+            writer.put(f"weights/{name}", array, whole=True)
         return
     for name, _, kind in side.tensors(model):
         if kind == "buffer":  # The run itself is given the reference's.
@@ -378,7 +378,7 @@ def _record_data(subject: Subject, writer: RecordingWriter) -> None:
         for i, batch in enumerate(batches):
             for name, leaf in leaves({key: batch[key] for key in ("inputs", "targets") if key in batch}):
                 if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf":
-                    writer.put(f"data/{kind}/{i}/{name}", leaf)
+                    writer.put(f"data/{kind}/{i}/{name}", leaf, whole=True)
                 else:
                     entry["leaves"].append([i, name, repr(leaf)[:80]])
         writer.data["stages"][f"{kind}_data"] = entry

@@ -89,11 +89,13 @@ class RecordingWriter:
         array: np.ndarray,
         *,
         keep: bool = True,
+        whole: bool = False,
         turned: bool = False,
         source: dict | None = None,
     ) -> None:
         """Store a tensor under a name. With ``keep=False``, its sketch alone if it is large.
 
+        ``whole`` keeps every element in a small recording too: what a port must be fed cannot be a sketch.
         ``turned`` says that the other side holds the transpose: then a sketch is of the transpose.
         ``source`` is what ``regenerate`` makes the same array from: then no elements are stored at all.
         Storing under a name again replaces what was there.
@@ -106,7 +108,7 @@ class RecordingWriter:
             if not np.array_equal(regenerate(source), array):
                 raise InputError(f"{name}: the named seed does not regenerate this array; store it instead.")
             entry["source"] = source
-        elif array.size > SKETCHED_ABOVE and (self.small or not keep):
+        elif array.size > SKETCHED_ABOVE and ((self.small and not whole) or not keep):
             entry["sketch"] = [_plain(number) for number in sketches.sketch(array.T if turned else array)]
             entry["turned"] = turned
         else:

@@ -6,7 +6,7 @@ the port lays them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from fuxian.align import sketch as sketches
-from fuxian.align.compare import Judge, TensorComparison, compare, compare_sketches
+from fuxian.align.compare import FLOAT32, FLOAT64, Judge, TensorComparison, compare, compare_sketches
 from fuxian.align.known import BUFFERS, OPTIMIZER, RUNNING_VARIANCE, Known, in_calls
 from fuxian.align.mapping import Links, links_from_json
 from fuxian.align.recording import Recording
@@ -155,9 +155,18 @@ def _names(both: Pair, prefix: str) -> list[str]:
 
 
 def _compare_parameters(
-    both: Pair, judge: Judge, prefix: str, *, suffix: str = "", absent_is_zero: bool = False
+    both: Pair,
+    judge: Judge,
+    prefix: str,
+    *,
+    suffix: str = "",
+    absent_is_zero: bool = False,
+    floors: Mapping[str, float] | None = None,
 ) -> Iterator[TensorComparison]:
-    """Tensors that belong to parameters: gradients, updates, states, buffers."""
+    """Tensors that belong to parameters: gradients, updates, states, buffers.
+
+    ``floors``: by the port's name, the least size that an error is measured against.
+    """
     port, reference, links = both.port, both.reference, both.links
     typical = judge.typical(prefix)
     shapes = {
@@ -197,7 +206,12 @@ def _compare_parameters(
                 else 0.0
             )
             yield compare(
-                name, port.get(full), links.to_port(name, get, shape), tolerance, floor=floor, **options
+                name,
+                port.get(full),
+                links.to_port(name, get, shape),
+                tolerance,
+                floor=max(floor, (floors or {}).get(name, 0.0)),
+                **options,
             )
         elif len(fulls) == 1 and port.tensors[full]["shape"] != [] and not port.kept(full):
             yield _compare_sketched(name, port.sketch(full), reference.sketch(fulls[0]), tolerance, shown,
@@ -783,7 +797,9 @@ def training_steps(both: Pair) -> StageResult:
             replace(_compare_scalars(both, judge, name, f"{prefix}losses/"), name=f"losses/{name}")
             for name in _names(both, f"{prefix}losses/")
         ]
-        found += list(_compare_parameters(both, judge, f"{prefix}parameters/"))
+        found += list(
+            _compare_parameters(both, judge, f"{prefix}parameters/", floors=_noise_floors(both, step))
+        )
         corrected = replace_variances(
             both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True
         )
@@ -799,6 +815,38 @@ def training_steps(both: Pair) -> StageResult:
     return _verdict(
         "training_steps", tensors, known=known, facts={"step": first} if first is not None else {}
     )
+
+
+def _noise_floors(both: Pair, step: int) -> dict[str, float]:
+    """For parameters without a true gradient, how far the step moved the parameter that moved most.
+
+    A bias before batch normalisation has a gradient of rounding noise alone, and an optimizer such as Adam makes
+    steps of it that agree in nothing but their smallness.
+    """
+    reference = both.reference
+
+    def values(prefix: str) -> dict[str, np.ndarray]:
+        names = [e["name"] for e in reference.data["parameters"] if not e["same_as"]]
+        return {
+            n: reference.get(prefix + n)
+            for n in names
+            if prefix + n in reference and reference.kept(prefix + n)
+        }
+
+    gradients = {name: float(np.abs(g).max(initial=0.0)) for name, g in values("train/gradients/").items()}
+    before, after = values("weights/"), values(f"steps/{step}/parameters/")
+    moved = max(
+        (float(np.abs(after[n] - before[n]).max(initial=0.0)) for n in after if n in before), default=0.0
+    )
+    noise = max(gradients.values(), default=0.0) * float(
+        np.sqrt(FLOAT64 if both.judge().precision == "float64" else FLOAT32)
+    )
+    shown = {entry["name"] for entry in both.port.data["parameters"] if not entry["same_as"]}
+    return {
+        name: moved
+        for name in shown
+        if all(gradients.get(other, np.inf) <= noise for other in both.links.reference_names(name) or [""])
+    }
 
 
 def higher_order(both: Pair) -> StageResult:

@@ -3,6 +3,7 @@
 import json
 import sys
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from fuxian.align.stage_names import STAGES
 from fuxian.errors import InputError
+from fuxian.recipe import Recipe
 
 app = typer.Typer(help="Prove that a port equals its reference, or name where and why it does not.",
                   no_args_is_help=True)  # fmt: skip
@@ -37,8 +39,14 @@ Dtype = Annotated[Precision, typer.Option(help="Precision of the run.")]
 
 @app.command()
 def run(
-    port: Annotated[str, typer.Argument(help="A recipe file, or module:attribute.")],
-    reference: Annotated[str, typer.Argument(help="The same for the reference, or a folder `record` wrote.")],
+    port: Annotated[str, typer.Argument(help="A recipe file, module:attribute, or PAPER/CLAIM of ours.")],
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            help="A recipe file, module:attribute, or a folder `record` wrote. PAPER/CLAIM has one of its own: live"
+            " where PyTorch is installed, else as recorded."
+        ),
+    ] = None,
     stages: Stages = None,
     dtype: Dtype = Precision.float64,
     oracle: Oracle = True,
@@ -53,7 +61,26 @@ def run(
     """
     from fuxian.align.alignment import align
 
-    _show(align(port, reference, stages=_stages(stages), dtype=dtype.value, oracle=oracle), report, as_json)
+    ours, theirs = (port, reference) if reference is not None else _of_paper(port)
+    _show(align(ours, theirs, stages=_stages(stages), dtype=dtype.value, oracle=oracle), report, as_json)
+
+
+def _of_paper(name: str) -> tuple[Recipe, Recipe | str]:
+    """The port and reference of PAPER/CLAIM. Raises InputError for any other name."""
+    if ":" in name or name.endswith(".py"):
+        raise InputError(f"{name}: name the reference too; only a paper of ours has one of its own.")
+    from fuxian.papers import shelf
+
+    paper, claim = shelf.find(name)
+    port = shelf.part(paper, "recipe").aligned(claim.id)
+    if find_spec("torch") is not None:
+        return port, shelf.part(paper, "reference.recipe").aligned(claim.id)
+    recorded = paper.folder / "reference" / "recordings" / claim.id
+    if not recorded.is_dir():
+        raise InputError(
+            f"{name}: no reference is recorded; install PyTorch (pip install torch==2.13.0) to run it."
+        )
+    return port, str(recorded)
 
 
 @app.command()

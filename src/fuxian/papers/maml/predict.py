@@ -13,7 +13,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.papers.maml.adapt import adapt
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet, Weights
-from fuxian.papers.maml.settings import SETTINGS, TEST_STEPS
+from fuxian.papers.maml.settings import SETTINGS
 from fuxian.papers.maml.task_folder import Task, read_numbers, read_pictures
 from fuxian.training.checkpoints import load_into
 
@@ -54,7 +54,7 @@ def adapt_to_folder(claim: Claim, folder: Path, weights: Path, steps: int | None
     task = read_pictures(folder, setting.ways) if setting.ways else read_numbers(folder)
     net = OmniglotNet(setting.ways) if setting.ways else SinusoidNet()
     load_into(net, weights)
-    steps = TEST_STEPS if steps is None else steps
+    steps = setting.test_steps if steps is None else steps
     support = paddle.to_tensor(task.support_x[None]), paddle.to_tensor(task.support_y[None])
     with paddle.no_grad():
         adapted = adapt(net, support, steps=steps, step_size=setting.step_size, second_order=False)[-1]

@@ -18,7 +18,6 @@ from fuxian.papers.maml.settings import (
     META_LEARNING_RATE,
     SETTINGS,
     TEST_SEED,
-    TEST_STEPS,
     Setting,
     for_alignment,
 )
@@ -60,7 +59,7 @@ def recipe(
         trajectory = adapt(
             model,
             (support_x, support_y),
-            steps=train_steps if model.training else TEST_STEPS,
+            steps=train_steps if model.training else setting.test_steps,
             step_size=setting.step_size,
             second_order=model.training and gradients == "second-order",
         )
@@ -89,7 +88,13 @@ def recipe(
 
     def episodes(split: Split, length: int, tasks: int, stream: int) -> OmniglotEpisodes:
         return omniglot_episodes(
-            split, length=length, tasks=tasks, ways=setting.ways, shots=setting.shots, seed=stream
+            split,
+            length=length,
+            tasks=tasks,
+            ways=setting.ways,
+            shots=setting.shots,
+            seed=stream,
+            generated=setting.generated,
         )
 
     return Recipe(

@@ -15,7 +15,6 @@ from fuxian.papers.maml.settings import (
     META_LEARNING_RATE,
     SETTINGS,
     TEST_SEED,
-    TEST_STEPS,
     Setting,
     for_alignment,
 )
@@ -34,7 +33,7 @@ def recipe(
 
     def forward(model, inputs):
         """Outputs [S, T, B, ...], task by task."""
-        steps = setting.train_steps if model.training else TEST_STEPS
+        steps = setting.train_steps if model.training else setting.test_steps
         per_task = []
         for support_x, support_y, query_x in zip(*inputs, strict=True):
             with torch.enable_grad():
@@ -71,7 +70,13 @@ def recipe(
 
     def episodes(split, length, tasks, stream):
         return omniglot_episodes(
-            split, length=length, tasks=tasks, ways=setting.ways, shots=setting.shots, seed=stream
+            split,
+            length=length,
+            tasks=tasks,
+            ways=setting.ways,
+            shots=setting.shots,
+            seed=stream,
+            generated=setting.generated,
         )
 
     def loss(outputs, targets):
