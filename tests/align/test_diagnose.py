@@ -332,6 +332,46 @@ def test_a_rate_by_any_factor(factor, length):
     assert schedule(factor * cosine(length), cosine(length)) == "learning_rate"
 
 
+# --- decay -----------------------------------------------------------------------------------------------------------
+
+
+def decay(tmp_path, ours, theirs):
+    """The diagnosis of what one step with zero gradients moves a weight by."""
+    weight = RANDOM.standard_normal((4, 3))
+    place = {"tensor": "w", "shape": [4, 3]}
+    recordings = []
+    group = {"params": ["w"], "learning_rate_now": 0.1}
+    for framework, change in (("paddle", ours), ("torch", theirs)):
+        with RecordingWriter(tmp_path / framework, framework=framework) as writer:
+            writer.put("weights/w", weight)
+            writer.put("decay/w", change(weight))
+            settings = {"optimizer": {"class": "SGD", "settings": {}, "groups": [group]}}
+            writer.data["stages"]["optimizer"] = {"settings": settings}
+            writer.data |= {"parameters": [{"name": "w", "kind": "parameter", "same_as": None, "shape": [4, 3]}],
+                            "links": {"pairs": [[place, place]], "port_aliases": {}, "reference_aliases": {},
+                                      "port_left": [], "reference_left": [], "problems": []}}  # fmt: skip
+        recordings.append(Recording(tmp_path / framework))
+    found = diagnose(
+        Divergence("regularisation", "w", "w", "parameter", 0.5, 1e-6, recordings=tuple(recordings))
+    )
+    assert found.cause in CAUSES
+    return found
+
+
+def test_the_error_of_a_decay_is_measured(tmp_path):
+    noise = 1e-4 * RANDOM.uniform(-1, 1, (4, 3))
+    found = decay(tmp_path, lambda w: -0.02 * w, lambda w: -0.01 * w * (1 + noise))
+    assert found.cause == "weight_decay"
+    before, left = (float(word) for word in found.evidence.rpartition("falls from ")[2].split(" to "))
+    assert 0.9 < before < 1.1
+    assert 1e-6 < left < 1e-3
+
+
+def test_a_decay_of_no_known_form_states_no_error(tmp_path):
+    found = decay(tmp_path, lambda w: -0.02 * w, lambda w: -0.01 * w**3)
+    assert found.cause == "weight_decay_kind" and "falls" not in found.evidence
+
+
 # --- initial values --------------------------------------------------------------------------------------------------
 
 
