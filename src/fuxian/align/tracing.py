@@ -120,10 +120,11 @@ def tensors_in(value: Any, is_tensor: Callable[[Any], bool], depth: int = 0) -> 
 
 
 @lru_cache(maxsize=4096)
-def parameter_names(function: Callable) -> tuple[str, ...]:
+def parameter_names(function: Callable, *, method: bool = False) -> tuple[str, ...]:
     """The names of a function's positional parameters, empty where it does not tell.
 
-    Functions written in C tell in the first line of their documentation alone.
+    Functions written in C tell in the first line of their documentation alone, which for a ``method`` leaves out
+    ``self``.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -135,11 +136,12 @@ def parameter_names(function: Callable) -> tuple[str, ...]:
     stated = _STATED.search((function.__doc__ or "")[:400])
     if stated is None:
         return ()
-    return tuple(
+    told = tuple(
         word.split("=")[0].split(":")[0].strip()
         for word in stated[1].split(",")
         if word.strip() not in ("", "*", "/") and not word.strip().startswith("**")
     )
+    return ("self", *told) if method and told[:1] != ("self",) else told
 
 
 _STATED = re.compile(r"\w+\(([\w\s=.,:*/\[\]-]*)\) *->")
@@ -274,7 +276,8 @@ class Tracer:
                 return {str(key): argument(part, depth + 1) for key, part in value.items()}
             return plain_argument(value)
 
-        names = parameter_names(inspect.unwrap(function)) if callable(function) else ()
+        method = name.startswith("torch.Tensor.")
+        names = parameter_names(inspect.unwrap(function), method=method) if callable(function) else ()
         arguments = {
             (names[place] if place < len(names) else str(place)): argument(value)
             for place, value in enumerate(args)
