@@ -167,8 +167,11 @@ def test_cancel_from_another_thread(groups: str) -> None:
     assert not alive(token)
 
 
+# A caller started by nohup or in the background of a shell would ignore what this test sends.
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fuxian.sandbox import Limits, run
 script = 'setsid sleep "$1" & trap "" TERM INT HUP; while :; do sleep "$1"; done'
 run(["sh", "-c", script, "sh", sys.argv[1]], limits=Limits(wall=60.0))

@@ -158,6 +158,8 @@ def _require_agreement(steps: tuple[Step, ...]) -> None:
                 f"step {step.step:g}: the same seed gave the losses {step.one_thread:.6g} and {step.two_threads:.6g};"
                 " fix every seed.",
             )
+    # Only after all: two unsteady runs may agree at one step by chance.
+    for step in steps:
         if not step.agrees:
             raise Failed(
                 Reason.REPLAY_MISMATCH,
