@@ -41,7 +41,7 @@ SETTINGS = {
 def for_alignment(claim: str) -> Setting:
     """The claim's setting, small enough for a recording that can be committed.
 
-    Two tasks a batch (one in tests) and two test steps: each task and step is the same computation. Generated pictures: Omniglot's are
-    not ours to publish.
+    Two tasks a batch (one in tests) and two test steps: each task and step is the same computation. Generated
+    pictures: Omniglot's are not ours to publish.
     """
     return replace(SETTINGS[claim], tasks=2, test_steps=2, test_tasks=2, test_tasks_at_once=1, generated=True)
