@@ -33,15 +33,15 @@ def clicks(*, seed, count=21, batch=8, log=True, drop_last=False, history=5):
 class AUC:
     """Area under the ROC curve over all examples (ties count a half), and the mean log loss."""
 
-    def __init__(self, mean_of_batches=False, ties=0.5):
-        self.mean_of_batches, self.ties, self.batches = mean_of_batches, ties, []
+    def __init__(self, mean_of_batches=False):
+        self.mean_of_batches, self.batches = mean_of_batches, []
 
     def update(self, outputs, targets):
         self.batches.append((outputs[:, 0], targets[0][:, 0]))
 
     def area(self, scores, clicked):
         gap = scores[clicked == 1][:, None] - scores[clicked == 0][None]
-        return float(((gap > 0) + self.ties * (gap == 0)).mean()) if gap.size else 0.5
+        return float(((gap > 0) + 0.5 * (gap == 0)).mean()) if gap.size else 0.5
 
     def compute(self):
         if self.mean_of_batches:

@@ -48,9 +48,7 @@ def encode(box, at, weights=(10.0, 10.0, 5.0, 5.0)):
     return np.concatenate([shift, np.log(size / anchor)], 1) * np.asarray(weights)
 
 
-def pictures(
-    *, seed, count=5, batch=2, weights=(10.0, 10.0, 5.0, 5.0), as_corner_and_size=False, threshold=0.4
-):
+def pictures(*, seed, count=5, batch=2, weights=(10.0, 10.0, 5.0, 5.0), threshold=0.4):
     """Pictures with one box each; targets: each anchor's label (-1: background), encoded box, the box."""
     rng = np.random.default_rng(seed)
     at = anchors()
@@ -58,13 +56,11 @@ def pictures(
     for _ in range(count):
         corner, size = rng.uniform(0, 8, 2), rng.uniform(4, 8, 2)
         box = np.concatenate([corner, corner + size])
-        if as_corner_and_size:
-            box = np.concatenate([corner, size + 0.1])
         kind = rng.integers(0, KINDS)
         share = overlap(at, box)
         positive = (share > threshold) | (share == share.max())
         image = rng.normal(size=(3, SIZE, SIZE))
-        rows.append((image, np.where(positive, kind, -1), encode(np.maximum(box, 1e-3), at, weights), box))
+        rows.append((image, np.where(positive, kind, -1), encode(box, at, weights), box))
     for start in range(0, count, batch):
         image, label, offset, box = (np.stack(c) for c in zip(*rows[start : start + batch], strict=True))
         yield {

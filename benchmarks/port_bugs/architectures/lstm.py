@@ -12,7 +12,7 @@ from port_bugs.architectures.parts import Accuracy, linear
 VOCAB, EMBED, HIDDEN, LENGTH, PAD = 30, 12, 16, 8, 0
 
 
-def texts(*, seed, count=11, batch=4, truncate_left=False, drop_last=False, sort=False, mask_of_words=True):
+def texts(*, seed, count=11, batch=4, truncate_left=False, drop_last=False, sort=False):
     """Batches of (words [N, 8], lengths [N]) with one of three classes; longer texts are cut to 8 words."""
     rng = np.random.default_rng(seed)
     rows = []

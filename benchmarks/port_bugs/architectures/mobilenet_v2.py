@@ -157,19 +157,19 @@ class InvertedResidual(paddle.nn.Layer):
 class MobileNet(paddle.nn.Layer):
     """``blocks`` maps a block's index among the features to keywords of InvertedResidual."""
 
-    def __init__(self, *, stem=(), blocks=(), settings=SETTINGS, dropout=0.2, pooling="mean", last=()):
+    def __init__(self, *, stem=(), blocks=(), dropout=0.2, pooling="mean"):
         super().__init__()
         changes = dict(blocks)
         features = [conv_bn(3, 8, 3, 2, **dict(stem))]
         inputs = 8
-        for expansion, outputs, count, stride in settings:
+        for expansion, outputs, count, stride in SETTINGS:
             for index in range(count):
                 change = changes.get(len(features), {})
                 features.append(
                     InvertedResidual(inputs, outputs, 1 if index else stride, expansion, **change)
                 )
                 inputs = outputs
-        features.append(conv_bn(inputs, 32, 1, **dict(last)))
+        features.append(conv_bn(inputs, 32, 1))
         paddle.nn.initializer.Constant(STEM_SCALE)(features[0][1].weight)
         self.features = paddle.nn.Sequential(*features)
         self.classifier = paddle.nn.Sequential(paddle.nn.Dropout(dropout), linear(32, 10))

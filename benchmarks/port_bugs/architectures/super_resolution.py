@@ -29,8 +29,8 @@ def pairs(*, seed, count=5, batch=2, size=8, bgr=False, scale=1.0):
 class PSNR:
     """Peak signal-to-noise ratio in dB, per picture, without a border of two pixels."""
 
-    def __init__(self, border=2, peak=1.0, of_mean_error=False):
-        self.border, self.peak, self.of_mean_error, self.errors = border, peak, of_mean_error, []
+    def __init__(self, border=2, of_mean_error=False):
+        self.border, self.of_mean_error, self.errors = border, of_mean_error, []
 
     def update(self, outputs, targets):
         inner = slice(self.border, -self.border or None)
@@ -39,11 +39,11 @@ class PSNR:
 
     def compute(self):
         if self.of_mean_error:
-            return {"psnr": float(10 * np.log10(self.peak**2 / np.mean(self.errors)))}
+            return {"psnr": float(10 * np.log10(1 / np.mean(self.errors)))}
         return {"psnr": float(np.mean(self.examples()["psnr"]))}
 
     def examples(self):
-        return {"psnr": (10 * np.log10(self.peak**2 / np.array(self.errors))).tolist()}
+        return {"psnr": (10 * np.log10(1 / np.array(self.errors))).tolist()}
 
 
 class TorchBlock(torch.nn.Module):
@@ -185,10 +185,10 @@ def charbonnier(outputs, wanted):
 
 
 def port(
-    *, criterion=l1, beta1=0.9, period=8, lowest=1e-5, learning_rate=1e-3, data=(), metric=PSNR, **layers
+    *, criterion=l1, beta1=0.9, lowest=1e-5, learning_rate=1e-3, data=(), metric=PSNR, **layers
 ) -> Recipe:
     def optimizer(model):
-        schedule = paddle.optimizer.lr.CosineAnnealingDecay(learning_rate, T_max=period, eta_min=lowest)
+        schedule = paddle.optimizer.lr.CosineAnnealingDecay(learning_rate, T_max=8, eta_min=lowest)
         return paddle.optimizer.Adam(schedule, parameters=model.parameters(), beta1=beta1), schedule
 
     return Recipe(

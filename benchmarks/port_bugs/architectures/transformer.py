@@ -16,7 +16,7 @@ VOCAB, DIM, HEADS, LENGTH, PAD = 23, 32, 4, 9, 0
 WARMUP = 4
 
 
-def sentences(*, seed, count=10, batch=4, shift=1, eos_at_end=True, padded_left=False, drop_last=False):
+def sentences(*, seed, count=10, batch=4, shift=1, padded_left=False, drop_last=False):
     """Pairs of padded sentences: the decoder reads target[:-1] and predicts target[1:] (``shift`` = 1)."""
     rng = np.random.default_rng(seed)
     for start in range(0, count, batch):
@@ -27,7 +27,7 @@ def sentences(*, seed, count=10, batch=4, shift=1, eos_at_end=True, padded_left=
         for row in range(rows):
             for side in (source, target):
                 words = rng.integers(3, VOCAB, rng.integers(4, LENGTH))
-                sentence = [1, *words, 2] if eos_at_end else [1, *words]
+                sentence = [1, *words, 2]
                 if padded_left and side is source:
                     side[row, -len(sentence) :] = sentence
                 else:
@@ -54,10 +54,10 @@ class TokenAccuracy:
         return {"accuracy": self.hits}
 
 
-def positions(length, dim, first=0, interleaved=True, base=10000.0):
+def positions(length, dim, first=0, interleaved=True):
     """Sinusoids of Vaswani et al. 3.5, [length, dim]."""
     at = np.arange(first, first + length)[:, None]
-    angle = at / base ** (np.arange(0, dim, 2) / dim)
+    angle = at / 10000.0 ** (np.arange(0, dim, 2) / dim)
     if interleaved:
         return np.stack([np.sin(angle), np.cos(angle)], -1).reshape(length, dim)
     return np.concatenate([np.sin(angle), np.cos(angle)], -1)
@@ -223,9 +223,9 @@ class EncoderLayer(paddle.nn.Layer):
 
 
 class DecoderLayer(paddle.nn.Layer):
-    def __init__(self, cross=Attention, memory_first=False):
+    def __init__(self):
         super().__init__()
-        self.self_attn, self.cross_attn, self.feed_forward = Attention(), cross(), FeedForward()
+        self.self_attn, self.cross_attn, self.feed_forward = Attention(), Attention(), FeedForward()
         self.norm1, self.norm2, self.norm3 = (paddle.nn.LayerNorm(DIM) for _ in range(3))
 
     def forward(self, x, memory, keep, keep_memory):
@@ -252,7 +252,6 @@ class Transformer(paddle.nn.Layer):
         self,
         *,
         encoder_layer=EncoderLayer,
-        decoder_layer=DecoderLayer,
         causal=causal_mask,
         pad_hidden=True,
         memory_masked=True,
@@ -266,7 +265,7 @@ class Transformer(paddle.nn.Layer):
         normal = paddle.ParamAttr(initializer=paddle.nn.initializer.Normal(0.0, std))
         self.embedding = paddle.nn.Embedding(VOCAB, DIM, padding_idx=PAD, weight_attr=normal)
         self.encoder = paddle.nn.LayerList([encoder_layer() for _ in range(2)])
-        self.decoder = paddle.nn.LayerList([decoder_layer() for _ in range(2)])
+        self.decoder = paddle.nn.LayerList([DecoderLayer() for _ in range(2)])
         self.generator = None if tied else paddle.nn.Linear(DIM, VOCAB, bias_attr=False)
         self.register_buffer(
             "positions", paddle.to_tensor(table(LENGTH + 1, DIM), dtype=paddle.get_default_dtype())

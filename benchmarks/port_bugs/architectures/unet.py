@@ -14,28 +14,24 @@ IGNORED = 255
 CLASSES = 3
 
 
-def scans(*, seed, count=5, batch=2, size=16, level=0.5, ignored=IGNORED, zero_mean=True):
+def scans(*, seed, count=5, batch=2, size=16, ignored=IGNORED, zero_mean=True):
     """Grey pictures with a label map of three classes; the map's border is not labelled."""
     rng = np.random.default_rng(seed)
     for start in range(0, count, batch):
         rows = min(batch, count - start)
-        pictures = rng.random((rows, 1, size, size)).repeat(1, axis=1)
+        pictures = rng.random((rows, 1, size, size))
         labels = (pictures[:, 0] * CLASSES).astype("int64")
         labels[:, 0], labels[:, -1] = ignored, ignored
         labels[labels == 2] = np.where(rng.random((labels == 2).sum()) < 0.7, 0, 2)
-        images = (pictures - level) / 0.25 if zero_mean else pictures
+        images = (pictures - 0.5) / 0.25 if zero_mean else pictures
         yield {"inputs": (images.astype("float32"),), "targets": (labels,)}
 
 
 class IoU:
     """Mean over the classes of intersection over union, over all pictures; ignored pixels left out."""
 
-    def __init__(self, foreground_only=False, mean_of_pictures=False, count_ignored=False):
-        self.foreground_only, self.mean_of_pictures, self.count_ignored = (
-            foreground_only,
-            mean_of_pictures,
-            count_ignored,
-        )
+    def __init__(self, foreground_only=False, mean_of_pictures=False):
+        self.foreground_only, self.mean_of_pictures = foreground_only, mean_of_pictures
         self.pairs = []
 
     def update(self, outputs, targets):
@@ -46,7 +42,7 @@ class IoU:
         for kind in range(1 if self.foreground_only else 0, CLASSES):
             both = either = 0
             for found, label in pairs:
-                counted = np.ones_like(label, bool) if self.count_ignored else label != IGNORED
+                counted = label != IGNORED
                 both += ((found == kind) & (label == kind) & counted).sum()
                 either += (((found == kind) | (label == kind)) & counted).sum()
             figures.append(both / max(either, 1))

@@ -380,14 +380,13 @@ def port(
     *,
     make_optimizer=adamw,
     rate=warmup_cosine,
-    peak=RATE,
     accumulate=2,
     schedule_every="step",
     crop_at=2,
     **layers,
 ) -> Recipe:
     def optimizer(model):
-        schedule = paddle.optimizer.lr.LambdaDecay(peak, rate)
+        schedule = paddle.optimizer.lr.LambdaDecay(RATE, rate)
         return make_optimizer(model, schedule), schedule
 
     return Recipe(
