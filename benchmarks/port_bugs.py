@@ -18,8 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-PEERS = Path(__file__).resolve().parent.parent / ".cache" / "peers"
-PACKAGES = ("padiff==0.2.0", "reprod_log==1.0.1", "pyyaml>=6")
+from port_bugs import peers
+
 FAITHFUL_TWICE = "fuxian"
 """Asked of the faithful ports in float32 too; the peers know no element types."""
 
@@ -56,22 +56,8 @@ def main() -> int:
         "fuxian",
         *(["padiff", "padiff by hand", "reprod_log", "reprod_log by hand"] if arguments.peers else []),
     ]
-    if arguments.peers and not (PEERS / "padiff").is_dir():
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--target",
-                str(PEERS),
-                *PACKAGES,
-            ],
-            check=True,
-            stdout=sys.stderr,
-        )
+    if arguments.peers:
+        peers.installed()
     answers = {tool: run(tool, [case.name for case in cases]) for tool in tools}
     rows = {tool: score(cases, answers[tool]) for tool in tools}
     if arguments.json:
@@ -101,7 +87,7 @@ def run(tool: str, names: list[str]) -> dict[str, dict]:
         command = [sys.executable, str(Path(__file__).resolve()), "--worker", tool]
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(PEERS), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(peers.FOLDER), os.environ.get("PYTHONPATH", "")]),
         }
         process = subprocess.Popen(
             [*command, *(part for name in waiting for part in ("--case", name))],

@@ -38,16 +38,16 @@ class TorchBottleneck(torch.nn.Module):
 
 
 class TorchResNet(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, base=WIDTH):
         super().__init__()
-        self.conv1 = torch.nn.Conv2d(3, WIDTH, 7, 2, padding=3, bias=False)
-        self.bn1 = torch.nn.BatchNorm2d(WIDTH)
+        self.conv1 = torch.nn.Conv2d(3, base, 7, 2, padding=3, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(base)
         self.maxpool = torch.nn.MaxPool2d(3, 2, padding=1)
-        inputs = WIDTH
+        inputs = base
         for stage, depth in enumerate(DEPTHS):
             blocks = []
             for index in range(depth):
-                width = WIDTH * 2**stage
+                width = base * 2**stage
                 blocks.append(TorchBottleneck(inputs, width, 2 if stage and not index else 1))
                 inputs = width * 4
             self.add_module(f"layer{stage + 1}", torch.nn.Sequential(*blocks))
@@ -139,18 +139,18 @@ class Bottleneck(paddle.nn.Layer):
 class ResNet(paddle.nn.Layer):
     """``block_changes`` maps "stage.index" (or "all") to keywords of that Bottleneck."""
 
-    def __init__(self, block_changes=(), stem_padding=1, pool=None, stem_relu=True):
+    def __init__(self, block_changes=(), stem_padding=1, pool=None, stem_relu=True, base=WIDTH):
         super().__init__()
         changes = dict(block_changes)
         fan = changes.get("all", {}).get("fan", "fan_out")
-        self.conv1 = normal_conv(3, WIDTH, 7, fan, stride=2, padding=3)
-        self.bn1 = paddle.nn.BatchNorm2D(WIDTH)
+        self.conv1 = normal_conv(3, base, 7, fan, stride=2, padding=3)
+        self.bn1 = paddle.nn.BatchNorm2D(base)
         self.maxpool = paddle.nn.MaxPool2D(3, 2, padding=stem_padding, ceil_mode=stem_padding == 0)
-        inputs = WIDTH
+        inputs = base
         for stage, depth in enumerate(DEPTHS):
             blocks = []
             for index in range(depth):
-                width = WIDTH * 2**stage
+                width = base * 2**stage
                 change = {**changes.get("all", {}), **changes.get(f"{stage + 1}.{index}", {})}
                 blocks.append(Bottleneck(inputs, width, 2 if stage and not index else 1, **change))
                 inputs = width * 4

@@ -23,6 +23,8 @@ SAFETY = {"float64": 64.0, "float32": 4.0}
 """The share of the oracle's error that is allowed. The float32 one is small because both sides' own errors are
 added up, which bounds the difference of two faithful sides exactly."""
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
+SAMPLED = 2**17
+"""Elements, evenly spread, that quantiles and histogram of a larger tensor are taken from; maxima are of all."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class TensorComparison:
     is in the same terms, and ``error`` is also the smallest tolerance that would pass. ``ulps`` is the largest
     difference in units of the last place of the precision that was run, at the size of the largest element.
     ``problem`` says why the tensor cannot pass whatever the tolerance, ``""`` if nothing stands against it.
-    ``quantiles`` are of the absolute differences; ``worst`` lists (index, port, reference). With ``sketched``
-    the error is an estimate from sketches.
+    ``quantiles`` are of the absolute differences, the last one their maximum; ``worst`` lists
+    (index, port, reference), of a tensor that passes just one. With ``sketched`` the error is an estimate from
+    sketches.
     """
 
     name: str
@@ -79,7 +82,7 @@ def problem_of(port: np.ndarray | None, reference: np.ndarray | None) -> tuple[s
         return f"dtype {port.dtype} instead of {reference.dtype}", False
     if port.size == 0:
         return "no elements: nothing was compared", True
-    if port.dtype.kind == "f" and not (np.isfinite(port).all() and np.isfinite(reference).all()):
+    if port.dtype.kind == "f" and not (_finite(port) and _finite(reference)):
         same = np.array_equal(port, reference, equal_nan=True)
         if same or not np.isfinite(reference).all():
             return "NaN or infinity in the reference itself", bool(
@@ -87,6 +90,11 @@ def problem_of(port: np.ndarray | None, reference: np.ndarray | None) -> tuple[s
             )
         return "NaN or infinity in the port", False
     return "", False
+
+
+def _finite(array: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite: either would show in the extremes."""
+    return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
 def compare(
@@ -112,14 +120,22 @@ def compare(
             name, reference_name, float("inf"), tolerance, problem, undecided, shape=shape
         )
     assert port is not None and reference is not None  # noqa: S101
-    one, two = port.astype(np.float64), reference.astype(np.float64)
-    size = max(float(np.abs(two).max()), floor)
-    difference = np.abs(one - two).reshape(-1)
+    if (
+        port.dtype == reference.dtype == np.float32
+    ):  # The difference of neighbours is exact in their own precision.
+        one, two = port, reference
+    else:
+        one, two = port.astype(np.float64), reference.astype(np.float64)
+    size = max(float(two.max()), -float(two.min()), floor)
+    difference = (one - two).reshape(-1)
+    np.abs(difference, out=difference)
     worst = float(difference.max())
     error = worst / size if size else (0.0 if worst == 0 else float("inf"))
     if port.dtype.kind != "f":
         tolerance, undecided_to = 0.0, 0.0
-    order = np.argpartition(difference, -min(5, difference.size))[-min(5, difference.size) :]
+    sample = difference[:: -(-difference.size // SAMPLED)].astype(np.float64)
+    count = min(5, difference.size) if error > tolerance else 1
+    order = np.argpartition(difference, -count)[-count:] if count > 1 else difference.argmax(keepdims=True)
     order = order[np.argsort(-difference[order])]
     unit = FLOAT64 if precision == "float64" else FLOAT32
     return TensorComparison(
@@ -131,8 +147,8 @@ def compare(
         shape=shape,
         scale=size,
         ulps=error / (2 * unit) if np.isfinite(error) else error,
-        quantiles=tuple(float(q) for q in np.quantile(difference, QUANTILES)),
-        histogram=_histogram(difference / size if size else difference),
+        quantiles=(*(float(q) for q in np.quantile(sample, QUANTILES[:-1])), worst),
+        histogram=_histogram(sample / size if size else sample),
         worst=[
             ([int(i) for i in np.unravel_index(place, shape)], float(one.flat[place]), float(two.flat[place]))
             for place in order

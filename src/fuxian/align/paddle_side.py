@@ -129,7 +129,7 @@ def trainable(tensor: paddle.Tensor) -> bool:
 
 def assign(tensor: paddle.Tensor, array: np.ndarray) -> None:
     """Write an array into a parameter or buffer, in its own element type."""
-    tensor.set_value(np.array(array).astype(element_type(tensor)))
+    tensor.set_value(np.asarray(array, dtype=element_type(tensor)))
 
 
 def set_training(model: paddle.nn.Layer, training: bool) -> None:
@@ -372,11 +372,22 @@ def installed() -> Iterator[None]:
 
 
 def adopt(model: paddle.nn.Layer) -> None:
-    """Replace Paddle's functions among the layers' own attributes, for those that were handed in from outside."""
+    """Replace Paddle's functions among the layers' own attributes, for those that were handed in from outside or
+    kept before ``installed``."""
     for layer in model.sublayers(include_self=True):
         for name, value in list(vars(layer).items()):
-            if id(value) in _State.told:
-                vars(layer)[name] = _State.told[id(value)]
+            vars(layer)[name] = _adopted(value)
+
+
+def _adopted(value: Any) -> Any:
+    if type(value) in (list, tuple):
+        parts = [_State.told.get(id(part), part) for part in value]
+        return type(value)(parts) if any(a is not b for a, b in zip(parts, value, strict=True)) else value
+    if type(value) is dict:
+        for key, part in value.items():
+            value[key] = _State.told.get(id(part), part)
+        return value
+    return _State.told.get(id(value), value)
 
 
 @contextlib.contextmanager
@@ -490,7 +501,7 @@ def _randint(low: int = 0, high: int | None = None, shape: Any = (1,), dtype: An
 
 
 def _written(tensor: Any, array: np.ndarray) -> Any:
-    tensor.set_value(np.array(array).astype(element_type(tensor)))
+    tensor.set_value(np.asarray(array, dtype=element_type(tensor)))
     return tensor
 
 

@@ -7,13 +7,15 @@ and the same random draws, so that each stage compares one part and nothing else
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import itertools
 import os
 import platform
 import random
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,12 +75,17 @@ class Subject:
 
     side: Any
     recipe: Recipe
-    weights: dict[str, np.ndarray]
     stages: Sequence[str]
     keep_values: bool | frozenset[str]
     inputs: Recording | None = None
     links: mapping.Links | None = None
     batches: dict[str, list[Batch]] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of every parameter and buffer."""
+    weight: Callable[[str], np.ndarray] = field(default=lambda name: np.empty(0))
+    """Reads an initial weight from disk: held here, all of them would be one more model in memory."""
+    fresh: Any = None
+    """The model that was described, unused so far."""
 
     def keeps(self, identity: str) -> bool:
         """Whether the elements of a tensor inside the model are kept."""
@@ -90,20 +97,17 @@ class Subject:
         return any(port.tensor == name and port.layout != reference.layout for port, reference in links)
 
 
-def side_of(recipe: Recipe) -> Any:
-    """The module that knows the recipe's framework."""
-    return importlib.import_module(SIDES[framework_of(_seeded_model(recipe, None))])
-
-
-def _seed(side: Any, number: int) -> None:
+def _seed(number: int) -> None:
+    """Seed Python, numpy, and the frameworks that are in use."""
     random.seed(number)
     np.random.seed(number)
-    if side is not None:
-        side.seed(number)
+    for framework, side in SIDES.items():
+        if framework in sys.modules:
+            importlib.import_module(side).seed(number)
 
 
-def _seeded_model(recipe: Recipe, side: Any, number: int = SEED) -> Any:
-    _seed(side, number)
+def _seeded_model(recipe: Recipe, number: int = SEED) -> Any:
+    _seed(number)
     return recipe.model()
 
 
@@ -128,13 +132,16 @@ def record(
     Raises InputError when the reference fails, or when the port's weights cannot be told from the reference's.
     """
     _imported_first(inputs)
-    probe = _seeded_model(recipe, None)
-    side = importlib.import_module(SIDES[framework_of(probe)])
+    model = _seeded_model(recipe)
+    side = importlib.import_module(SIDES[framework_of(model)])
     if inputs is not None:
         dtype = inputs.data["dtype"]
-    with RecordingWriter(folder, framework=side.NAME, small=small) as writer, side.installed():
-        model = _seeded_model(recipe, side)
-        subject = Subject(side, recipe, {}, stages, keep_values, inputs)
+    with (
+        RecordingWriter(folder, framework=side.NAME, small=small) as writer,
+        side.installed(),
+        _heap_at_rest(),
+    ):
+        subject = Subject(side, recipe, stages, keep_values, inputs, fresh=model)
         writer.data |= {
             "source": source,
             "dtype": dtype,
@@ -148,11 +155,22 @@ def record(
         _give_weights(subject, model, writer)
         _guarded(subject, writer, "data", lambda: _record_data(subject, writer))
         _take_batches(subject, writer)
-        writer.data["hashes"] = _hashes(subject)
-        del model, probe
+        _hash_inputs(subject, writer)
+        del model
         _record_runs(subject, writer, dtype, oracle)
         if "initialisation" in stages:
             _guarded(subject, writer, "initialisation", lambda: _record_initialisation(subject, writer))
+
+
+@contextlib.contextmanager
+def _heap_at_rest() -> Iterator[None]:
+    """Keeps the garbage collector from what was there before: two frameworks are a million objects, and a recording
+    makes enough new ones that they would be searched again and again."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 PARTS = ("train_data", "eval_data", "loss", "optimizer", "metric", "evaluated", "step")
@@ -306,47 +324,67 @@ def module_settings(module: Any) -> dict[str, Any]:
 
 
 def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None:
-    side = subject.side
-    own = {name: np.array(side.to_array(tensor)) for name, tensor, _ in side.tensors(model)}
-    if subject.inputs is None:
-        writer.data["weights_from"] = "own"
-        subject.weights = own
-        for name, array in own.items():
+    side, inputs = subject.side, subject.inputs
+    listed = list(side.tensors(model))
+    subject.shapes = {name: tuple(tensor.shape) for name, tensor, _ in listed}
+    if inputs is None:
+        hashes = {}
+        subject.weight = lambda name: writer.get(f"weights/{name}")
+        for name, tensor, _ in listed:
+            array = side.to_array(tensor)
+            hashes[name] = array_hash(array)
             writer.put(f"weights/{name}", array, whole=True)
+        text = "".join(name + hashed for name, hashed in sorted(hashes.items()))
+        writer.data |= {"weights_from": "own", "hashes": {"weights": _text_hash(text)}}
         return
-    for name, _, kind in side.tensors(model):
+    for name, tensor, kind in listed:
         if kind == "buffer":  # The run itself is given the reference's.
-            writer.put(f"initial_buffers/{name}", own[name])
+            writer.put(f"initial_buffers/{name}", side.to_array(tensor))
     tied = {p["name"]: p["same_as"] for p in writer.data["parameters"] if p["same_as"]}
-    subject.links = mapping.link(writer.data["tree"], subject.inputs.data["tree"])
-    writer.data["weights_from"] = subject.inputs.data["hashes"]["weights"]
-    writer.data["links"] = subject.links.to_json()
-    subject.weights = own | subject.links.convert(
-        {name: subject.inputs.get(f"weights/{name}") for name in subject.inputs.names("weights/")},
-        {name: array.shape for name, array in own.items()},
-    )
+    links = mapping.link(writer.data["tree"], inputs.data["tree"])
+    subject.links = links
+    writer.data["weights_from"] = inputs.data["hashes"]["weights"]
+    writer.data["links"] = links.to_json()
+    own: dict[str, np.ndarray] = {}
+
+    def theirs(name: str) -> np.ndarray | None:
+        return inputs.get(f"weights/{name}") if f"weights/{name}" in inputs else None
+
+    def weight(name: str) -> np.ndarray:
+        name = tied.get(name, name)
+        return own[name] if name in own else links.to_port(name, theirs, subject.shapes[name])  # type: ignore
+
+    for name, tensor, _ in listed:
+        if name in tied:
+            continue
+        given = links.to_port(name, theirs, subject.shapes[name])
+        if given is None:
+            own[name] = given = np.array(side.to_array(tensor))
+        writer.put_sketch(f"weights/{name}", given)
     for name, same_as in tied.items():
-        subject.weights[name] = subject.weights[same_as]
-    for name, array in subject.weights.items():
-        writer.put_sketch(f"weights/{name}", array)
+        writer.put_sketch(f"weights/{name}", weight(same_as))
+    subject.weight = weight
 
 
-def _hashes(subject: Subject) -> dict[str, str]:
+def _hash_inputs(subject: Subject, writer: RecordingWriter) -> None:
     """What two recordings must share to be comparable: initial weights and batches of the reference."""
     if subject.inputs is not None:
-        return dict(subject.inputs.data["hashes"])
-    weights = array_hash(np.frombuffer("".join(
-        name + array_hash(array) for name, array in sorted(subject.weights.items())
-    ).encode(), np.uint8))  # fmt: skip
-    text = "".join(
-        f"{kind}{i}{path}{array_hash(leaf)}"
-        for kind, batches in subject.batches.items()
-        for i, batch in enumerate(batches)
-        for part in ("inputs", "targets")
-        for path, leaf in leaves(batch.get(part, ()))
-        if isinstance(leaf, np.ndarray)
+        writer.data["hashes"] = dict(subject.inputs.data["hashes"])
+        return
+    writer.data["hashes"]["inputs"] = _text_hash(
+        "".join(
+            f"{kind}{i}{path}{array_hash(leaf)}"
+            for kind, batches in subject.batches.items()
+            for i, batch in enumerate(batches)
+            for part in ("inputs", "targets")
+            for path, leaf in leaves(batch.get(part, ()))
+            if isinstance(leaf, np.ndarray)
+        )
     )
-    return {"weights": weights, "inputs": array_hash(np.frombuffer(text.encode(), np.uint8))}
+
+
+def _text_hash(text: str) -> str:
+    return array_hash(np.frombuffer(text.encode(), np.uint8))
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -358,7 +396,7 @@ def _record_data(subject: Subject, writer: RecordingWriter) -> None:
         wanted = f"{kind}_data" in subject.stages or subject.inputs is None
         if part is None or not wanted:
             continue
-        _seed(subject.side, SEED)
+        _seed(SEED)
         made = part()
         batches: list[Batch] = []
         size = 0
@@ -389,7 +427,7 @@ def _record_data(subject: Subject, writer: RecordingWriter) -> None:
 
 def _draws_from_framework(side: Any, part: Callable[[], Iterable[Batch]], first: Batch) -> bool:
     """Whether another seed of the framework alone gives another first batch: then draws cannot be shared."""
-    _seed(side, SEED)
+    _seed(SEED)
     side.seed(SEED + 1)
     again = _arrays(next(iter(part())))
     return any(
@@ -466,13 +504,20 @@ def _in_precision(tree: Tree, dtype: str) -> Tree:
 
 def _built(subject: Subject, dtype: str) -> Any:
     """A model in the precision of the run, with the shared initial weights."""
-    model = _seeded_model(subject.recipe, subject.side)
+    fresh, subject.fresh = subject.fresh, None
+    if fresh is not None and dtype == "float32" and subject.inputs is None:  # It has these weights already.
+        subject.side.adopt(fresh)
+        _seed(SEED)
+        return fresh
+    model = fresh if fresh is not None and dtype == "float32" else _seeded_model(subject.recipe)
+    del fresh
     subject.side.adopt(model)
     if dtype == "float64":
         subject.side.cast(model, dtype)
     for name, tensor, _ in subject.side.tensors(model):
-        if tuple(tensor.shape) == subject.weights[name].shape:
-            subject.side.assign(tensor, subject.weights[name])
+        if tuple(tensor.shape) == subject.shapes[name]:
+            subject.side.assign(tensor, subject.weight(name))
+    _seed(SEED)
     return model
 
 
@@ -737,7 +782,7 @@ def _gradients(subject: Subject) -> Callable[[str, tuple[int, ...]], np.ndarray 
     }
     converted = subject.links.convert(
         {name: reference_gradient(name, shape) for name, shape in inventory.items()},
-        {name: array.shape for name, array in subject.weights.items()},
+        subject.shapes,
     )
     return lambda name, _: converted.get(name)
 
@@ -830,7 +875,8 @@ def _record_decay(subject: Subject, sink: Sink, dtype: str) -> None:
         side.use_rate(optimizer, ISOLATED_RATE)
         parameters = [t for group in side.groups(optimizer) for t in group["params"] if side.trainable(t)]
         for t in parameters:  # A zero weight does not show its decay.
-            side.assign(t, np.where(subject.weights[names[id(t)]] == 0, 1.0, subject.weights[names[id(t)]]))
+            initial = subject.weight(names[id(t)])
+            side.assign(t, np.where(initial == 0, 1.0, initial))
         before = {id(t): np.array(side.to_array(t)) for t in parameters}
         side.backward_from([(t, np.zeros(tuple(t.shape))) for t in parameters])
         side.optimizer_step(optimizer)
@@ -951,7 +997,7 @@ def _record_initialisation(subject: Subject, writer: RecordingWriter) -> None:
     samples: dict[str, list[np.ndarray]] = {}
     total = 0
     for number in range(12):
-        model = _seeded_model(subject.recipe, side, SEED + 1 + number)
+        model = _seeded_model(subject.recipe, SEED + 1 + number)
         for name, tensor, kind in side.tensors(model):
             if kind != "parameter":
                 continue

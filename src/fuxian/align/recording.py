@@ -204,11 +204,6 @@ class Recording:
             raise InputError(
                 f"{path}: format {self.data['format']} is not the {FORMAT} read here; record again."
             )
-        self._open: dict[str, Any] = {}
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._open.clear()
 
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
@@ -231,9 +226,9 @@ class Recording:
                 f"{self.folder}: {name} is a sketch; record again without --small for its elements."
             )
         try:
-            if entry["shard"] not in self._open:
-                self._open[entry["shard"]] = safe_open(self.folder / entry["shard"], framework="numpy")
-            array = self._open[entry["shard"]].get_tensor(name)
+            # Opened each time: a shard left open stays mapped, and counts as memory in use.
+            with safe_open(self.folder / entry["shard"], framework="numpy") as shard:
+                array = shard.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self.folder / entry['shard']}: {error}; record again.") from error
         if list(array.shape) != entry["shape"] or array.dtype.name != entry["dtype"]:

@@ -112,7 +112,7 @@ def trainable(tensor: torch.Tensor) -> bool:
 def assign(tensor: torch.Tensor, array: np.ndarray) -> None:
     """Write an array into a parameter or buffer, in its own element type."""
     with torch.no_grad():
-        tensor.copy_(torch.from_numpy(np.array(array)))
+        tensor.copy_(torch.from_numpy(np.require(array, requirements=["C", "W"])))
 
 
 def set_training(model: torch.nn.Module, training: bool) -> None:

@@ -59,8 +59,6 @@ def write_log_reprod(folder: Path, results: list[Result]) -> list[str]:
         lines = [f"{stage}: {result.verdict}", *result.notes]
         (out / f"{part}_diff.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
         written.append(f"log_reprod/{part}_diff.log")
-    port.close()
-    reference.close()
     measured = {r.claim.metric: np.asarray(r.verdict.value) for r in results if r.verdict.value is not None}
     targets = {r.claim.metric: np.asarray(r.verdict.target) for r in results}
     for name, figures in (("paddle", measured), ("benchmark", targets)):
