@@ -1,5 +1,7 @@
 """Recipes: trees of arrays, frameworks by class, and recipe files."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,3 +72,31 @@ def test_a_file_without_a_recipe_is_one_sentence(tmp_path):
     file.write_text("recipe = 5\n")
     with pytest.raises(InputError, match="no recipe"):
         load_recipe(str(file))
+
+
+def test_two_recipes_with_siblings_of_one_name_get_their_own(tmp_path):
+    for number, side in enumerate(("ours", "theirs")):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "model.py").write_text(f"NUMBER = {number}\n")
+        (tmp_path / side / "recipe.py").write_text(
+            "import model\nfrom fuxian.recipe import Recipe\n"
+            "def recipe():\n    return Recipe(model=lambda: model.NUMBER)\n"
+        )
+    made = [load_recipe(str(tmp_path / side / "recipe.py")).model() for side in ("ours", "theirs")]
+    assert made == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def recipe(:\n", "bad.py:1: invalid syntax"),
+        ("\nimport no_such_module\n", "bad.py:2: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def recipe():\n    return 1 / 0\n", "bad.py:2: ZeroDivisionError"),
+    ],
+)
+def test_a_mistake_in_a_recipe_file_is_one_sentence_with_its_line(tmp_path, text, message):
+    file = tmp_path / "bad.py"
+    file.write_text(text)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        load_recipe(str(file))
+    assert "\n" not in str(caught.value)

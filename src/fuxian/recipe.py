@@ -9,7 +9,6 @@ Shapes of data, everywhere a recipe's parts meet:
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.source_file import load_module, mistakes_in
 
 Tree = Any
 Batch = dict[str, Any]
@@ -140,11 +140,7 @@ def load_recipe(source: str) -> Recipe:
             raise InputError(
                 f"{source}: there is no such recipe file; give a Python file that defines recipe()."
             )
-        spec = importlib.util.spec_from_file_location(f"fuxian_recipe_{path.stem}", path)
-        assert spec is not None and spec.loader is not None  # noqa: S101
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        maker = getattr(module, "recipe", None)
+        maker = getattr(load_module(path), "recipe", None)
     elif ":" in source:
         name, attribute = source.split(":", 1)
         try:
@@ -155,7 +151,8 @@ def load_recipe(source: str) -> Recipe:
             ) from error
     else:
         raise InputError(f"{source}: give a recipe file (path/to/recipe.py) or module:attribute.")
-    made = maker() if callable(maker) else maker
+    with mistakes_in(path.resolve()):
+        made = maker() if callable(maker) else maker
     if not isinstance(made, Recipe):
         raise InputError(f"{source}: no recipe() that returns a fuxian.Recipe was found; define one.")
     return made
