@@ -12,6 +12,8 @@ from fuxian.align.divergence import Diagnosis, Divergence
 Tried = Callable[..., Hypothesis]
 SAME = 1e-4
 """Relative difference up to which two rates are the same."""
+ZERO = 1e-6
+"""Share of the highest rate up to which a rate counts as zero."""
 COARSE = 0.02
 """Share of the highest rate by which two curves of a few steps may differ once one is stretched to the other."""
 
@@ -27,12 +29,15 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if port is None or reference is None:
         return None
     port, reference = np.asarray(port, float), np.asarray(reference, float)
+    ratio = _constant_ratio(port, reference)
+    if ratio is not None:
+        return Diagnosis(
+            "learning_rate", f"the port's rate is {1 / ratio:.6g} times the reference's at every step"
+        )
     chosen = best(_hypotheses(port, reference))
     longer = _other_length(port, reference) if chosen is None else None
     if longer is not None:
         return longer
-    if chosen is None and divergence.place != "optimizer" and _constant_ratio(port, reference) is not None:
-        return Diagnosis("learning_rate", "only this group's rate is another one")
     if chosen is None:
         step = facts.get("step", 0)
         evidence = f"from step {step} on, the rates follow another curve ({port[step]:.6g} for {reference[step]:.6g})"
@@ -46,8 +51,10 @@ def _apart(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def _constant_ratio(port: np.ndarray, reference: np.ndarray) -> float | None:
-    used = (port != 0) & (reference != 0)
-    if not used.any() or ((port == 0) != (reference == 0)).any():
+    """What the port's rates are multiplied by to give the reference's, where it is the same at every step."""
+    zero = [np.abs(series) <= ZERO * np.abs(series).max() for series in (port, reference)]
+    used = ~zero[0]
+    if not used.any() or (zero[0] != zero[1]).any():
         return None
     ratio = reference[used] / port[used]
     return float(np.median(ratio)) if np.ptp(ratio) <= SAME * abs(np.median(ratio)) else None
@@ -60,9 +67,6 @@ def _hypotheses(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]
         after = _apart(made, wanted) if made.size >= 3 else float("inf")
         return Hypothesis(cause, change, before, after, cost)
 
-    ratio = _constant_ratio(port, reference)
-    if ratio is not None:
-        yield tried("learning_rate", f"with a rate {ratio:.6g} times as large", port * ratio, reference, 0)
     warm = max(_warm_up(port), _warm_up(reference))
     shape = "warmup" if warm else "schedule_length"
     for shift in (1, 2, -1, -2):
@@ -73,6 +77,9 @@ def _hypotheses(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]
         yield tried(shape, f"counted {abs(shift)} step {word}", a, b)
     yield from _decays(port, reference, tried)
     yield from _lengths(port, reference)
+    rescaled = _rescaled(port, reference)
+    if rescaled is not None:
+        yield rescaled
     yield from _warm_ups(port, reference, tried)
 
 
@@ -143,11 +150,53 @@ def _stretched(port: np.ndarray, reference: np.ndarray) -> Hypothesis | None:
     return Hypothesis("schedule_length", change, _distance(*shares), _distance(made, b))
 
 
+def _turns(series: np.ndarray) -> np.ndarray:
+    """Steps at which the rate begins to rise, to fall, or to stay."""
+    changes = np.diff(series)
+    directions = np.sign(np.where(np.abs(changes) <= ZERO * np.abs(series).max(), 0.0, changes))
+    return np.flatnonzero(np.diff(directions)) + 1
+
+
+def _scales(port: np.ndarray, reference: np.ndarray) -> Iterator[float]:
+    """By what the reference's time may have to be multiplied to be the port's: from the turns of both, and from where
+    the port has fallen as far as the reference."""
+    for mine, other in zip(_turns(port)[:3], _turns(reference)[:3], strict=False):
+        yield mine / other
+    n = min(_falling(port), _falling(reference)) + 1
+    if n >= 4:
+        low = max(port[:n].min(), reference[:n].min())
+        places = [int(np.argmax(series <= (series[0] + low) / 2)) for series in (port, reference)]
+        if all(places):
+            wanted = reference[places[1]]
+            yield float(np.interp(-wanted, -port[:n], np.arange(n))) / places[1]
+
+
+def _rescaled(port: np.ndarray, reference: np.ndarray) -> Hypothesis | None:
+    """The same curve on another scale of time, whatever its form; the slower curve is read between its steps."""
+    peak = float(np.abs(reference).max())
+    tried = []
+    for scale in {float(s) for s in _scales(port, reference) if np.isfinite(s) and s > 0 and s != 1}:
+        coarse, fine = (reference, port) if scale > 1 else (port, reference)
+        at = np.arange(len(coarse)) * max(scale, 1 / scale)
+        at = at[at <= len(fine) - 1]
+        if len(at) < 4:
+            continue
+        after = _distance(np.interp(at, np.arange(len(fine)), fine), coarse[: len(at)]) / peak
+        change = f"with {scale:.4g} of the port's steps for each of the reference's"
+        tried.append(Hypothesis("schedule_length", change, _distance(port, reference) / peak, after, 2))
+    nearest = min(tried, key=lambda hypothesis: hypothesis.after, default=None)
+    fits = nearest is not None and nearest.after <= min(COARSE, 0.1 * nearest.before)
+    return nearest if fits else None
+
+
 def _other_length(port: np.ndarray, reference: np.ndarray) -> Diagnosis | None:
     """Another length of the curve or of the warm-up, where the steps are too few to show it closely."""
     stretched = _stretched(port, reference)
     if stretched is not None and stretched.after < min(COARSE, stretched.before):
         return Diagnosis(stretched.cause, stretched.sentence)
+    rescaled = _rescaled(port, reference)
+    if rescaled is not None:
+        return Diagnosis(rescaled.cause, rescaled.sentence)
     lengths = _warm_up(port), _warm_up(reference)
     if lengths[0] != lengths[1]:
         evidence = f"the port's rates rise for {lengths[0]} steps, the reference's for {lengths[1]}"
@@ -180,10 +229,16 @@ def _lengths(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]:
     varies = np.ptp(one[:n]) > SAME
     if varies:
         slope, offset = np.polyfit(one[:n], two[:n], 1)
-        lowest = float(reference.min())
-        change = f"scaled and shifted so that {lowest:.4g} is the lowest rate,"
         made = slope * one[:n] + offset
-        yield Hypothesis("schedule_kind", change, _apart(one[:n], two[:n]), _apart(made, two[:n]), 2)
+        lowest = float(reference.min())
+        starts = port[len(port) - len(one)], reference[len(reference) - len(two)]
+        gain = slope * starts[1] / starts[0]
+        unmoved = offset * starts[1] / (1 - gain) if gain != 1 else np.inf
+        if -SAME * starts[1] <= unmoved <= min(lowest, port.min()) + SAME * starts[1]:
+            cause, change = "learning_rate", f"with {starts[1]:.4g} as the highest rate, and the same lowest,"
+        else:
+            cause, change = "schedule_kind", f"scaled and shifted so that {lowest:.4g} is the lowest rate,"
+        yield Hypothesis(cause, change, _apart(one[:n], two[:n]), _apart(made, two[:n]), 3)
 
 
 def _falling(series: np.ndarray) -> int:
