@@ -50,6 +50,11 @@ def compare_recordings(port: Recording, reference: Recording, *, diagnosed: bool
     both = pair(port, reference)
     stages = judge_all(both)
     alignment = Alignment(_verdict(stages), stages, both, notes=_notes(both))
+    alignment.notes += [
+        f"{r.stage} is inconclusive: {r.notes[0]}"
+        for r in stages
+        if r.verdict == "inconclusive" and "error" in r.facts
+    ]
     results = {result.stage: result for result in stages}
     for stage in _causal_order(results):
         if stage in results and results[stage].verdict == "diverged":
@@ -140,7 +145,7 @@ def align(
     its folder. ``dtype`` is ``float64`` or ``float32``; where the port or the reference cannot run in float64,
     float32 is taken and noted. The recordings are kept in ``folder`` if one is named.
 
-    Raises InputError for a bad recipe, an unknown stage, a reference that fails.
+    Raises InputError for a bad recipe, an unknown stage, a reference that gives no batches or no outputs.
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
@@ -158,9 +163,10 @@ def align(
         failed = [r for r in alignment.stages if "error" in r.facts]
         if dtype == "float64" and failed and isinstance(reference, Recipe):
             narrow = runner.run("float32")
-            if not any("error" in result.facts for result in narrow.stages):
+            if len([result for result in narrow.stages if "error" in result.facts]) < len(failed):
                 message = failed[0].facts["error"]["message"]
-                narrow.notes.append(f"compared in float32: the port does not run in float64 ({message})")
+                side = "reference" if failed[0].verdict == "inconclusive" else "port"
+                narrow.notes.append(f"compared in float32: the {side} does not run in float64 ({message})")
                 alignment = narrow
         if alignment.first is not None:
             alignment.first = runner.with_elements(alignment.first)

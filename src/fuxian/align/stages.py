@@ -122,8 +122,15 @@ def _missing(both: Pair, stage: str, *parts: str) -> StageResult | None:
 
 
 def _failed(both: Pair, stage: str, recorded: str) -> StageResult | None:
-    error = both.port.stages.get(recorded, {}).get("error")
-    if error is None or (stage == "forward" and error["section"] not in ("", "forward")):
+    """The result where a side raised: with the reference's failure there is nothing to judge the port by."""
+    errors = [side.stages.get(recorded, {}).get("error") for side in (both.reference, both.port)]
+    if stage == "forward":
+        errors = [e if e is not None and e["section"] in ("", "forward") else None for e in errors]
+    if errors[0] is not None:
+        note = f"the reference itself raised {errors[0]['message']}"
+        return StageResult(stage, "inconclusive", notes=[note], facts={"error": errors[0]})
+    error = errors[1]
+    if error is None:
         return None
     problem = TensorComparison(error["path"], "", float("inf"), 0.0, f"the port raised {error['message']}")
     return StageResult(stage, "diverged", [problem], facts={"error": error})
@@ -354,6 +361,9 @@ def _environment_notes(both: Pair) -> list[str]:
 
 def initialisation(both: Pair) -> StageResult:
     """Each parameter's own initial values, distribution by distribution."""
+    failed = _failed(both, "initialisation", "initialisation")
+    if failed:
+        return failed
     tensors = []
     for entry in both.port.data["parameters"]:
         name = entry["name"]
