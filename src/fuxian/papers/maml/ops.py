@@ -5,13 +5,17 @@ Second-order MAML differentiates through an inner gradient. Asking Paddle for th
 operators, and runs task by task. Here the inner gradient is written out as ordinary forward computation of these
 operators, so one plain backward pass yields the exact meta-gradient, for all tasks of a meta-batch at once.
 
+An operator saves its own results detached: Paddle never frees a result whose operator holds it, unless a backward pass
+comes by, and evaluation makes none.
+
 Shape legend: T tasks, P rows of a task (its images times their positions), C channels, K taps of a kernel.
 Float32 and float64 alike.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 
 import numpy as np
 import paddle
@@ -22,7 +26,22 @@ BATCH_NORM_EPSILON = 1e-3
 """tf.contrib.layers.batch_norm's default, which the official code keeps."""
 
 
-@lru_cache(maxsize=64)
+def _kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Makes a constant tensor once for the same arguments; in each static graph anew, for it belongs to that graph."""
+
+    @lru_cache(maxsize=64)
+    def cached(graph, *arguments):
+        return make(*arguments)
+
+    @wraps(make)
+    def kept(*arguments):
+        graph = None if paddle.in_dynamic_mode() else paddle.static.default_main_program()
+        return cached(graph, *arguments)
+
+    return kept
+
+
+@_kept
 def _ones(tasks: int, rows: int, columns: int, dtype: paddle.dtype) -> Tensor:
     return paddle.ones([tasks, rows, columns], dtype=dtype)
 
@@ -44,6 +63,23 @@ def repeat_tasks(weight: Tensor, tasks: int) -> Tensor:
     return paddle.matmul(row, weight.reshape([1, -1])).reshape([tasks, *weight.shape])
 
 
+class _NoDerivative:
+    """Stands for the context of a PyLayer where no backward pass follows."""
+
+    def save_for_backward(self, *tensors):
+        pass
+
+    def mark_non_differentiable(self, *tensors):
+        pass
+
+
+def _apply(operator: type[PyLayer], *arguments):
+    """The operator's result. In a static graph, which is exported to be run forwards, it has no derivative."""
+    if paddle.in_dynamic_mode():
+        return operator.apply(*arguments)
+    return operator.forward(_NoDerivative(), *arguments)
+
+
 class _Normalize(PyLayer):
     """z [T, P, C], bias [T, C] -> xhat [T, P, C] and 1 / sqrt(variance + epsilon) [T, 1, C]."""
 
@@ -53,7 +89,7 @@ class _Normalize(PyLayer):
         centred = z - repeat_rows(row_sum(z) / rows, rows)
         inverse_std = paddle.rsqrt(row_sum(centred * centred) / rows + BATCH_NORM_EPSILON)
         xhat = centred.multiply_(repeat_rows(inverse_std, rows))
-        ctx.save_for_backward(xhat, inverse_std)
+        ctx.save_for_backward(xhat.detach(), inverse_std.detach())
         return xhat, inverse_std
 
     @staticmethod
@@ -68,7 +104,7 @@ def _project(grad, along_xhat, xhat, inverse_std):
     """inverse_std * (grad - sum(grad) / P - xhat * along_xhat / P), the shape of every BN derivative."""
     rows = xhat.shape[1]
     scaled = grad * repeat_rows(inverse_std, rows)
-    scaled.subtract_(repeat_rows(row_sum(scaled) / rows, rows))
+    scaled = scaled.subtract_(repeat_rows(row_sum(scaled) / rows, rows))
     return scaled.subtract_(xhat * repeat_rows(inverse_std * along_xhat / rows, rows))
 
 
@@ -79,7 +115,7 @@ class _ShiftRelu(PyLayer):
     def forward(ctx, xhat, beta):
         shifted = repeat_rows(beta, xhat.shape[1]).add_(xhat)
         positive = (shifted > 0).astype(xhat.dtype)
-        ctx.save_for_backward(positive)
+        ctx.save_for_backward(positive.detach())
         ctx.mark_non_differentiable(positive)
         return shifted.multiply_(positive), positive
 
@@ -98,7 +134,7 @@ class _NormalizeGradient(PyLayer):
         grad = grad * positive
         along_xhat = row_sum(grad * xhat)
         grad_z = _project(grad, along_xhat, xhat, inverse_std)
-        ctx.save_for_backward(grad, positive, xhat, inverse_std, along_xhat, grad_z)
+        ctx.save_for_backward(grad, positive, xhat, inverse_std, along_xhat, grad_z.detach())
         return grad_z
 
     @staticmethod
@@ -126,12 +162,12 @@ def normalize(z_TPC: Tensor, bias_TC: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         xhat [T, P, C] and 1 / sqrt(biased variance + 1e-3) [T, 1, C].
     """
-    return _Normalize.apply(z_TPC, bias_TC)
+    return _apply(_Normalize, z_TPC, bias_TC)
 
 
 def shift_relu(xhat_TPC: Tensor, beta_T1C: Tensor) -> tuple[Tensor, Tensor]:
     """relu(xhat + beta) [T, P, C] and, in the same type, 1 where it is positive and 0 elsewhere."""
-    return _ShiftRelu.apply(xhat_TPC, beta_T1C)
+    return _apply(_ShiftRelu, xhat_TPC, beta_T1C)
 
 
 def normalize_gradient(
@@ -147,10 +183,10 @@ def normalize_gradient(
     Returns:
         [T, P, C].
     """
-    return _NormalizeGradient.apply(grad_TPC, positive_TPC, xhat_TPC, inverse_std_T1C)
+    return _apply(_NormalizeGradient, grad_TPC, positive_TPC, xhat_TPC, inverse_std_T1C)
 
 
-@lru_cache(maxsize=32)
+@_kept
 def _window_rows(images: int, side: int) -> Tensor:
     """For each output position and tap of a 3x3 stride-2 'SAME' convolution, the input row it reads.
 
@@ -216,9 +252,9 @@ def im2col(x_TPC: Tensor, images: int, side: int) -> Tensor:
     Returns:
         [T, P', 9 C] with P' = images of a task * ceil(side / 2) ** 2; taps in row-major order, channels last.
     """
-    return _Im2Col.apply(x_TPC, images, side)
+    return _apply(_Im2Col, x_TPC, images, side)
 
 
 def col2im(windows_TPK: Tensor, images: int, side: int) -> Tensor:
     """The adjoint of ``im2col``: [T, P', 9 C] -> [T, P, C], overlapping taps added."""
-    return _Col2Im.apply(windows_TPK, images, side)
+    return _apply(_Col2Im, windows_TPK, images, side)
