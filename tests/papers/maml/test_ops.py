@@ -1,5 +1,8 @@
 """The hand-written operators, each against torch's own or against its definition, in float64."""
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
@@ -129,3 +132,25 @@ def test_repetitions_and_sums_by_products_are_exact(rows, tasks, seed):
     np.testing.assert_array_equal(
         ops.repeat_tasks(weight, tasks).numpy(), np.repeat(weight.numpy()[None], tasks, 0)
     )
+
+
+def test_a_forward_pass_without_a_backward_pass_leaves_nothing_behind():
+    """Paddle frees no result that its PyLayer holds: evaluation would fill the memory batch by batch."""
+    z = paddle.randn([8, 980, 64])  # 2 MB
+    bias, beta = paddle.zeros([8, 64]), paddle.zeros([8, 1, 64])
+    z.stop_gradient = bias.stop_gradient = beta.stop_gradient = False
+
+    def held() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def once() -> None:
+        xhat, inverse_std = ops.normalize(z * 1.0, bias)
+        relu, positive = ops.shift_relu(xhat, beta)
+        ops.normalize_gradient(relu, positive, xhat, inverse_std)
+
+    for _ in range(5):
+        once()
+    before = held()
+    for _ in range(20):
+        once()
+    assert held() - before < 20 * 2**20

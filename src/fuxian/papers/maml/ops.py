@@ -69,7 +69,7 @@ class _NoDerivative:
     def save_for_backward(self, *tensors):
         pass
 
-    def mark_non_differentiable(self, *tensors):
+    def set_materialize_grads(self, value):
         pass
 
 
@@ -116,7 +116,7 @@ class _ShiftRelu(PyLayer):
         shifted = repeat_rows(beta, xhat.shape[1]).add_(xhat)
         positive = (shifted > 0).astype(xhat.dtype)
         ctx.save_for_backward(positive.detach())
-        ctx.mark_non_differentiable(positive)
+        ctx.set_materialize_grads(False)
         return shifted.multiply_(positive), positive
 
     @staticmethod
@@ -167,7 +167,9 @@ def normalize(z_TPC: Tensor, bias_TC: Tensor) -> tuple[Tensor, Tensor]:
 
 def shift_relu(xhat_TPC: Tensor, beta_T1C: Tensor) -> tuple[Tensor, Tensor]:
     """relu(xhat + beta) [T, P, C] and, in the same type, 1 where it is positive and 0 elsewhere."""
-    return _apply(_ShiftRelu, xhat_TPC, beta_T1C)
+    shifted, positive = _apply(_ShiftRelu, xhat_TPC, beta_T1C)
+    # Not marked as without a derivative inside the operator: that, too, would hold it for ever.
+    return shifted, positive.detach()
 
 
 def normalize_gradient(
