@@ -6,18 +6,14 @@ A claim fixes everything that decides its ruling (target, margin, checkpoint rul
 from __future__ import annotations
 
 import json
-import re
 import statistics
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from fuxian.errors import InputError
-
-LARGEST_FILE = 1_000_000
-"""Bytes. A paper.toml or a recorded reference above this is refused unread."""
+from fuxian.toml_files import TomlFile, in_words, load_toml, read_text
 
 Text = Annotated[str, Field(min_length=1)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -243,29 +239,17 @@ def load_paper(path: Path) -> Paper:
     Raises InputError, naming file, line and field, for anything that is missing, unknown or contradictory.
     """
     file = path / "paper.toml" if path.is_dir() else path
-    text = _read(file, "a paper.toml")
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)", str(error))
-        line = found.group(1) if found and found.group(1) else str(max(text.count("\n"), 1))
-        what = str(error)[: found.start()] if found else "nested too deeply"
-        raise InputError(f"{file}, line {line}: this is not TOML ({what}); mend the line.") from error
-
-    lines = _line_numbers(text)
+    toml = load_toml(file, "a paper.toml")
+    data = dict(toml.data)
     if "folder" in data:
-        raise _field_error(file, lines, data, ("folder",), "is not a known field; remove it")
-    claims = data.get("claim")
-    if isinstance(claims, list):
-        data["claim"] = [
-            _with_recorded_runs(claim, ("claim", number), file, lines, data)
-            for number, claim in enumerate(claims)
-        ]
+        raise toml.error(("folder",), "is not a known field; remove it")
+    if isinstance(data.get("claim"), list):
+        data["claim"] = with_recorded_runs(toml)
     try:
         return Paper.model_validate({**data, "folder": file.parent})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _field_error(file, lines, data, first["loc"], _say(first)) from error
+        raise toml.error(first["loc"], in_words(first)) from error
 
 
 def _check_in_range(figure: float, info: ValidationInfo) -> None:
@@ -277,26 +261,30 @@ def _check_in_range(figure: float, info: ValidationInfo) -> None:
         )
 
 
-def _with_recorded_runs(claim: Any, place: tuple, file: Path, lines: dict, data: dict) -> Any:
-    """The claim's table, its ``reference = {file = ...}`` filled with what that file records."""
+def with_recorded_runs(toml: TomlFile) -> list[Any]:
+    """The [[claim]] tables of a file, each ``reference = {file = ...}`` filled with what that file records.
+
+    Raises InputError for a record that cannot be read.
+    """
+    return [_with_recorded_run(toml, number, claim) for number, claim in enumerate(toml.data["claim"])]
+
+
+def _with_recorded_run(toml: TomlFile, number: int, claim: Any) -> Any:
     if not isinstance(claim, dict) or not isinstance(claim.get("reference"), dict):
         return claim
-    place = (*place, "reference")
+    place = ("claim", number, "reference")
     table = claim["reference"]
     for key in table:
         if key != "file":
-            raise _field_error(file, lines, data, (*place, key), "is not a known field; give file alone")
+            raise toml.error((*place, key), "is not a known field; give file alone")
     name = table.get("file")
     if not isinstance(name, str):
-        raise _field_error(
-            file, lines, data, (*place, "file"), "give the path of the recorded runs, a JSON file"
-        )
-    recording = file.parent / name
-    if not recording.resolve().is_relative_to(file.parent.resolve()):
-        raise _field_error(
-            file, lines, data, (*place, "file"), "leads out of the paper's folder; keep it inside"
-        )
-    text = _read(recording, "the recorded reference runs that paper.toml names")
+        raise toml.error((*place, "file"), "give the path of the recorded runs, a JSON file")
+    folder = toml.path.parent
+    recording = folder / name
+    if not recording.resolve().is_relative_to(folder.resolve()):
+        raise toml.error((*place, "file"), "leads out of the paper's folder; keep it inside")
+    text = read_text(recording, "the recorded reference runs that paper.toml names")
     try:
         recorded = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -308,86 +296,5 @@ def _with_recorded_runs(claim: Any, place: tuple, file: Path, lines: dict, data:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        raise InputError(f"{recording}: field {field!r}: {_say(first)}.") from error
+        raise InputError(f"{recording}: field {field!r}: {in_words(first)}.") from error
     return {**claim, "reference": runs}
-
-
-def _read(file: Path, what: str) -> str:
-    try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise InputError(
-                f"{file}: {what} has at most {LARGEST_FILE} bytes and this one has more; shorten it."
-            )
-        return file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise InputError(f"{file}: this is not UTF-8 text; save it as UTF-8.") from error
-        raise InputError(f"{file}: {what} cannot be read there; check the path.") from error
-
-
-def _say(error: Any) -> str:
-    """One of Pydantic's errors as half a sentence."""
-    if error["type"] == "missing":
-        return "is missing; add it"
-    if error["type"] == "extra_forbidden":
-        return "is not a known field; check its spelling or remove it"
-    if error["type"] == "model_type":
-        return "should be a table; mend it"
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    message = error["msg"]
-    return f"{message[0].lower()}{message[1:]} (found {str(error['input'])[:60]!r})"
-
-
-def _field_error(file: Path, lines: dict, data: dict, place: tuple, what: str) -> InputError:
-    known = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
-    fields = [str(part) for part in place]
-    where = ""
-    if place[0] == "claim" and len(place) > 1:
-        table = data["claim"][place[1]]
-        name = table.get("id") if isinstance(table, dict) else None
-        name = repr(name[:60]) if isinstance(name, str) else place[1] + 1
-        where, fields = f"claim {name}, ", fields[2:] or ["claim"]
-    return InputError(f"{file}, line {known}: {where}field {'.'.join(fields)!r}: {what}.")
-
-
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]\]?\s*(?:#.*)?$", re.ASCII)
-_KEY = re.compile(r"^\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", re.ASCII)
-_INLINE_KEY = re.compile(r"[{,]\s*([\w-]+)\s*=", re.ASCII)
-
-
-def _line_numbers(text: str) -> dict[tuple, int]:
-    """Where each key of a valid TOML text stands: ``("claim", 0, "published", "value") -> 12``.
-
-    tomllib does not say. Exact for bare keys that begin a line; a key it misses is found by its table's line.
-    """
-    found: dict[tuple, int] = {}
-    counts: dict[tuple, int] = {}
-    table: tuple = ()
-    key: tuple = ()
-    open_string = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if open_string:
-            if open_string in line:
-                open_string = ""
-            continue
-        for quotes in ('"""', "'''"):
-            if line.count(quotes) % 2:
-                open_string = quotes
-        if header := _HEADER.match(line):
-            names = tuple(re.split(r"\s*\.\s*", header.group(2)))
-            table = ()
-            for depth, name in enumerate(names, start=1):
-                table = (*table, name)
-                if header.group(1) == "[[" and depth == len(names):
-                    counts[table] = counts.get(table, -1) + 1
-                    found.setdefault(table, number)
-                if table in counts:
-                    table = (*table, counts[table])
-            found[table] = number
-        elif match := _KEY.match(line):
-            key = (*table, *re.split(r"\s*\.\s*", match.group(1)))
-            found.setdefault(key, number)
-            for inline in _INLINE_KEY.finditer(line, match.end()):
-                found.setdefault((*key, inline.group(1)), number)
-    return found

@@ -33,33 +33,37 @@ MARKS = {
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the reproduction.")],
     paper: Annotated[
-        str | None, typer.Option(help="An id for the paper; the folder's name if absent.")
+        str | None,
+        typer.Option(
+            help="An id for the paper, the folder's name if absent; or PAPER/CLAIM of a paper that Fuxian reproduced."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a new reproduction that trains, aligns and passes `fuxian check` at once; replace its parts.
+
+    With PAPER/CLAIM (see `fuxian papers`) it holds that paper's recipe, trained weights and training log, which are
+    evaluated, so the claim's data must be there.
 
     Example: fuxian new my-paper --paper swin-transformer
     """
     from fuxian.submission.new import new as write
 
     console = Console(stderr=True)
-    with console.status("Training the template's toy task"):
+    reproduced = paper is not None and "/" in paper
+    with console.status("Evaluating the weights" if reproduced else "Training the template's toy task"):
         made = write(folder, paper or folder.resolve().name.lower().replace("_", "-"))
     if as_json:
         print_json({"folder": str(folder), "findings": [finding.as_dict() for finding in made.findings]})
         return
-    out = Console()
-    out.print(f"Written: {folder}", markup=False, soft_wrap=True)
-    out.print(
-        "Next: replace data.py, model.py, recipe.py and reference/recipe.py, then paper.toml.", markup=False
-    )
-    out.print(
+    replace = [
+        "Next: replace data.py, model.py, recipe.py and reference/recipe.py, then paper.toml.",
         f"      fuxian align run {folder}/recipe.py {folder}/reference/recipe.py",
-        markup=False,
-        soft_wrap=True,
-    )
-    out.print(f"      fuxian check {folder}", markup=False, soft_wrap=True)
+        f"      fuxian check {folder}",
+    ]
+    out = Console()
+    for line in (f"Written: {folder}", *([f"Next: fuxian verify {folder}"] if reproduced else replace)):
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def check(folder: Folder, as_json: AsJson = False) -> None:

@@ -31,7 +31,6 @@ Arguments may hold placeholders, replaced before a command runs: see ``PLACEHOLD
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -49,8 +48,9 @@ from pydantic import (
 
 from fuxian import paper as paper_files
 from fuxian.errors import InputError
-from fuxian.paper import Claim, Identifier, Paper, Seed, Text, load_paper
+from fuxian.paper import Claim, Identifier, Paper, Seed, Text, load_paper, with_recorded_runs
 from fuxian.submission.output_pattern import check_pattern
+from fuxian.toml_files import TomlFile, in_words, load_toml
 
 FILE_NAME = "fuxian.toml"
 PLACEHOLDERS = {
@@ -308,90 +308,72 @@ def load_manifest(folder: Path) -> Manifest:
     file = folder / FILE_NAME
     if file.is_symlink():
         raise InputError(f"{file}: this is a link; put the file itself there.")
-    text = paper_files._read(file, "a submission's fuxian.toml")
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = found.group(1) if found else str(max(text.count("\n"), 1))
-        raise InputError(
-            f"{file}, line {line}: this is not TOML ({_short(error)}); mend the line."
-        ) from error
-    lines = paper_files._line_numbers(text)
-
-    def wrong(place: tuple, what: str) -> InputError:
-        return paper_files._field_error(file, lines, data, place, what)
-
-    if "folder" in data:
-        raise wrong(("folder",), "is not a known field; remove it")
-    filled = {**data, "paper": _paper(folder, data, wrong), "folder": folder}
+    toml = load_toml(file, "a submission's fuxian.toml")
+    if "folder" in toml.data:
+        raise toml.error(("folder",), "is not a known field; remove it")
+    filled = {**toml.data, "paper": _paper(folder, toml), "folder": folder}
     filled.pop("claim", None)
     filled.setdefault("claims", [claim.id for claim in filled["paper"].claims])
-    if isinstance(data.get("recipe"), str):
-        filled = _with_recipe(data["recipe"], filled)
+    if isinstance(toml.data.get("recipe"), str):
+        filled = _with_recipe(toml.data["recipe"], filled)
     try:
         return Manifest.model_validate(filled, context={"folder": folder})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = tuple(part for part in first["loc"] if part != "[key]")
-        raise wrong(place or ("paper",), paper_files._say(first)) from error
+        raise toml.error(place or ("paper",), in_words(first)) from error
 
 
-def _short(error: Exception) -> str:
-    return re.sub(r"\s*\(at .*\)", "", str(error))[:100] or "nested too deeply"
-
-
-def _paper(folder: Path, data: dict[str, Any], wrong: Any) -> Paper:
+def _paper(folder: Path, toml: TomlFile) -> Paper:
     """The paper: a table of the file with [[claim]], a paper.toml of the folder, or one of Fuxian's by id."""
-    named = data.get("paper")
+    named = toml.data.get("paper")
     if isinstance(named, dict):
-        return _own_paper(folder, data, named, wrong)
-    if "claim" in data:
-        raise wrong(
+        return _own_paper(folder, toml, named)
+    if "claim" in toml.data:
+        raise toml.error(
             ("claim",), "needs a [paper] table beside it; write one, or list ids of claims as claims = [...]"
         )
     if not isinstance(named, str):
-        raise wrong(("paper",), "should be an id that `fuxian papers` lists, a paper.toml file, or a table")
+        raise toml.error(
+            ("paper",), "should be an id that `fuxian papers` lists, a paper.toml file, or a table"
+        )
     if named.endswith(".toml"):
         try:
             path_inside(folder, named)
         except ValueError as error:
-            raise wrong(("paper",), str(error)) from error
+            raise toml.error(("paper",), str(error)) from error
         return load_paper(folder / named)
-    known = {file.parent.name.replace("_", "-"): file for file in PAPERS.glob("*/paper.toml")}
+    known = reproduced_papers()
     if named not in known:
-        raise wrong(
+        raise toml.error(
             ("paper",),
             f"{named[:60]!r} is no paper of Fuxian's ({', '.join(sorted(known))}) and no .toml file",
         )
     return load_paper(known[named])
 
 
-PAPERS = Path(paper_files.__file__).parent / "papers"
-"""Read as files: what is reproduced here is no business of a submission's code."""
+def reproduced_papers() -> dict[str, Path]:
+    """The paper.toml of every paper that Fuxian has reproduced, by id.
+
+    Read as files: what is reproduced here is no business of a submission's code.
+    """
+    found = (Path(paper_files.__file__).parent / "papers").glob("*/paper.toml")
+    return {file.parent.name.replace("_", "-"): file for file in found}
 
 
-def _own_paper(folder: Path, data: dict[str, Any], table: dict[str, Any], wrong: Any) -> Paper:
-    claims = data.get("claim")
+def _own_paper(folder: Path, toml: TomlFile, table: dict[str, Any]) -> Paper:
+    claims = toml.data.get("claim")
     if not isinstance(claims, list) or not claims:
-        raise wrong(("paper",), "needs at least one [[claim]] table beside it; add what is claimed")
+        raise toml.error(("paper",), "needs at least one [[claim]] table beside it; add what is claimed")
     for field in ("claim", "claims", "folder"):
         if field in table:
-            raise wrong(("paper", field), "is not a known field; remove it")
-    file, lines = (
-        folder / FILE_NAME,
-        paper_files._line_numbers((folder / FILE_NAME).read_text(encoding="utf-8")),
-    )
-    read = [
-        paper_files._with_recorded_runs(claim, ("claim", number), file, lines, data)
-        for number, claim in enumerate(claims)
-    ]
+            raise toml.error(("paper", field), "is not a known field; remove it")
     try:
-        return Paper.model_validate({**table, "claim": read, "folder": folder})
+        return Paper.model_validate({**table, "claim": with_recorded_runs(toml), "folder": folder})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = first["loc"] if first["loc"][:1] == ("claim",) else ("paper", *first["loc"])
-        raise wrong(place, paper_files._say(first)) from error
+        raise toml.error(place, in_words(first)) from error
 
 
 def _with_recipe(recipe: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -1,41 +1,84 @@
-"""`fuxian new`: a reproduction that trains, aligns and passes `fuxian check` at once, to be replaced part by part."""
+"""`fuxian new`: a submission that passes `fuxian check` at once.
+
+Either a reproduction of a toy task, which trains and aligns, to be replaced part by part; or a paper that Fuxian has
+reproduced, with its weights and its training log, to be verified, packaged, or gone on from.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from fuxian.errors import InputError
-from fuxian.submission.manifest import load_manifest
+from fuxian.paper import load_paper
+from fuxian.submission.manifest import Manifest, load_manifest, reproduced_papers
 from fuxian.submission.package import Package, complete, run_recipe_command
 from fuxian.submission.results import MEASUREMENTS
-from fuxian.submission.templates import REPRODUCTION, render
+from fuxian.submission.templates import REPRODUCED, REPRODUCTION, render
 
 KEPT_OF_RUN = {"log.jsonl": "logs/{claim}.jsonl", "model.safetensors": "weights/{claim}.safetensors"}
 
 
-def new(folder: Path, paper_id: str) -> Package:
-    """Writes a reproduction into the new folder: parts, manifest, tests, and the log and weights of a real training.
+def new(folder: Path, paper: str) -> Package:
+    """Writes a submission into the new folder.
 
-    The toy task takes seconds on a CPU. Raises InputError where the folder is there already, or the id is none.
+    ``paper`` is an id for a new reproduction: parts, manifest, tests, and the log and weights of a real training of
+    the toy task, which takes seconds on a CPU. Or it is ``PAPER/CLAIM`` of what Fuxian has reproduced: a recipe that
+    imports that paper's, its committed weights and log, and what these weights give on the claim's data.
+
+    Raises InputError where the folder is there already, the id is none, or the claim has no weights.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already; name a new folder.")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", paper_id):
+    if "/" in paper:
+        return _reproduced(folder, paper)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", paper):
         raise InputError(
-            f"--paper {paper_id!r} is no id; use small letters, digits and '-', as in swin-transformer."
+            f"--paper {paper!r} is no id; use small letters, digits and '-', as in swin-transformer."
         )
     for source in sorted(REPRODUCTION.rglob("*")):
         if source.is_file() and "__pycache__" not in source.parts:
-            _write(source, folder, paper_id)
+            _write(source, folder, id=paper)
     manifest = load_manifest(folder)
-    claim = manifest.claim()
-    run = folder / "output"
     run_recipe_command(folder, "train", "--out=output")
     for name, target in KEPT_OF_RUN.items():
-        _keep(run / name, folder / target.format(claim=claim.id))
-    measured = folder / MEASUREMENTS.format(claim=claim.id)
+        _keep(folder / "output" / name, folder / target.format(claim=manifest.claim().id))
+    return _measured(manifest)
+
+
+def _reproduced(folder: Path, name: str) -> Package:
+    paper_id, claim_id = name.split("/", 1)
+    files = reproduced_papers()
+    if paper_id not in files:
+        raise InputError(
+            f"--paper {name!r}: Fuxian has reproduced no such paper, but {', '.join(sorted(files))}; see"
+            " `fuxian papers`."
+        )
+    paper = load_paper(files[paper_id])
+    claim = paper.claim(claim_id)
+    kept = {
+        paper.folder / "weights" / f"{claim.id}.safetensors": f"weights/{claim.id}.safetensors",
+        paper.folder / "weights" / f"{claim.id}.run" / "log.jsonl": f"logs/{claim.id}.jsonl",
+    }
+    for source in kept:
+        if not source.is_file():
+            raise InputError(
+                f"--paper {name!r}: Fuxian holds no {source.name} of it; train it with `fuxian reproduce {name}`."
+            )
+    for source in sorted(REPRODUCED.iterdir()):
+        _write(source, folder, module=paper.folder.name, id=paper.id, claim=claim)
+    for source, target in kept.items():
+        _keep(source, folder / target)
+    return _measured(load_manifest(folder))
+
+
+def _measured(manifest: Manifest) -> Package:
+    """Evaluates the weights, keeps what was measured, and adds what the official layout wants."""
+    folder = manifest.folder
+    run = folder / "output"
+    measured = folder / MEASUREMENTS.format(claim=manifest.claim().id)
     run_recipe_command(folder, "evaluate", "--out=output")
     _keep(run / "measurements.json", measured)
     _keep(run / "environment.json", measured.with_name("environment.json"))
@@ -43,12 +86,13 @@ def new(folder: Path, paper_id: str) -> Package:
     return complete(manifest, execute=False)
 
 
-def _write(source: Path, folder: Path, paper_id: str) -> None:
-    name = str(source.relative_to(REPRODUCTION))
+def _write(source: Path, folder: Path, **values: Any) -> None:
+    template = REPRODUCED if source.is_relative_to(REPRODUCED) else REPRODUCTION
+    name = str(source.relative_to(template))
     target = folder / (".gitignore" if name == "gitignore" else name.removesuffix(".j2"))
     target.parent.mkdir(parents=True, exist_ok=True)
     if name.endswith(".j2"):
-        target.write_text(render(f"{REPRODUCTION.name}/{name}", id=paper_id), encoding="utf-8")
+        target.write_text(render(f"{template.name}/{name}", **values), encoding="utf-8")
     else:
         shutil.copyfile(source, target)
 

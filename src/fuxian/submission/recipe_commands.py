@@ -15,7 +15,7 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from fuxian.errors import InputError, PlatformError
 from fuxian.paper import Claim
-from fuxian.recipe import Batch, Recipe, call_model, leaves, to_arrays, to_tensors
+from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, to_arrays, to_tensors
 from fuxian.submission.manifest import CommandName, Manifest, load_manifest
 from fuxian.submission.official_log import official_line
 
@@ -109,7 +109,11 @@ def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path)
 
 
 def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, out: Path) -> dict[str, float]:
-    """Evaluates weights on the test split, writes measurements.json and returns every figure of the metric."""
+    """Evaluates weights on the test split and returns every figure of the metric.
+
+    Writes measurements.json and environment.json.
+    """
+    from fuxian.training import environment
     from fuxian.training.evaluate import evaluate as run
     from fuxian.verdict import Measurements, measured_run
 
@@ -125,6 +129,7 @@ def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, o
         "figures": found.figures,
     }
     out.mkdir(parents=True, exist_ok=True)
+    _write(out / "environment.json", environment.describe())
     _write(out / "measurements.json", document)
     for name, figure in found.figures.items():
         print(f"{name}: {figure:.6g}")
@@ -143,25 +148,46 @@ def predict(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) ->
 
 
 def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> Path:
-    """Writes the network as a static graph, ``model.json`` and ``model.pdiparams``, the batch size left open.
+    """Writes the network as a static graph, ``model.json`` and ``model.pdiparams``.
 
-    Raises InputError where the recipe has a ``forward`` of its own, which a network alone does not hold.
+    The batch size is left open. A recipe's own ``forward`` becomes part of the graph, at the size of the test
+    split's first batch: an inner loop, for one, has the number of tasks in its shapes.
     """
     import paddle
 
     made = make_recipe(manifest, claim)
-    if made.forward is not call_model:
-        raise InputError(
-            f"{manifest.folder}: the recipe has a forward of its own, so that its model alone cannot be exported; give"
-            " export and infer under [commands]."
-        )
-    model = _loaded(made, checkpoint)
-    model.eval()
+    network = _loaded(made, checkpoint)
     inputs = next(iter(_test_data(made)))["inputs"]
-    specs = [paddle.static.InputSpec([None, *leaf.shape[1:]], str(leaf.dtype)) for _, leaf in leaves(inputs)]
+
+    def spec(leaf: np.ndarray, size: int | None) -> Any:
+        return paddle.static.InputSpec([size, *leaf.shape[1:]], str(leaf.dtype))
+
+    if made.forward is call_model:
+        specs = [spec(leaf, None) for _, leaf in leaves(inputs)]
+    else:
+        network = _with_forward(network, made.forward)
+        specs = [map_tree(lambda leaf: spec(leaf, len(leaf)), inputs)]
+    network.eval()
     out.mkdir(parents=True, exist_ok=True)
-    paddle.jit.save(model, str(out / NETWORK), input_spec=specs)
+    paddle.jit.save(network, str(out / NETWORK), input_spec=specs)
     return out
+
+
+def _with_forward(model: Any, forward: Callable[[Any, Any], Any]) -> Any:
+    """A network whose own forward is the recipe's."""
+    import paddle
+
+    traced = paddle.jit.to_static(forward, full_graph=True)
+
+    class Network(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, inputs):
+            return traced(self.model, inputs)
+
+    return Network()
 
 
 def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Path:
@@ -177,12 +203,19 @@ def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Pat
     config.disable_gpu()
     config.disable_glog_info()
     predictor = inference.create_predictor(config)
+    handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
+    sizes = [handle.shape()[0] for handle in handles]  # negative where it was left open
 
     def outputs() -> Iterable[Any]:
         for batch in _test_data(make_recipe(manifest, claim)):
             given = [np.ascontiguousarray(leaf) for _, leaf in leaves(batch["inputs"])]
-            for name, array in zip(predictor.get_input_names(), given, strict=True):
-                predictor.get_input_handle(name).copy_from_cpu(array)
+            for handle, size, array in zip(handles, sizes, given, strict=True):
+                if size not in (len(array), -1):
+                    raise InputError(
+                        f"{exported}: the network takes batches of {size}, and the test split has one of"
+                        f" {len(array)}; make its batches of one size."
+                    )
+                handle.copy_from_cpu(array)
             predictor.run()
             yield [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
 

@@ -10,6 +10,9 @@ import jinja2
 FOLDER = Path(__file__).parent / "template"
 OFFICIAL = FOLDER / "official"
 REPRODUCTION = FOLDER / "reproduction"
+"""A toy task, whole, to be replaced part by part."""
+REPRODUCED = FOLDER / "reproduced"
+"""A paper of Fuxian's own: its recipe, imported."""
 
 _environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER),
