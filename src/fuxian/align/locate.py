@@ -20,7 +20,7 @@ from fuxian.align import sketch as sketches
 from fuxian.align.divergence import Divergence, Scene
 from fuxian.align.recording import Recording
 from fuxian.align.stages import Pair, StageResult
-from fuxian.align.tracing import Call, Span, calls_from_json
+from fuxian.align.tracing import Call, Span, calls_from_json, plain
 
 WHOLE = "optimizer"
 """The place of what concerns every parameter alike."""
@@ -116,7 +116,7 @@ def agreement(port: Graph, reference: Graph, both: Pair, tolerance: float) -> Ag
                 continue
             two = reference.sketch(other)
             assert two is not None  # noqa: S101
-            if not sketches.same_elements(vector, two, tolerance):
+            if _section(name) != _section(other) or not sketches.same_elements(vector, two, tolerance):
                 continue
             if _squeezed(shape) != _squeezed(reference.shape(other)):
                 laid_out.append(other)
@@ -133,6 +133,11 @@ def agreement(port: Graph, reference: Graph, both: Pair, tolerance: float) -> Ag
             found.port[f"parameters.{entry['name']}"].append(f"parameters.{other}")
             found.reference[f"parameters.{other}"].append(f"parameters.{entry['name']}")
     return found
+
+
+def _section(name: str) -> str:
+    """The loss's tensors stand apart: what the loss forms again is not what the model formed."""
+    return "loss" if name.startswith("loss.") else ""
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -170,7 +175,8 @@ def _alike(port: Call, reference: Call, agrees: dict[str, list[str]], sides: tup
     """How likely two calls are each other's counterparts."""
     wanted = set(reference.inputs)
     shared = [name for name in port.inputs if wanted & set(agrees.get(name, ()))]
-    score = 4.0 * (port.operation == reference.operation)
+    same = plain(port.operation) == plain(reference.operation)
+    score = 4.0 * same if shared or not (port.inputs and reference.inputs) else 1.0 * same
     score += 4.0 * len(shared) / max(len(port.inputs), len(reference.inputs), 1)
     score += 2.0 * (_tail(port.path) == _tail(reference.path)) + 1.0 * (port.path == reference.path)
     shapes = [[_squeezed(side.shape(n)) for n in call.outputs if side.sketch(n) is not None]
@@ -200,6 +206,7 @@ def forward_place(
     ]
     if scored:
         _, _, _, one, two = max(scored, key=lambda found: found[:3])
+        one, two = _idle(port, one, two, agrees.port), _idle(reference, two, one, agrees.reference)
         first, second = _region(port, one, agrees.port), _region(reference, two, agrees.reference)
         if one.operation == two.operation:
             first, second = first[:1], second[:1]
@@ -207,6 +214,20 @@ def forward_place(
     if mine:
         return port, reference, _region(port, mine[0], agrees.port), []
     return port, reference, [], _region(reference, other[0], agrees.reference)
+
+
+def _idle(side: Graph, call: Call, other: Call, agrees: dict[str, list[str]]) -> Call:
+    """The call before this one, where it is of the other side's operation on the same tensor and changed nothing: a
+    multiplication by one is a call all the same."""
+    if plain(call.operation) == plain(other.operation):
+        return call
+    for name in call.inputs:
+        maker = side.maker.get(name)
+        if maker is None or plain(maker.operation) != plain(other.operation):
+            continue
+        if any(set(agrees.get(name, ())) & set(agrees.get(n, ())) & set(other.inputs) for n in maker.inputs):
+            return maker
+    return call
 
 
 def _region(side: Graph, first: Call, agrees: dict[str, list[str]]) -> list[Call]:
@@ -312,7 +333,7 @@ def _partner(call: Call, reference: Graph, agrees: Agreement) -> Call | None:
     return best
 
 
-def place_name(side: Graph, call: Call) -> str:
+def place_name(call: Call) -> str:
     """The path of the module whose forward makes the call; ``loss`` in the loss."""
     return "loss" if call.section == "loss" else call.path
 
@@ -392,7 +413,7 @@ def locate(both: Pair, result: StageResult) -> Divergence:
         mine = _place(both, port, reference, ours, theirs)
         if result.stage == "loss":
             mine = _loss_part(result)
-        other = place_name(reference, theirs[0]) if theirs else ""
+        other = place_name(theirs[0]) if theirs else ""
         return divergence(
             mine,
             other,
@@ -486,46 +507,66 @@ def _buffer_place(both: Pair, name: str) -> tuple[Graph, Graph, list[Call], list
     return (port, reference, ours[:1], theirs[:1]) if ours else None
 
 
+def counterparts(agrees: Agreement, port: Call, reference: Call) -> bool:
+    """Whether two calls are of one operation, and share a parameter where both have any."""
+    if plain(port.operation) != plain(reference.operation):
+        return False
+    ours = {
+        other for name in port.inputs if name.startswith("parameters.") for other in agrees.port.get(name, ())
+    }
+    theirs = {name for name in reference.inputs if name.startswith("parameters.")}
+    return not (ours and theirs) or bool(ours & theirs)
+
+
 def _place(both: Pair, port: Graph, reference: Graph, ours: list[Call], theirs: list[Call]) -> str:
     """The port's place. A call that the port lacks belongs to the module that should make it; calls in another order
     to the module that holds them all."""
     if not ours:
         return _in_port(both, _caller(reference, theirs[0]))
-    place = place_name(port, ours[0])
+    place = place_name(ours[0])
     if not theirs or place == "loss":
         return place
-    same_place = (
-        place_name(reference, theirs[0]) == place or len(ours[0].inputs) == len(theirs[0].inputs) == 1
-    )
-    if ours[0].operation == theirs[0].operation:
-        lacks = not same_place and _lacks(both, place, reference, theirs[0])
-        return _in_port(both, _caller(reference, theirs[0])) if lacks else place
-    if place_name(reference, theirs[0]) == place:
+    one, two = ours[0], theirs[0]
+    same_place = place_name(two) == place or len(one.inputs) == len(two.inputs) == 1
+    links = _linked(both)
+    if plain(one.operation) == plain(two.operation):
+        inside = _in_port(both, _caller(reference, two))
+        again = any(counterparts(links, one, user) for user in _next(reference, [two]))
+        lacks = not same_place and inside != place and inside.startswith(place) and again
+        return inside if lacks else place
+    if place_name(two) == place:
         return place
-    missing = ours[0].operation in _next_operations(reference, theirs)
-    extra = theirs[0].operation in _next_operations(port, ours)
+    missing = any(counterparts(links, one, user) for user in _next(reference, theirs))
+    extra = any(counterparts(links, user, two) for user in _next(port, ours))
     if missing and extra:
-        return _common(place, _in_port(both, place_name(reference, theirs[0])))
-    return _in_port(both, _caller(reference, theirs[0])) if missing else place
+        made = [[plain(call.operation) for call in side.calls] for side in (port, reference)]
+        fewer = made[0].count(plain(two.operation)) < made[1].count(plain(two.operation))
+        if not fewer:
+            return _common(place, _in_port(both, place_name(two)))
+    return _in_port(both, _caller(reference, two)) if missing else place
 
 
-def _next_operations(side: Graph, calls: list[Call]) -> set[str]:
-    return {user.operation for call in calls for name in call.outputs for user in side.users.get(name, ())}
+def _linked(both: Pair) -> Agreement:
+    """The parameters alone, as they correspond."""
+    found = Agreement({}, {})
+    for entry in both.port.data["parameters"]:
+        others = both.links.reference_names(entry["name"])
+        found.port[f"parameters.{entry['name']}"] = [f"parameters.{other}" for other in others]
+    return found
 
 
-def _lacks(both: Pair, place: str, reference: Graph, call: Call) -> bool:
-    """Whether a call of the reference is made in another module than the port's call of the same operation."""
-    theirs = _in_port(both, _caller(reference, call))
-    return (
-        theirs != place and theirs.startswith(place) and call.operation in _next_operations(reference, [call])
-    )
+def _next(side: Graph, calls: list[Call]) -> list[Call]:
+    return [user for call in calls for name in call.outputs for user in side.users.get(name, ())]
 
 
 def _caller(side: Graph, call: Call) -> str:
     """The module whose forward makes the call, or calls the framework's own module that makes it."""
     kind = side.classes.get(call.path, {}).get("class", "")
-    place = place_name(side, call)
-    return place.rpartition(".")[0] if kind.startswith(("paddle.", "torch.")) and place != "loss" else place
+    place = place_name(call)
+    if not kind.startswith(("paddle.", "torch.")) or place == "loss":
+        return place
+    parent = side.spans[call.span].parent if call.span >= 0 else -1
+    return side.spans[parent].path if parent >= 0 else ""
 
 
 def _in_port(both: Pair, path: str) -> str:

@@ -445,7 +445,7 @@ def _arrays(batch: Batch) -> Batch:
     return map_tree(lambda leaf: np.array(leaf) if isinstance(leaf, np.generic) else leaf, dict(batch))
 
 
-def _structure(batch: Batch, prefix: str = "") -> Any:
+def _structure(batch: Batch) -> Any:
     """The batch's tree with ``{"array": name}`` for each leaf."""
     names = iter(leaves({key: batch[key] for key in ("inputs", "targets") if key in batch}))
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fuxian.align.alignment import Alignment, result_json
 from fuxian.align.causes import CAUSES
 from fuxian.align.stages import StageResult
-from fuxian.align.terminal import shown_place
+from fuxian.align.terminal import MARKS, shown_line, shown_place
 
 COLOURS = {"port": "#2563eb", "allowed": "#9ca3af", "differs": "#dc2626"}
 WORST_SHOWN = 20
@@ -27,7 +27,7 @@ def write_report(alignment: Alignment, path: Path | str) -> None:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["figure"] = lambda value: "" if value is None else f"{value:.2e}"
+    environment.filters["figure"] = lambda value: "" if value is None else f"{float(value):.2e}"
     document = result_json(alignment)
     text = environment.get_template("report.html.j2").render(
         alignment=alignment,
@@ -35,6 +35,10 @@ def write_report(alignment: Alignment, path: Path | str) -> None:
         first=document["first_divergence"],
         causes=CAUSES,
         place=shown_place,
+        line=shown_line,
+        marks=MARKS,
+        nearest={r.stage: "" if r.worst is None else r.worst.name or "the output" for r in alignment.stages},
+        allowed={known.name: known.reason for result in alignment.stages for known in result.known},
         growth=growth_plot(alignment),
         pictures={result.stage: histogram(result) for result in alignment.stages if result.tensors},
         worst={result.stage: _worst(result) for result in alignment.stages},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
@@ -31,15 +34,16 @@ def summary(alignment: Alignment) -> str:
         return alignment.verdict + (f": {', '.join(undecided)}" if undecided else "")
     lines = [f"{alignment.verdict}: {first.stage} at {shown_place(first.place)}"]
     if first.port is not None and first.port.call is not None:
-        lines.append(f"  the port calls {first.port.call.name} ({first.port.line})")
+        lines.append(f"  the port calls {first.port.call.name} ({shown_line(first.port.line)})")
     if first.reference is not None and first.reference.call is not None:
         where = shown_place(first.reference_place)
-        lines.append(f"  the reference calls {first.reference.call.name} at {where} ({first.reference.line})")
+        line = shown_line(first.reference.line)
+        lines.append(f"  the reference calls {first.reference.call.name} at {where} ({line})")
     if diagnosis is not None:
         lines.append(f"  cause: {diagnosis.cause} ({CAUSES.get(diagnosis.cause, '')})")
         lines.append(f"  {diagnosis.evidence}")
         if diagnosis.line:
-            lines.append(f"  change {diagnosis.line}")
+            lines.append(f"  change {shown_line(diagnosis.line)}")
     lines.append(f"  error {first.error:.3g}, allowed {first.tolerance:.3g}")
     if "message" in first.facts:
         lines.append(f"  {first.facts['message']}")
@@ -51,15 +55,24 @@ def shown_place(place: str) -> str:
     return place or "the model itself"
 
 
+def shown_line(line: str) -> str:
+    """``file:line`` as seen from the working folder, where the file lies in it."""
+    path = Path(line)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else line
+
+
 def show(alignment: Alignment, console: Console) -> None:
     """Print everything for a person."""
     if alignment.first is not None:
         console.print(Panel(escape(summary(alignment)), title="first divergence", border_style="red"))
     console.print(_stage_table(alignment.stages))
-    if alignment.rows:
+    if any(row.mark != "same" for row in alignment.rows):
         console.print(_tree_table(alignment.rows))
-    for known in {known.name: known for result in alignment.stages for known in result.known}.values():
-        console.print(f"allowed for: {known.name} ({known.reason})", markup=False)
+    elif alignment.rows:
+        console.print(f"modules in evaluation mode: all {len(alignment.rows)} agree")
+    allowed = list(dict.fromkeys(known.name for result in alignment.stages for known in result.known))
+    if allowed:
+        console.print(f"allowed for, as the frameworks' own: {'; '.join(allowed)}", markup=False)
     for note in alignment.notes:
         console.print(f"note: {note}", markup=False)
     if alignment.diagnosis is not None and alignment.diagnosis.script:
@@ -69,32 +82,40 @@ def show(alignment: Alignment, console: Console) -> None:
     console.print(Text(alignment.verdict, style=f"bold {COLOURS[alignment.verdict]}"))
 
 
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+
+
 def _stage_table(results: list[StageResult]) -> Table:
-    table = Table(title="stages")
-    for name in ("stage", "verdict", "largest error", "allowed", "would pass at", "at"):
-        table.add_column(name, no_wrap=name in {"stage", "verdict"})
+    table = _table("stages")
+    for name in ("stage", "verdict", "error", "allowed"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("worst against its tolerance", overflow="fold")
     for result in results:
         worst = result.worst
-        would_pass = max((t.error for t in result.tensors), default=None)
-        cells: list[RenderableType] = [
-            result.stage,
-            Text(result.verdict, style=COLOURS[result.verdict]),
-            "" if worst is None else f"{worst.error:.2e}",
-            "" if worst is None else f"{worst.tolerance:.2e}",
-            "" if would_pass is None else f"{would_pass:.2e}",
-            escape(
-                "; ".join(result.notes)[:60] if worst is None else (worst.name + " " + worst.problem)[:60]
-            ),
-        ]
+        if worst is None:
+            figures, where = ("", ""), "; ".join(result.notes)
+        else:
+            figures = (f"{worst.error:.2e}", f"{worst.tolerance:.2e}")
+            where = f"{worst.name} {worst.problem}".strip() or "the output"
+        verdict = Text(result.verdict, style=COLOURS[result.verdict])
+        cells: list[RenderableType] = [result.stage, verdict, *figures, escape(where)]
         table.add_row(*cells)
     return table
 
 
 def _tree_table(rows: list[Row], most: int = 60) -> Group:
     """The rows around what differs, whole where it is short."""
-    table = Table(title="modules in order of execution")
+    table = _table("modules in order of execution, evaluation mode")
     for name in ("port", "reference", "error", ""):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name in {"error", ""})
     shown = rows if len(rows) <= most else [row for row in rows if row.mark != "same"][:most]
     for row in shown:
         style = {"first": "bold red", "differs": "red", "after": "yellow", "alone": "bright_black"}.get(

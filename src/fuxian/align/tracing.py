@@ -53,6 +53,21 @@ def operation(name: str) -> str:
     return SAME_OPERATION.get(short, short)
 
 
+def plain(operation: str) -> str:
+    """The operation without a dimension in another place: conv_transpose2d and conv2d_transpose alike."""
+    names = {
+        "conv_transpose": "transpose",
+        "upsampling_bilinear": "interpolate",
+        "upsampling_nearest": "interpolate",
+    }
+    for dimensions in ("1d", "2d", "3d"):
+        if operation == f"conv_transpose{dimensions}":
+            return f"conv{dimensions}_transpose"
+    return {"upsample": "interpolate", "binary_cross_entropy": "bce", "prod": "product", **names}.get(
+        operation, operation
+    )
+
+
 class Side(Protocol):
     """What the tracer needs to know of a framework."""
 

@@ -12,11 +12,10 @@ import numpy as np
 
 from fuxian.align.diagnose import relations
 from fuxian.align.diagnose.evidence import error, number
-from fuxian.align.diagnose.settings import plain
 from fuxian.align.diagnose.view import View
 from fuxian.align.divergence import Diagnosis
 from fuxian.align.locate import Graph
-from fuxian.align.tracing import Call
+from fuxian.align.tracing import Call, plain
 
 HEAVY = ("linear", "conv", "norm", "pool", "embedding", "lstm", "gru", "interpolate", "entropy", "loss")
 PRODUCTS = {"matmul", "einsum", "baddbmm"}

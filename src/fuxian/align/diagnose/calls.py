@@ -10,11 +10,11 @@ import numpy as np
 from fuxian.align.diagnose import attention, kernels, losses, relations, structure
 from fuxian.align.diagnose.evidence import FITS, Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
-from fuxian.align.diagnose.settings import CAUSES, canonical, differing, plain
-from fuxian.align.diagnose.view import PASSIVE, View, in_attention, users, view
+from fuxian.align.diagnose.settings import CAUSES, canonical, differing
+from fuxian.align.diagnose.view import PASSIVE, View, ancestors, in_attention, users, view
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
-from fuxian.align.locate import Graph
-from fuxian.align.tracing import Call
+from fuxian.align.locate import Graph, counterparts
+from fuxian.align.tracing import Call, plain
 
 ORDERED = {"sub", "divide", "matmul", "pow", "concat", "stack", "where", "scaled_dot_product_attention"}
 """Operations for which the order of the inputs matters."""
@@ -64,7 +64,11 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     found = _untraced(divergence, seen)
     if found is not None:
         return found
-    found = _functions(divergence, seen) or structure.diagnose(divergence, seen)
+    found = (
+        _other_source(seen, port, reference)
+        or _functions(divergence, seen)
+        or structure.diagnose(divergence, seen)
+    )
     if found is not None and not (alike and found.cause in ("missing_module", "extra_module")):
         return found
     moved = structure.moved(divergence, seen)
@@ -141,6 +145,7 @@ def _same_call(divergence: Divergence, seen: View, port: Call, reference: Call) 
     assert ours is not None and theirs is not None  # noqa: S101
     found = (
         _settings(divergence, ours, theirs, port, reference)
+        or _padding(divergence, seen, port, reference)
         or _terms_alone(seen, port, reference)
         or _stated(divergence, port, reference)
         or _inputs(divergence, seen, port, reference)
@@ -248,6 +253,24 @@ def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
     if name == "alpha" and operation == "add":
         return "scale_factor"
     return CAUSES[name]
+
+
+def _padding(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """What a call that pads puts before and after its input, as the tensors show."""
+    if plain(port.operation) != "pad":
+        return None
+    found = []
+    for side, call, result in zip((0, 1), (port, reference), _outputs_of(divergence), strict=True):
+        source = seen.tensor(side, call.inputs[0])
+        found.append(None if source is None or result is None else relations.padding_of(source, result))
+    if None in found:
+        return None
+    if found[0] == found[1]:
+        return Diagnosis("padding_mode", "both sides pad by the same number of elements, with other values")
+    shown = [", ".join(f"{before} and {after}" for before, after in pads) for pads in found]  # type: ignore[union-attr]
+    return Diagnosis(
+        "padding", f"before and after each axis the port pads by {shown[0]}; the reference by {shown[1]}"
+    )
 
 
 def _terms_alone(seen: View, port: Call, reference: Call) -> Diagnosis | None:
@@ -793,6 +816,37 @@ def _changed(run: Run) -> Iterator[tuple[str, str, np.ndarray | None]]:
     for power in range(-12, -1):
         if "epsilon" in run.settings:
             yield "epsilon", f"epsilon=1e{power}", run(epsilon=10.0**power)
+
+
+def _other_source(seen: View, port: Call | None, reference: Call | None) -> Diagnosis | None:
+    """One side feeds a call with what its first call makes; the other side feeds it with a tensor that both sides have
+    and that this is not made of. Nothing is missing then: another tensor was taken."""
+    if port is None or reference is None:
+        return None
+    for call, side, other, same, mine in (
+        (port, seen.port, reference, seen.same_in_port, True),
+        (reference, seen.reference, port, seen.same_in_reference, False),
+    ):
+        fed = [
+            user for user in users(side, call.outputs)
+            if counterparts(seen.agrees, *((user, other) if mine else (other, user)))
+        ]  # fmt: skip
+        taken = [name for name in other.inputs if not name.startswith("parameters.")]
+        if not fed or len(taken) != 1 or not same(taken[0]):
+            continue
+        behind = {name for made in call.outputs for name in ancestors(side, made)}
+        if behind & set(same(taken[0])) or _moved_alone(side, call, same(taken[0])):
+            continue
+        sources = _made_by(side, call.outputs[0]), _made_by(seen.reference if mine else seen.port, taken[0])
+        one, two = sources if mine else sources[::-1]
+        return Diagnosis("wrong_input", f"{plain(other.operation)} is fed {one} in place of {two}")
+    return None
+
+
+def _moved_alone(side: Graph, call: Call, names: list[str]) -> bool:
+    """Whether the call and the tensors come from one tensor by moving elements alone."""
+    roots = {structure.root(side, name) for name in names}
+    return any(structure.root(side, name) in roots for name in call.inputs)
 
 
 def _same_next(seen: View, port: Call, reference: Call) -> bool:

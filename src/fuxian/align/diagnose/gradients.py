@@ -7,12 +7,11 @@ import numpy as np
 from fuxian.align.diagnose import structure
 from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.relations import elementwise
-from fuxian.align.diagnose.settings import plain
-from fuxian.align.diagnose.view import View, ancestors, view
+from fuxian.align.diagnose.view import View, ancestors, users, view
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import Graph
 from fuxian.align.mapping import links_from_json
-from fuxian.align.tracing import Call
+from fuxian.align.tracing import Call, plain
 
 CUTS = {"detach", "stop_gradient", "no_grad"}
 
@@ -113,11 +112,11 @@ def _unused(divergence: Divergence, seen: View) -> Diagnosis | None:
 
 
 def _around(side: Graph, call: Call) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    skipped = {"detach", "reshape", "cast"}
-    before = [plain(side.maker[n].operation) for n in call.inputs if n in side.maker]
-    after = [plain(user.operation) for n in call.outputs for user in side.users.get(n, ())]
-    return tuple(sorted({b for b in before if b not in skipped})), tuple(
-        sorted({a for a in after if a not in skipped})
+    """The operations before and after a call, those left out that only move elements."""
+    before = [side.maker[root] for n in call.inputs if (root := structure.root(side, n)) in side.maker]
+    after = users(side, call.outputs)
+    return tuple(sorted({plain(c.operation) for c in before})), tuple(
+        sorted({plain(c.operation) for c in after})
     )
 
 

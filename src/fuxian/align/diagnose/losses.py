@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from fuxian.align.diagnose import kernels
+from fuxian.align.diagnose import kernels, structure
 from fuxian.align.diagnose.evidence import Hypothesis, best, number
 from fuxian.align.diagnose.recompute import Run, rerun
-from fuxian.align.diagnose.settings import plain
 from fuxian.align.diagnose.view import View
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph
+from fuxian.align.tracing import plain
 
 
 def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
@@ -43,7 +45,31 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
     chosen = best(h for h in tried if h.after < 1e-5)
     if chosen is not None:
         return Diagnosis(chosen.cause, chosen.sentence)
-    return None
+    assert figures[0] is not None and figures[1] is not None  # noqa: S101
+    return _reduced(divergence, seen, figures[0], figures[1])
+
+
+def _reduced(divergence: Divergence, seen: View, mine: float, other: float) -> Diagnosis | None:
+    """Other means and sums, and figures whose quotient is the number of elements along some of the axes."""
+    chains, sizes = [], set()
+    for side, scene in ((seen.port, divergence.port), (seen.reference, divergence.reference)):
+        calls = [c for c in (scene.calls if scene is not None else []) if structure.family(c) == "reduction"]
+        chains.append([plain(call.operation) for call in calls])
+        for call in calls:
+            shape = side.shape(call.inputs[0])
+            sizes |= {math.prod(part) for n in range(1, len(shape) + 1) for part in combinations(shape, n)}
+    if sorted(chains[0]) == sorted(chains[1]) or not mine or not other:
+        return None
+    quotient = max(abs(mine / other), abs(other / mine))
+    count = next((n for n in sizes - {1} if abs(quotient / n - 1) < 1e-6), None)
+    if count is None:
+        return None
+    shown = [" of ".join(reversed(chain)) or "no reduction" for chain in chains]
+    words = f"{count} times" if abs(mine) > abs(other) else f"1/{count} of"
+    evidence = (
+        f"the port takes the {shown[0]}, the reference the {shown[1]}; its figure is {words} the reference's"
+    )
+    return Diagnosis("reduction", evidence)
 
 
 def _figure(recording: Any, name: str) -> float | None:

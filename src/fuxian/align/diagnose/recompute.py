@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fuxian.align.diagnose import kernels
-from fuxian.align.diagnose.settings import canonical, plain
+from fuxian.align.diagnose.settings import canonical
 from fuxian.align.divergence import Scene
-from fuxian.align.tracing import Call
+from fuxian.align.tracing import Call, plain
 
 ROLES = {
     "input": "x", "x": "x", "weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance",

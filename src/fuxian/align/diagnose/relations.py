@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 
@@ -112,6 +112,20 @@ def reduction_of(source: np.ndarray, result: np.ndarray) -> tuple[str, tuple[int
                     made = np.asarray(function(source, axis=axes)).reshape(-1)
                 if error(made, wanted) < 1e-6:
                     return name, axes
+    return None
+
+
+def padding_of(source: np.ndarray, result: np.ndarray) -> tuple[tuple[int, int], ...] | None:
+    """How many elements were put before and after the source along each axis to make the result."""
+    if source.ndim != result.ndim:
+        return None
+    added = [long - short for long, short in zip(result.shape, source.shape, strict=True)]
+    if min(added, default=0) < 0 or np.prod([n + 1.0 for n in added]) > 1000:
+        return None
+    for before in product(*(range(n + 1) for n in added)):
+        inside = tuple(slice(b, b + n) for b, n in zip(before, source.shape, strict=True))
+        if error(result[inside], source) < 1e-6:
+            return tuple((b, n - b) for b, n in zip(before, added, strict=True))
     return None
 
 

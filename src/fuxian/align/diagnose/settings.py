@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuxian.align.divergence import Scene
-from fuxian.align.tracing import Call
+from fuxian.align.tracing import Call, plain
 
 NAMES = {
     "epsilon": "epsilon", "_epsilon": "epsilon", "eps": "epsilon", "_eps": "epsilon",
@@ -136,21 +136,6 @@ def canonical(scene: Scene, call: Call) -> dict[str, Any]:
     if operation == "batch_norm":
         found["use_batch"] = _uses_batch(scene, call)
     return found
-
-
-def plain(operation: str) -> str:
-    """The operation without a dimension in another place: conv_transpose2d and conv2d_transpose alike."""
-    names = {
-        "conv_transpose": "transpose",
-        "upsampling_bilinear": "interpolate",
-        "upsampling_nearest": "interpolate",
-    }
-    for dimensions in ("1d", "2d", "3d"):
-        if operation == f"conv_transpose{dimensions}":
-            return f"conv{dimensions}_transpose"
-    return {"upsample": "interpolate", "binary_cross_entropy": "bce", "prod": "product", **names}.get(
-        operation, operation
-    )
 
 
 def _is_tensor(value: Any) -> bool:

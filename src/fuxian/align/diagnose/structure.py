@@ -7,11 +7,10 @@ from difflib import SequenceMatcher
 
 from fuxian.align.diagnose import relations
 from fuxian.align.diagnose.evidence import best
-from fuxian.align.diagnose.settings import plain
 from fuxian.align.diagnose.view import PASSIVE, View, active, ancestors, descendants, in_attention, users
 from fuxian.align.divergence import Diagnosis, Divergence
-from fuxian.align.locate import Graph
-from fuxian.align.tracing import Call
+from fuxian.align.locate import Graph, counterparts
+from fuxian.align.tracing import Call, plain
 
 ACTIVATIONS = {
     "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "hardsigmoid",
@@ -71,7 +70,7 @@ def first_edit(view: View, port: Call | None, reference: Call | None) -> Edit | 
         return Edit("extra", ours[:1] or [port], [])
     if reference is not None and port is None:
         return Edit("missing", [], theirs[:1] or [reference])
-    words = [[_word(c) for c in calls] for calls in (ours, theirs)]
+    words = [[_named(view, c) for c in ours], [_named(None, c) for c in theirs]]
     matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
     edits = [opcode for opcode in matcher.get_opcodes() if opcode[0] != "equal"]
     met = [any(seen for name in calls[-1].outputs if (seen := same(name))) if calls else True
@@ -89,8 +88,11 @@ def first_edit(view: View, port: Call | None, reference: Call | None) -> Edit | 
     added = [w for tag, _, _, c, d in edits if tag in ("insert", "replace") for w in words[1][c:d]]
     tag, a, b, c, d = edits[0]
     moved = set(words[0][a:b]) & set(added) or set(words[1][c:d]) & set(removed)
-    if moved and len(edits) > 1 and _as_many(view, port, reference, moved):
-        return Edit("order", [x for x in ours if _word(x) in moved], [x for x in theirs if _word(x) in moved])
+    kinds = {word.partition(" ")[0] for word in moved}
+    if moved and len(edits) > 1 and _as_many(view, port, reference, kinds):
+        shown = [[c for c, word in zip(calls, named, strict=True) if word in moved]
+                 for calls, named in zip((ours, theirs), words, strict=True)]  # fmt: skip
+        return Edit("order", *shown)
     kind = {"delete": "extra", "insert": "missing", "replace": "replaced"}[tag]
     return Edit(kind, ours[a:b], theirs[c:d])
 
@@ -127,7 +129,7 @@ def moved(divergence: Divergence, view: View) -> Diagnosis | None:
             break
         for mine in one.inputs:
             for other in two.inputs:
-                if view.same_in_reference(mine) or mine.startswith("parameters."):
+                if other in view.same_in_reference(mine) or mine.startswith("parameters."):
                     continue
                 a, b = view.tensor(0, mine), view.tensor(1, other)
                 chosen = None if a is None or b is None else best(relations.reordered(a, b))
@@ -139,6 +141,13 @@ def moved(divergence: Divergence, view: View) -> Diagnosis | None:
 
 def _word(call: Call) -> str:
     return {"divide": "multiply", "sub": "add"}.get(plain(call.operation), plain(call.operation))
+
+
+def _named(view: View | None, call: Call) -> str:
+    """The call's operation, with its first parameter by the reference's name; ``view`` for a call of the port."""
+    mine = [name for name in call.inputs if name.startswith("parameters.")]
+    names = mine if view is None else [o for name in mine for o in (view.same_in_reference(name) or [name])]
+    return f"{_word(call)} {names[0]}" if names else _word(call)
 
 
 def _up_to_agreement(view: View, ours: list[Call], theirs: list[Call]) -> tuple[list[Call], list[Call]]:
@@ -212,9 +221,8 @@ def _skipped(view: View, port: Call | None, reference: Call | None) -> Edit | No
         or plain(port.operation) == plain(reference.operation)
     ):
         return None
-    after_ours = [plain(c.operation) for c in users(view.port, port.outputs)]
-    after_theirs = [plain(c.operation) for c in users(view.reference, reference.outputs)]
-    missing, extra = plain(port.operation) in after_theirs, plain(reference.operation) in after_ours
+    missing = any(counterparts(view.agrees, port, c) for c in users(view.reference, reference.outputs))
+    extra = any(counterparts(view.agrees, c, reference) for c in users(view.port, port.outputs))
     if missing and extra:
         if _as_many(view, port, reference, {_word(port), _word(reference)}):
             return Edit("order", [port], [reference])
@@ -336,12 +344,12 @@ def _near_end(side: Graph, call: Call) -> bool:
 
 def _skips(side: Graph, call: Call) -> bool:
     """Whether one summand was made of the other."""
-    one, two = (_root(side, name) for name in call.inputs[:2])
-    behind = [{_root(side, n) for n in ancestors(side, name)} for name in (one, two)]
+    one, two = (root(side, name) for name in call.inputs[:2])
+    behind = [{root(side, n) for n in ancestors(side, name)} for name in (one, two)]
     return one in behind[1] or two in behind[0]
 
 
-def _root(side: Graph, name: str) -> str:
+def root(side: Graph, name: str) -> str:
     """What a tensor was before it was moved."""
     while name in side.maker and family(side.maker[name]) == "passive" and side.maker[name].inputs:
         name = side.maker[name].inputs[0]

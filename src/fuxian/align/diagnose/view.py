@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuxian.align.diagnose.settings import plain
 from fuxian.align.divergence import Divergence, Scene
 from fuxian.align.locate import Agreement, Graph, agreement, graph
 from fuxian.align.stages import pair
-from fuxian.align.tracing import Call
+from fuxian.align.tracing import Call, plain
 
 PASSIVE = {
     "reshape", "flatten", "transpose", "unsqueeze", "squeeze", "cast", "expand", "detach", "clone", "contiguous",
