@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fuxian.align.alignment import Alignment, result_json
 from fuxian.align.causes import CAUSES
@@ -56,8 +57,13 @@ def _svg(figure: Figure) -> str:
 
 
 def growth_plot(alignment: Alignment) -> str:
-    """The relative error of each module's output in order of execution, as SVG; empty without any."""
-    rows = [row for row in alignment.rows if row.error is not None]
+    """The relative error of the innermost modules' outputs in order of execution, as SVG; empty without any."""
+    after = [*(row.depth for row in alignment.rows[1:]), 0]
+    rows = [
+        row
+        for row, depth in zip(alignment.rows, after, strict=True)
+        if row.error is not None and (depth <= row.depth or row.mark == "first")
+    ]
     if not rows:
         return ""
     figure = Figure(figsize=(9, 3))
@@ -69,9 +75,11 @@ def growth_plot(alignment: Alignment) -> str:
         marked, [errors[i] for i in marked], "o", color=COLOURS["differs"], label="differs, its inputs agree"
     )
     axes.set(xlabel="module, in order of execution", ylabel="relative error")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if marked:
         axes.legend(frameon=False)
-        axes.annotate(rows[marked[0]].port or rows[marked[0]].reference, (marked[0], errors[marked[0]]),
+        named = next((i for i in marked if rows[i].mark == "first"), marked[0])
+        axes.annotate(rows[named].port or rows[named].reference, (named, errors[named]),
                       textcoords="offset points", xytext=(6, -12))  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
     return _svg(figure)

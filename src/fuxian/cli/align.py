@@ -2,6 +2,8 @@
 
 import json
 import sys
+import warnings
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +16,7 @@ from fuxian.align.stage_names import STAGES
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
 
-app = typer.Typer(help="Prove that a port equals its reference, or name where and why it does not.",
-                  no_args_is_help=True)  # fmt: skip
+app = typer.Typer(no_args_is_help=True)
 
 EXIT_CODES = {"aligned": 0, "diverged": 1, "inconclusive": 3}
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
@@ -34,7 +35,16 @@ class Precision(StrEnum):
     float32 = "float32"
 
 
-Dtype = Annotated[Precision, typer.Option(help="Precision of the run.")]
+Dtype = Annotated[
+    Precision | None, typer.Option(help="Precision of the run: float64, or that of the recording given.")
+]
+
+
+@app.callback()
+def align() -> None:
+    """Prove that a port equals its reference, or name where and why it does not."""
+    # Paddle says so at every batch norm in training mode, whatever its settings.
+    warnings.filterwarnings("ignore", message="When training, we now always track")
 
 
 @app.command()
@@ -48,7 +58,7 @@ def run(
         ),
     ] = None,
     stages: Stages = None,
-    dtype: Dtype = Precision.float64,
+    dtype: Dtype = None,
     oracle: Oracle = True,
     report: Report = None,
     as_json: AsJson = False,
@@ -62,7 +72,11 @@ def run(
     from fuxian.align.alignment import align
 
     ours, theirs = (port, reference) if reference is not None else _of_paper(port)
-    _show(align(ours, theirs, stages=_stages(stages), dtype=dtype.value, oracle=oracle), report, as_json)
+    is_recorded = isinstance(theirs, str) and (Path(theirs) / "recording.json").is_file()
+    precision = _dtype(dtype, Path(str(theirs)) if is_recorded else None)
+    with _waiting("running both sides"):
+        alignment = align(ours, theirs, stages=_stages(stages), dtype=precision, oracle=oracle)
+    _show(alignment, report, as_json)
 
 
 def _of_paper(name: str) -> tuple[Recipe, Recipe | str]:
@@ -91,7 +105,7 @@ def record(
         Path | None, typer.Option(help="The reference's recording, to record a port on it.")
     ] = None,
     stages: Stages = None,
-    dtype: Dtype = Precision.float64,
+    dtype: Dtype = None,
     oracle: Oracle = True,
     small: Annotated[
         bool, typer.Option(help="Sketches of large tensors only, small enough to commit.")
@@ -105,16 +119,18 @@ def record(
     from fuxian.align.recording import Recording
     from fuxian.recipe import load_recipe
 
-    write(
-        load_recipe(recipe),
-        out,
-        inputs=Recording(inputs) if inputs is not None else None,
-        stages=_stages(stages),
-        dtype=dtype.value,
-        oracle=oracle,
-        small=small,
-        source=recipe,
-    )
+    precision = _dtype(dtype, inputs)
+    with _waiting("recording"):
+        write(
+            load_recipe(recipe),
+            out,
+            inputs=Recording(inputs) if inputs is not None else None,
+            stages=_stages(stages),
+            dtype=precision,
+            oracle=oracle,
+            small=small,
+            source=recipe,
+        )
     size = sum(file.stat().st_size for file in out.iterdir())
     Console(stderr=True).print(f"recorded in {out} ({size / 1e6:.1f} MB)")
 
@@ -179,9 +195,8 @@ def import_log(
     else:
         for entry in result["tensors"]:
             verdict = "agrees" if entry["agrees"] else f"DIFFERS {entry['problem']}"
-            typer.echo(
-                f"{entry['name']}: {verdict} (error {entry['error']:.3g}, allowed {entry['tolerance']:.3g})"
-            )
+            error = float(entry["error"])
+            typer.echo(f"{entry['name']}: {verdict} (error {error:.3g}, allowed {entry['tolerance']:.3g})")
         typer.echo(result["verdict"])
     raise typer.Exit(EXIT_CODES[result["verdict"]])
 
@@ -196,10 +211,36 @@ def _stages(text: str | None) -> tuple[str, ...]:
     return chosen
 
 
+def _dtype(chosen: Precision | None, recorded: Path | None) -> str:
+    """The precision to run in: that of the recording that the run goes by, if there is one."""
+    if recorded is None:
+        return (chosen or Precision.float64).value
+    from fuxian.align.recording import Recording
+
+    given = Recording(recorded).data["dtype"]
+    if chosen is not None and chosen.value != given:
+        raise InputError(
+            f"--dtype {chosen.value}: {recorded} was recorded in {given};"
+            " leave the option out, or record the reference again with it."
+        )
+    return given
+
+
+def _waiting(what: str) -> AbstractContextManager:
+    """A sign of life on a terminal; nothing elsewhere."""
+    return Console(stderr=True).status(what)
+
+
 def _show(alignment, report: Path | None, as_json: bool) -> None:  # type: ignore[no-untyped-def]
     from fuxian.align.alignment import result_json
     from fuxian.align.terminal import show
 
+    sides = alignment.pair.port, alignment.pair.reference
+    if [side.framework for side in sides] == ["torch", "paddle"]:
+        raise InputError(
+            f"{sides[0].data['source']} is of torch and {sides[1].data['source']} of Paddle:"
+            " give the Paddle port first, then its torch reference."
+        )
     if report is not None:
         from fuxian.align.report import write_report
 
