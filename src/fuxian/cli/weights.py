@@ -2,13 +2,17 @@
 
 import json
 import math
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich import box
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from fuxian.errors import InputError
@@ -99,9 +103,21 @@ def convert(
         if link.how == "order" or link.note:
             note = f" ({link.note})" if link.note else ""
             typer.echo(f"  {_HOW[link.how]}: {link.port.tensor} <-> {link.reference.tensor}{note}")
-    for words, names in (("dropped", dropped), ("left as the port initialises it", kept)):
-        for name, why in names.items():
-            typer.echo(f"  {words}: {name} ({why})")
+    _show_left("dropped", dropped)
+    _show_left("left as the port initialises it", kept)
+
+
+SHOWN = 4
+"""Names of one reason; --json has them all."""
+
+
+def _show_left(words: str, reasons: Mapping[str, str]) -> None:
+    names = defaultdict(list)
+    for name, why in reasons.items():
+        names[why].append(name)
+    for why, same in names.items():
+        more = f" and {len(same) - SHOWN} more" if len(same) > SHOWN else ""
+        typer.echo(f"  {words}: {', '.join(same[:SHOWN])}{more} ({why})")
 
 
 _HOW = {"name": "by name", "order": "by order", "map": "by the mapping file"}
@@ -131,7 +147,10 @@ def _call_order(recipe: Recipe, model: Any) -> list[str] | None:
         return None
     batch = next(iter(data()))
     inputs = to_tensors(framework_of(model), batch["inputs"])
-    return call_order(model, lambda: recipe.forward(model, inputs))
+    with warnings.catch_warnings():
+        # Paddle says so at every batch norm in training mode, whatever its settings.
+        warnings.filterwarnings("ignore", message="When training, we now always track")
+        return call_order(model, lambda: recipe.forward(model, inputs))
 
 
 def _text(path: Path) -> str:
@@ -173,7 +192,7 @@ def _show(result: Comparison, first: Path, second: Path) -> None:
     if result.equal:
         typer.echo(f"Equal: {len(result.common)} tensors.")
         return
-    table = Table(Column("tensor", overflow="fold"), "max abs", "max rel", "what differs")
+    table = _table("max abs", "max rel", "what differs")
     for difference in result.common:
         if difference.equal:
             continue
@@ -218,16 +237,14 @@ def inspect(
             json.dumps({**about, "metadata": stored.metadata, "notes": stored.notes, "warnings": warnings})
         )
         return
-    headings = ("shape", "dtype", "mean", "std", "min", "max", "NaN", "Inf")
-    table = Table(Column("tensor", overflow="fold"), *headings)
+    table = _table("shape", "dtype", "mean", "std", "min", "max", *(("NaN", "Inf") if sick else ()))
     for row in rows:
         table.add_row(
             _printable(row.name),
             "x".join(map(str, row.shape)) or "scalar",
             row.dtype,
             *(_short(value) for value in (row.mean, row.std, row.low, row.high)),
-            str(row.nan or ""),
-            str(row.infinite or ""),
+            *((str(row.nan or ""), str(row.infinite or "")) if sick else ()),
         )
     Console().print(table)
     typer.echo(f"{len(rows)} tensors, {elements} elements.")
@@ -235,6 +252,14 @@ def inspect(
         typer.echo(f"Note: {note}.", err=True)
     for warning in warnings:
         typer.echo(f"Warning: {warning}.", err=True)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("tensor", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != "what differs")
+    return table
 
 
 def _printable(name: str) -> Text:
