@@ -120,6 +120,31 @@ def test_inspect_warns_of_nan_and_prints_hostile_names_plainly(files):
     assert (made["elements"], made["tensors"][0]["nan"], len(made["warnings"])) == (2, 1, 1)
 
 
+def test_inspect_fits_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    weight = np.full((64, 32, 3, 3), -0.00123456, np.float32)
+    save_tensors(tmp_path / "w.safetensors", {"features.3.conv.weight": weight})
+    shown = run("inspect", tmp_path / "w.safetensors").stdout
+    assert "features.3.conv.weight  64x32x3x3  float32  -0.00123" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_is_dropped_for_one_reason_is_told_once(tmp_path):
+    (tmp_path / "port.py").write_text(
+        "import paddle\nfrom fuxian import Recipe\n"
+        "recipe = lambda: Recipe(model=lambda: paddle.nn.Sequential(*[paddle.nn.BatchNorm1D(2) for _ in range(6)]))"
+    )
+    names = ("weight", "bias", "running_mean", "running_var")
+    tensors = {f"{i}.{name}": np.ones(2, np.float32) for i in range(6) for name in names}
+    counters = {f"{i}.num_batches_tracked": np.array(7) for i in range(6)}
+    save_tensors(tmp_path / "w.safetensors", tensors | counters)
+    both = (tmp_path / "w.safetensors", tmp_path / "w.pdparams", "--port", tmp_path / "port.py")
+    shown = run("convert", *both).stdout
+    assert shown.count("  dropped: ") == 1
+    assert "3.num_batches_tracked and 2 more (" in shown
+    assert set(document("convert", *both)["dropped"]) == set(counters)
+
+
 @pytest.mark.parametrize("command", ["convert", "diff", "inspect"])
 def test_help_shows_an_example(command):
     assert f"Example: fuxian weights {command}" in run(command, "--help").stdout

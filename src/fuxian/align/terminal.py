@@ -115,7 +115,7 @@ def _tree_table(rows: list[Row], most: int = 60) -> Group:
     """The rows around what differs, whole where it is short."""
     table = _table("modules in order of execution, evaluation mode")
     for name in ("port", "reference", "error", ""):
-        table.add_column(name, no_wrap=name in {"error", ""})
+        table.add_column(name, no_wrap=name in {"error", ""}, overflow="fold")
     shown = rows if len(rows) <= most else [row for row in rows if row.mark != "same"][:most]
     for row in shown:
         style = {"first": "bold red", "differs": "red", "after": "yellow", "alone": "bright_black"}.get(

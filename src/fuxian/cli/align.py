@@ -171,7 +171,8 @@ def export_log(
     from fuxian.align.recording import Recording
 
     for path in export(Recording(port), Recording(reference), out):
-        typer.echo(path)
+        outcome = f": {path.read_text(encoding='utf-8').splitlines()[-1]}" if path.suffix == ".log" else ""
+        typer.echo(f"{path}{outcome}")
 
 
 @app.command("import-log")
