@@ -64,16 +64,21 @@ def test_a_divergence_is_told_on_80_columns_with_paths_from_here(folder):
     assert result.exit_code == 1
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "…" not in result.stdout
-    assert "change broken.py:14" in result.stdout
+    assert "change broken.py:13" in result.stdout
     assert str(folder) not in result.stdout
     assert "differs first" in result.stdout
     assert not [warning for warning in said if "always track" in str(warning.message)]
     report = (folder / "out.html").read_text(encoding="utf-8")
-    assert "broken.py:14" in report
-    assert "reference.py:14" in report
-    # The curve is of the innermost modules: the model's own output comes after theirs.
-    assert "(model): Net" in report
-    assert "(model): Net" not in report[report.index("<svg") : report.index("</svg>")]
+    assert "broken.py:13" in report
+    assert "reference.py:13" in report
+
+
+def test_the_curve_has_a_module_after_those_in_it():
+    from fuxian.align.report import _by_output
+    from fuxian.align.tree import Row
+
+    rows = [Row(name, name, depth, 0.0, "same") for name, depth in (("m", 0), ("a", 1), ("a.0", 2), ("b", 1))]
+    assert [row.port for row in _by_output(rows)] == ["a.0", "a", "b", "m"]
 
 
 def test_where_all_modules_agree_their_table_is_left_out():

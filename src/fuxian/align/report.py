@@ -16,6 +16,7 @@ from fuxian.align.alignment import Alignment, result_json
 from fuxian.align.causes import CAUSES
 from fuxian.align.stages import StageResult
 from fuxian.align.terminal import MARKS, shown_line, shown_place
+from fuxian.align.tree import Row
 
 COLOURS = {"port": "#2563eb", "allowed": "#9ca3af", "differs": "#dc2626"}
 WORST_SHOWN = 20
@@ -57,13 +58,8 @@ def _svg(figure: Figure) -> str:
 
 
 def growth_plot(alignment: Alignment) -> str:
-    """The relative error of the innermost modules' outputs in order of execution, as SVG; empty without any."""
-    after = [*(row.depth for row in alignment.rows[1:]), 0]
-    rows = [
-        row
-        for row, depth in zip(alignment.rows, after, strict=True)
-        if row.error is not None and (depth <= row.depth or row.mark == "first")
-    ]
+    """The relative errors of the modules' outputs in the order in which they were given, as SVG; empty without any."""
+    rows = [row for row in _by_output(alignment.rows) if row.error is not None]
     if not rows:
         return ""
     figure = Figure(figsize=(9, 3))
@@ -74,7 +70,7 @@ def growth_plot(alignment: Alignment) -> str:
     axes.semilogy(
         marked, [errors[i] for i in marked], "o", color=COLOURS["differs"], label="differs, its inputs agree"
     )
-    axes.set(xlabel="module, in order of execution", ylabel="relative error")
+    axes.set(xlabel="module, in the order of their outputs", ylabel="relative error of the output")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if marked:
         axes.legend(frameon=False)
@@ -83,6 +79,17 @@ def growth_plot(alignment: Alignment) -> str:
                       textcoords="offset points", xytext=(6, -12))  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
     return _svg(figure)
+
+
+def _by_output(rows: list[Row]) -> list[Row]:
+    """A module's output comes after those of the modules in it."""
+    running: list[Row] = []
+    given: list[Row] = []
+    for row in rows:
+        while running and running[-1].depth >= row.depth:
+            given.append(running.pop())
+        running.append(row)
+    return given + running[::-1]
 
 
 def histogram(result: StageResult) -> str:
