@@ -108,9 +108,20 @@ def test_mounts(tmp_path: Path) -> None:
 
 @sandboxed
 def test_copy_that_does_not_fit(tmp_path: Path) -> None:
-    (tmp_path / "big").write_bytes(b"x" * (4 * MIB))
-    outcome = run(["echo", "started"], mounts=[Scratch("/work", MIB, source=tmp_path)], limits=LIMITS)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "big").write_bytes(b"x" * (4 * MIB))
+    outcome = run(["echo", "started"], mounts=[Scratch("/work", MIB, source=source)], limits=LIMITS)
     assert (outcome.reason, outcome.stdout) == ("disk", b"")
+
+
+@sandboxed
+@pytest.mark.skipif(os.geteuid() != 0, reason="one's own folder is always readable")
+def test_a_source_that_the_user_of_the_sandbox_may_not_read(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir(mode=0o700)
+    (tmp_path / "inner/file").write_text("x")
+    with pytest.raises(PlatformError, match=f"may not read all of {tmp_path}"):
+        run(["echo", "started"], mounts=[Scratch("/work", MIB, source=tmp_path)], limits=LIMITS)
 
 
 @sandboxed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +14,7 @@ from rich.text import Text
 from fuxian.cli.options import AsJson, print_json
 
 if TYPE_CHECKING:
-    from fuxian.sandbox import Outcome
     from fuxian.submission.checklist import Finding
-    from fuxian.submission.manifest import Manifest, ReferenceCommand
 
 reference_app = typer.Typer(help="The reference implementation's own figure.", no_args_is_help=True)
 
@@ -145,6 +142,7 @@ def run_reference(
     from fuxian.sandbox import readable
     from fuxian.submission.manifest import load_manifest
     from fuxian.submission.reference import RECORD, record_reference, reference_of
+    from fuxian.verify.reference import run_in_sandbox
 
     manifest = load_manifest(folder)
     reference = reference_of(manifest)
@@ -152,7 +150,7 @@ def run_reference(
         tempfile.TemporaryDirectory(prefix="fuxian-reference-") as place,
         Console(stderr=True).status("Running"),
     ):
-        outcome = _in_sandbox(manifest, reference, Path(place), allow_unsandboxed)
+        outcome = run_in_sandbox(manifest, reference, Path(place), allow_unsandboxed)
         if outcome.reason != "ok":
             last = (readable(outcome.stderr).strip().splitlines() or [""])[-1]
             _tell(as_json, {"recorded": False, "reason": outcome.reason, "detail": outcome.detail},
@@ -163,39 +161,6 @@ def run_reference(
         record = record_reference(manifest, readable(outcome.stdout), Path(place) / starts_in, about)
     figure = "" if record["figure"] is None else f"{record['metric']} {record['figure']:g}; "
     _tell(as_json, record, f"{figure}recorded in {folder / RECORD}")
-
-
-def _in_sandbox(
-    manifest: Manifest, reference: ReferenceCommand, place: Path, allow_unsandboxed: bool
-) -> Outcome:
-    from fuxian.sandbox import MIB, Limits, ReadOnly, Scratch
-    from fuxian.sandbox import run as run_in_sandbox
-    from fuxian.submission.checklist.tree import look
-    from fuxian.verify.commands import data_folder
-    from fuxian.verify.environment import Environment, environment_for
-
-    tree = look(manifest)
-    tree.copy(tree.files, place / "copy")
-    environment = Environment(Path(sys.executable), "", "reused", {})
-    if reference.requirements is not None:
-        own = manifest.environment.model_copy(update={"requirements": reference.requirements})
-        environment = environment_for(manifest.model_copy(update={"environment": own}))
-    mounts = [ReadOnly(data_folder(name), f"/work/{path}") for name, path in manifest.data.items()]
-    needed = manifest.claim().data
-    mounts += [ReadOnly(data_folder(name), f"/data/{name}") for name in needed]
-    return run_in_sandbox(
-        [text.replace("{out}", "/out") for text in reference.run],
-        mounts=[
-            *environment.mounts,
-            *mounts,
-            Scratch("/work", 2048 * MIB, source=place / "copy", save_to=place / "work"),
-            Scratch("/out", 512 * MIB, save_to=place / "out"),
-        ],
-        limits=Limits(wall=60 * reference.minutes, memory=6144 * MIB),
-        env={**environment.variables, **({"FUXIAN_DATA": "/data"} if needed else {})},
-        cwd="/work",
-        allow_unsandboxed=allow_unsandboxed,
-    )
 
 
 def _tell(as_json: bool, document: dict[str, Any], sentence: str) -> None:

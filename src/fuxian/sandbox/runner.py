@@ -117,7 +117,13 @@ def _run(job: Job, cancel: threading.Event | None, group: cgroups.Group) -> Outc
             for descriptor, one in zip(run.scratch, scratch, strict=True)
             if one.save_to is not None
         )
-    if run.stdout.opening and stopped is None:
+    never_started = run.stdout.opening and stopped is None
+    if never_started and b"Permission denied" in run.stderr.content():
+        sources = ", ".join(str(one.source) for one in scratch if one.source is not None)
+        raise PlatformError(
+            f"the sandbox's user may not read all of {sources}: make its folders and files readable for others."
+        )
+    if never_started:
         # The command never started: what it was to start with does not fit in its scratch directory.
         stopped = "disk"
     return conclude(

@@ -162,6 +162,7 @@ def output_place(manifest: Manifest, name: CommandName) -> str:
 def _copy(at: Workplace, made: Path, without: Sequence[str]) -> Path:
     copy = made / "copy"
     shutil.copytree(at.manifest.folder, copy, symlinks=True)
+    let_others_read(copy)
     for path in [*without, *at.manifest.data.values()]:
         target = copy / path
         if target.is_dir():
@@ -169,6 +170,14 @@ def _copy(at: Workplace, made: Path, without: Sequence[str]) -> Path:
         else:
             target.unlink(missing_ok=True)
     return copy
+
+
+def let_others_read(folder: Path) -> None:
+    """The sandbox's user is another than ours, and our umask may keep others out of what we copy."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
 
 
 def _size(folder: Path) -> int:
