@@ -119,9 +119,9 @@ def _run(job: Job, cancel: threading.Event | None, group: cgroups.Group) -> Outc
         )
     never_started = run.stdout.opening and stopped is None
     if never_started and b"Permission denied" in run.stderr.content():
-        sources = ", ".join(str(one.source) for one in scratch if one.source is not None)
+        unread = ", ".join(str(one.source) for one in scratch if one.source is not None)
         raise PlatformError(
-            f"the sandbox's user may not read all of {sources}: make its folders and files readable for others."
+            f"the sandbox's user may not read all of {unread}: make its folders and files readable for others."
         )
     if never_started:
         # The command never started: what it was to start with does not fit in its scratch directory.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from typing import Any
 
 import numpy as np
 import paddle
@@ -73,7 +74,7 @@ class _NoDerivative:
         pass
 
 
-def _apply(operator: type[PyLayer], *arguments):
+def _apply(operator: type[PyLayer], *arguments: Any) -> Any:
     """The operator's result. In a static graph, which is exported to be run forwards, it has no derivative."""
     if paddle.in_dynamic_mode():
         return operator.apply(*arguments)
