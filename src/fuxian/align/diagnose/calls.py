@@ -349,8 +349,11 @@ def _axes_alike(divergence: Divergence, one: dict, two: dict) -> bool:
 
 def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
     """Inputs that are not those of the reference's call: exchanged, reordered, taken from elsewhere, shifted."""
-    mine = [n for n in port.inputs if not n.startswith("parameters.")]
-    theirs = [n for n in reference.inputs if not n.startswith("parameters.")]
+    mine, theirs = list(port.inputs), list(reference.inputs)
+    if (
+        plain(port.operation) not in structure.ARITHMETIC
+    ):  # There a parameter is a layer's, and looked at as a weight.
+        mine, theirs = ([n for n in names if not n.startswith("parameters.")] for names in (mine, theirs))
     attention = in_attention(seen.reference, reference)
     pairs = _paired(seen, mine, theirs)
     operations = plain(port.operation), plain(reference.operation)
@@ -374,7 +377,11 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
             found = _pair_of_inputs(divergence, seen, (name, other), attention, elsewhere)
             if found is not None:
                 return found
-        if elsewhere and left:
+        moved = {structure.root(seen.reference, other) for other in left}
+        if elsewhere and left and not (name.startswith("parameters.") and moved & set(elsewhere)):
+            repeated = _repetitions(seen, port, reference)
+            if repeated is not None:
+                return repeated
             where = _made_by(seen.reference, elsewhere[0])
             evidence = (
                 f"{plain(port.operation)} is fed {where} in place of {_made_by(seen.reference, left[0])}"
@@ -386,6 +393,27 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
             if siblings and made[0] is made[1] and _in_cell(seen.reference, reference):
                 return Diagnosis("gate_order", evidence)
             return Diagnosis("wrong_input", evidence)
+    return None
+
+
+def _repetitions(seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """One side is already past the lines of which the other makes one more round. Rounds that agree tell which of the
+    two sides' lines belong together."""
+    for call, side, other, same, cause in (
+        (reference, seen.reference, seen.port, seen.same_in_port, "missing_module"),
+        (port, seen.port, seen.reference, seen.same_in_reference, "extra_module"),
+    ):
+        rounds = [c for c in side.calls if c.line == call.line and _same_operation(c, call)]
+        partners = [other.maker.get(o) for c in rounds for name in c.outputs for o in same(name)]
+        lines = {c.line for c in partners if c is not None and _same_operation(c, call)}
+        found = [c for c in other.calls if c.line in lines and _same_operation(c, call)]
+        if 0 < len(found) < len(rounds):
+            who = ("reference", "port") if cause == "missing_module" else ("port", "reference")
+            evidence = (
+                f"the {who[0]} calls {plain(call.operation)} {len(rounds)} times in one line"
+                f" ({call.line.rpartition('/')[2]}), the {who[1]} {len(found)} times"
+            )
+            return Diagnosis(cause, evidence)
     return None
 
 

@@ -149,6 +149,10 @@ def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
     cut = _cut(usable) if integral and not label else None
     if cut is not None:
         return cut
+    if not integral and not label and _monotonous(usable):
+        return Diagnosis(
+            "input_normalisation", "the elements keep their order, but go through another function"
+        )
     share = float(np.mean([(one != two).mean() for one, two in usable]))
     if label:
         return Diagnosis("label_mapping", f"{share:.1%} of the labels differ, by no single mapping or offset")
@@ -159,10 +163,6 @@ def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
     if usable[0][0].ndim == 4:
         return Diagnosis(
             "resize", f"{share:.1%} of the elements differ, by no normalisation, order or shift alone"
-        )
-    if not integral and _monotonous(usable):
-        return Diagnosis(
-            "input_normalisation", "the elements keep their order, but go through another function"
         )
     return None
 
@@ -270,6 +270,10 @@ def _value_hypotheses(pairs: Pairs) -> Iterator[Hypothesis]:
     for low, high in {(float(two.min()), float(two.max())) for _, two in pairs}:
         made = [(np.clip(one, low, high), two) for one, two in pairs]
         yield Hypothesis("input_normalisation", f"clipped to {low:.4g}..{high:.4g}", before, _error(made), 3)
+    for low, high in {(float(one.min()), float(one.max())) for one, _ in pairs}:
+        made = [(np.clip(two, low, high), one) for one, two in pairs]
+        words = f"against the reference's elements clipped to {low:.4g}..{high:.4g}"
+        yield Hypothesis("input_normalisation", words, before, _error(made), 3)
 
 
 def _axes(pairs: Pairs) -> list[int]:
@@ -361,5 +365,5 @@ def _window(array: np.ndarray, axes: list[int], shift: tuple[int, int]) -> np.nd
 
 def _monotonous(pairs: Pairs) -> bool:
     one, two = (np.concatenate([p[i].reshape(-1) for p in pairs])[:MANY] for i in (0, 1))
-    order = np.argsort(one)
-    return bool((np.diff(two[order]) >= -1e-9 * (np.abs(two).max() or 1)).all())
+    order = np.lexsort((two, one))
+    return np.unique(one).size > 2 and bool((np.diff(two[order]) >= -1e-9 * (np.abs(two).max() or 1)).all())

@@ -273,12 +273,20 @@ DRAWS = {"rand", "bernoulli", "uniform", "dropout", "randn", "rand_like"}
 
 
 def _elsewhere(view: View, call: Call, *, missing: bool) -> Call | None:
-    """The other side's call with the same parameters, which is made, but not here."""
+    """The other side's call with the same parameters, which is made as often, but not here."""
     other, same = (view.port, view.same_in_port) if missing else (view.reference, view.same_in_reference)
     names = {o for name in call.inputs if name.startswith("parameters.") for o in same(name)}
     if not names:
         return None
-    return next((c for c in other.calls if names & set(c.inputs) and c.operation == call.operation), None)
+    theirs = [c for c in other.calls if names & set(c.inputs) and plain(c.operation) == plain(call.operation)]
+    own = set(call.inputs)
+    side = view.reference if missing else view.port
+    times = sum(
+        plain(c.operation) == plain(call.operation)
+        and any(name.startswith("parameters.") and name in own for name in c.inputs)
+        for c in side.calls
+    )
+    return theirs[0] if len(theirs) >= times > 0 else None
 
 
 def _draws(side: Graph, path: str) -> bool:
