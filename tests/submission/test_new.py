@@ -1,6 +1,7 @@
 """A new reproduction trains, aligns and passes the checklist at once. One is made for all tests of this file."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from fuxian.errors import InputError
+from fuxian.paper import load_paper
 from fuxian.submission.checklist import check
 from fuxian.submission.manifest import load_manifest
 from fuxian.submission.new import new
@@ -81,6 +83,30 @@ print(made.verdict)
     for name, array in ours.items():
         assert np.abs(array - theirs[name]).mean() < 1e-6
     assert "aligned" in (tmp_path / "package/log_reprod/forward_diff.log").read_text()
+
+
+def test_the_readme_names_the_tipc_configuration(demo):
+    for name in ("README.md", "README_cn.md"):
+        (path,) = re.findall(r"test_tipc/configs/\S+", (demo / name).read_text(encoding="utf-8"))
+        assert (demo / path).is_file()
+
+
+def test_the_mail_names_a_commit_as_verify_wants_it(demo):
+    for language in ("en", "zh"):
+        mail = (demo / f"submission/mail_submission_{language}.txt").read_text(encoding="utf-8")
+        assert "fuxian verify https://github.com/your-name/my-paper@COMMIT" in mail
+
+
+def test_the_runs_of_the_reference_become_the_target(demo, tmp_path):
+    pytest.importorskip("torch")
+    shutil.copytree(demo, tmp_path / "demo")
+    command = [sys.executable, "reference/run.py", "--seed", "7", "8", "--record=reference/runs.json"]
+    done = subprocess.run(command, cwd=tmp_path / "demo", capture_output=True, text=True, check=True)
+    file = tmp_path / "demo/paper.toml"
+    file.write_text(file.read_text().replace("target = 0.92", 'reference = { file = "reference/runs.json" }'))
+    printed = [float(line.split()[1]) for line in done.stdout.splitlines()]
+    assert len(printed) == 2
+    assert load_paper(file).claim("waveforms").reference.sample == pytest.approx(printed, abs=1e-4)
 
 
 def test_its_code_is_clean(demo):
