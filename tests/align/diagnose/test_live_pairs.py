@@ -223,11 +223,12 @@ def test_a_transposed_operand_that_the_loss_transposes_too():
 
 
 def test_a_mean_for_a_sum_in_a_part_of_the_loss():
-    def loss(outputs, targets):
-        return {"total": outputs.mean(), "part": -0.5 * ((outputs - targets[0]) ** 2).sum(1).mean()}
+    def summed(outputs, targets):
+        return {"total": outputs.mean(), "part": -0.5 * (1 + outputs - outputs**2).sum(1).mean()}
 
     def averaged(outputs, targets):
-        return {"total": outputs.mean(), "part": (-0.5 * (outputs - targets[0]) ** 2).mean()}
+        return {"total": outputs.mean(), "part": (-0.5 * (1 + outputs - outputs**2)).mean()}
 
-    first, diagnosis = found(*[lambda s, x, _: s.a(x)] * 2, stage="loss", losses=(averaged, loss))
+    first, diagnosis = found(*[lambda s, x, _: s.a(x)] * 2, stage="loss", losses=(averaged, summed))
     assert (first.place, diagnosis.cause) == ("part", "reduction")
+    assert "1/6 of the reference's" in diagnosis.evidence

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fuxian.align.diagnose import (
     calls,
     configuration,
+    constructor,
     data,
     gradients,
     metrics,
@@ -19,6 +20,7 @@ from fuxian.align.diagnose import (
     statistics,
     updates,
 )
+from fuxian.align.diagnose.settings import CAUSES, LAYER
 from fuxian.align.divergence import Diagnosis, Divergence
 
 __all__ = ["diagnose"]
@@ -40,6 +42,9 @@ BY_STAGE: dict[str, Callable[[Divergence], Diagnosis | None]] = {
     "higher_order": gradients.diagnose,
 }
 
+OF_LAYERS = {*CAUSES.values(), "padding_mode", "interpolation_mode", "missing_bias", "missing_affine"}
+"""Causes that are mended where the layer is made."""
+
 
 def diagnose(divergence: Divergence) -> Diagnosis:
     """The cause of a divergence, with its evidence; ``unknown`` with a reproducer where no hypothesis fits."""
@@ -50,9 +55,18 @@ def diagnose(divergence: Divergence) -> Diagnosis:
     if found is None:
         evidence = "no hypothesis reproduces the reference"
         return Diagnosis("unknown", evidence, _line(divergence), script.reproducer(divergence))
-    if found.line:
-        return found
-    return Diagnosis(found.cause, found.evidence, _line(divergence), found.script)
+    line = _made(divergence) if found.cause in OF_LAYERS else ""
+    line = line or found.line or _line(divergence)
+    return Diagnosis(found.cause, found.evidence, line, found.script)
+
+
+def _made(divergence: Divergence) -> str:
+    """The line that makes the framework's own layer at the place."""
+    scene = divergence.port
+    if scene is None or scene.call is None or scene.call.path != scene.path:
+        return ""
+    layer = scene.module.startswith(LAYER) and scene.path
+    return constructor.line(scene.line, scene.path) if layer else ""
 
 
 def _line(divergence: Divergence) -> str:

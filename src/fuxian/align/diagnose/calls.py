@@ -545,7 +545,7 @@ def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) 
             else relations.constant_of(source, result, plain(call.operation))
         )
     if found[0] is None or found[1] is None or np.isclose(found[0], found[1], rtol=1e-9, atol=0):
-        return None
+        return _constant_tensors(divergence, seen, port, reference)
     word = {
         "multiply": "multiplies by",
         "divide": "multiplies by",
@@ -573,6 +573,22 @@ def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) 
     if abs(found[0]) > 1e3 or abs(found[1]) > 1e3:
         return Diagnosis("attention_mask", evidence)
     return Diagnosis("constant_offset", evidence)
+
+
+def _constant_tensors(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+    """Arithmetic with a tensor that comes from no call and is another on each side."""
+    held = []
+    for which, side, call in ((0, seen.port, port), (1, seen.reference, reference)):
+        names = [n for n in call.inputs if ".c" in n and n not in side.maker]
+        held.append(seen.tensor(which, names[0]) if len(names) == 1 else None)
+    if held[0] is None or held[1] is None or _close(held[0], held[1]):
+        return None
+    operation = plain(port.operation)
+    shown = [number(array.reshape(-1)[:6].tolist()) for array in held if array is not None]
+    evidence = f"the port's constant in {operation} begins with {shown[0]}, the reference's with {shown[1]}"
+    if operation not in ("multiply", "divide", "scale"):
+        return Diagnosis("loss_form" if divergence.stage == "loss" else "constant_offset", evidence)
+    return Diagnosis("loss_weight" if divergence.stage == "loss" else "scale_factor", evidence)
 
 
 def _share(port: Call, reference: Call) -> str:
