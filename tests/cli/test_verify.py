@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -29,7 +31,7 @@ def command(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def whole_toy(tmp_path_factory):
     try:
         run(["/bin/true"])
     except PlatformError as error:
@@ -38,8 +40,14 @@ def toy(tmp_path_factory):
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    folder = module.write_toy(tmp_path_factory.mktemp("toy") / "toy")
-    # Evaluation alone: the rest is in tests/verify.
+    return module.write_toy(tmp_path_factory.mktemp("toy") / "toy")
+
+
+@pytest.fixture(scope="module")
+def toy(whole_toy, tmp_path_factory):
+    """Evaluation alone."""
+    folder = tmp_path_factory.mktemp("short") / "toy"
+    shutil.copytree(whole_toy, folder)
     lines = (folder / "fuxian.toml").read_text().splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith(("train = ", "export = "))]
     (folder / "fuxian.toml").write_text("".join(kept))
@@ -73,6 +81,61 @@ def test_rejected_is_exit_code_1_with_the_reason(command, toy):
         manifest.write_text(text)
     assert done.exit_code == 1
     assert "METRIC_SHORT" in done.stdout
+
+
+def forged_log(folder):
+    file = folder / "logs/log.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[4]["loss"] *= 0.99
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def other_weights(folder):
+    file = folder / "weights/model.npz"
+    trained = dict(np.load(file))
+    np.savez(file, **{name: -value for name, value in trained.items()})
+
+
+def figure(right):
+    """The evaluation writes this figure; the claim's target is 0.9 and its margin 0.03."""
+
+    def write(folder):
+        file = folder / "tools/eval.py"
+        text = file.read_text()
+        assert ".astype(float)\n" in text
+        # Examples that hardly differ: the figure is known to a hundredth of the margin.
+        lines = f"right[:] = {right} + 0.001 * (-1.0) ** np.arange(len(right))\n"
+        file.write_text(text.replace(".astype(float)\n", f".astype(float)\n{lines}"))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "step"),
+    [
+        (forged_log, "REPLAY_MISMATCH", "replay"),
+        (other_weights, "METRIC_SHORT", "rule"),
+        (figure(0.87 - 0.1), "METRIC_SHORT", "rule"),
+        (figure(0.87 - 0.001), "METRIC_SHORT", "rule"),
+    ],
+    ids=[
+        "a forged log",
+        "weights that do not give the figure",
+        "0.1 below the margin",
+        "0.1 % below the margin",
+    ],
+)
+def test_each_is_rejected_for_its_own_reason(command, whole_toy, tmp_path, spoil, reason, step):
+    folder = tmp_path / "toy"
+    shutil.copytree(whole_toy, folder)
+    spoil(folder)
+    done = command(folder, "--json")
+    assert done.exit_code == 1, done.output
+    document = json.loads(done.stdout)
+    assert (document["verdict"], document["reason"]) == ("rejected", reason)
+    last = document["checks"][-1]
+    assert (last["name"], last["status"], last["reason"]) == (step, "fail", reason)
+    assert command("--evidence", document["evidence"], folder).exit_code == 0
 
 
 def test_bad_input_is_one_sentence(command, tmp_path):

@@ -204,13 +204,13 @@ def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Pat
     config.disable_glog_info()
     predictor = inference.create_predictor(config)
     handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
-    sizes = [handle.shape()[0] for handle in handles]  # negative where it was left open
+    sizes = [handle.shape()[0] for handle in handles]  # 0 or less where it was left open
 
     def outputs() -> Iterable[Any]:
         for batch in _test_data(make_recipe(manifest, claim)):
             given = [np.ascontiguousarray(leaf) for _, leaf in leaves(batch["inputs"])]
             for handle, size, array in zip(handles, sizes, given, strict=True):
-                if size not in (len(array), -1):
+                if size > 0 and size != len(array):
                     raise InputError(
                         f"{exported}: the network takes batches of {size}, and the test split has one of"
                         f" {len(array)}; make its batches of one size."

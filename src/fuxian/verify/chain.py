@@ -17,9 +17,9 @@ from fuxian.verify.reasons import Failed, Reason
 
 ABSOLUTE, RELATIVE = 1e-5, 1e-4
 """The official chain's example allows 1e-5; fused operators round differently on large outputs."""
-UNTRAINED = 0.02
-"""Of an array's largest number: what rounding may grow to in an inner loop or a recurrence whose weights have hardly
-been trained. Another network's outputs differ by more."""
+TIPPED = 0.02
+"""An inner loop or a recurrence amplifies rounding, and tips some examples over. This share of all numbers may differ
+by more than ``RELATIVE`` of their array's largest. Of another network's outputs nearly all do; the evidence has both."""
 LITE_STEPS = 2
 Numbers = dict[str, np.ndarray]
 CHAIN: tuple[CommandName, ...] = ("predict", "export", "infer")
@@ -27,12 +27,14 @@ CHAIN: tuple[CommandName, ...] = ("predict", "export", "infer")
 
 @dataclass(frozen=True)
 class Chain:
-    """What came of the chain; ``compared`` numbers differ by at most ``largest``."""
+    """What came of the chain: ``compared`` numbers differ by at most ``largest``, ``beyond`` of them by more than
+    rounding."""
 
     status: Literal["pass", "not_applicable"]
     detail: str
     compared: int = 0
     largest: float = 0.0
+    beyond: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -40,14 +42,14 @@ class Chain:
             "detail": self.detail,
             "compared": self.compared,
             "largest_difference": self.largest,
+            "beyond_rounding": self.beyond,
         }
 
 
 def run_chain(at: Workplace) -> Chain:
     """Trains a few steps, exports these weights, and compares infer with predict on them.
 
-    Where training cannot be cut short ({steps} is in no argument) the submitted weights are exported instead. Where a
-    hardly trained network only amplifies rounding, the submitted weights are exported too, and must agree.
+    Where training cannot be cut short ({steps} is in no argument) the submitted weights are exported instead.
 
     Raises Failed where a command fails or the outputs differ.
     """
@@ -60,27 +62,15 @@ def run_chain(at: Workplace) -> Chain:
         return Chain("not_applicable", f"the manifest names no output of {', '.join(unread)}")
     weights = _lite_weights(at)
     which = "the submitted weights" if weights is None else f"weights after {_steps(at)} steps"
-    found = _outputs(at, "chain", weights)
-    try:
-        count, largest = compare(*found)
-    except Failed:
-        if weights is None or at.manifest.checkpoint_of(at.claim) is None:
-            raise
-        _, untrained = compare(*found, of_largest=UNTRAINED)
-        count, largest = compare(*_outputs(at, "chain-submitted", None))
-        which = f"the submitted weights; up to {untrained:.2g} apart with {which}"
-    return Chain("pass", f"{count} numbers of infer are those of predict, with {which}", count, largest)
-
-
-def _outputs(at: Workplace, label: str, weights: Path | None) -> tuple[Numbers, Numbers]:
-    """What predict gives, and what infer gives with the exported network; the submitted weights without others."""
-    predicted = run_command(
-        at, "predict", f"{label}-predict", checkpoint=weights, without=_own(at, "predict")
-    )
-    exported = run_command(at, "export", f"{label}-export", checkpoint=weights)
+    predicted = run_command(at, "predict", "chain-predict", checkpoint=weights, without=_own(at, "predict"))
+    exported = run_command(at, "export", "chain-export", checkpoint=weights)
     folder = exported.made / output_place(at.manifest, "export")
-    inferred = run_command(at, "infer", f"{label}-infer", exported=folder, without=_own(at, "infer"))
-    return _numbers(at, predicted, "predict"), _numbers(at, inferred, "infer")
+    inferred = run_command(at, "infer", "chain-infer", exported=folder, without=_own(at, "infer"))
+    count, beyond, largest = compare(_numbers(at, predicted, "predict"), _numbers(at, inferred, "infer"))
+    but = f", but for {beyond} that rounding has tipped" if beyond else ""
+    return Chain(
+        "pass", f"{count} numbers of infer are those of predict, with {which}{but}", count, largest, beyond
+    )
 
 
 def _lite_weights(at: Workplace) -> Path | None:
@@ -108,12 +98,10 @@ def _numbers(at: Workplace, done: Done, name: CommandName) -> Numbers:
         raise Failed(Reason.CHAIN_MISMATCH, f"{name}: {error}") from error
 
 
-def compare(predicted: Numbers, inferred: Numbers, of_largest: float = 0.0) -> tuple[int, float]:
-    """How many numbers were compared, and their largest difference.
+def compare(predicted: Numbers, inferred: Numbers) -> tuple[int, int, float]:
+    """How many numbers were compared, how many of them differ by more than rounding, and the largest difference.
 
-    ``of_largest``: that part of an array's largest number is allowed besides.
-
-    Raises Failed where they are not the same.
+    Raises Failed where more than ``TIPPED`` of them do, or the arrays are not the same ones.
     """
     if predicted.keys() != inferred.keys() or not predicted:
         odd = sorted(predicted.keys() ^ inferred.keys())[:3]
@@ -121,7 +109,9 @@ def compare(predicted: Numbers, inferred: Numbers, of_largest: float = 0.0) -> t
             Reason.CHAIN_MISMATCH,
             f"predict and infer wrote different arrays ({', '.join(odd)[:100] or 'none'}).",
         )
-    count, largest = 0, 0.0
+    count = beyond = 0
+    largest = 0.0
+    where = ""
     for name in sorted(predicted):
         a, b = (np.asarray(one[name], dtype=np.float64) for one in (predicted, inferred))
         if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
@@ -132,13 +122,16 @@ def compare(predicted: Numbers, inferred: Numbers, of_largest: float = 0.0) -> t
         if a.size == 0:
             continue
         difference = np.abs(a - b)
-        allowed = ABSOLUTE + RELATIVE * np.abs(a) + of_largest * np.abs(a).max()
-        if (difference > allowed).any():
-            raise Failed(
-                Reason.CHAIN_MISMATCH,
-                f"{name[:60]!r}: infer differs from predict by {difference.max():.3g}, more than rounding.",
-            )
-        count, largest = count + a.size, max(largest, float(difference.max()))
+        allowed = ABSOLUTE + RELATIVE * np.abs(a).max()
+        count, beyond = count + a.size, beyond + int((difference > allowed).sum())
+        if difference.max() >= largest:
+            where, largest = name, float(difference.max())
     if count == 0:
         raise Failed(Reason.CHAIN_MISMATCH, "predict and infer wrote no number.")
-    return count, largest
+    if beyond > TIPPED * count:
+        raise Failed(
+            Reason.CHAIN_MISMATCH,
+            f"{where[:60]!r}: infer differs from predict by {largest:.3g}, and {beyond} of {count} numbers by more"
+            " than rounding.",
+        )
+    return count, beyond, largest

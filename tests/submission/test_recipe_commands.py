@@ -1,0 +1,55 @@
+"""The commands of a submission that is a recipe."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from fuxian.errors import InputError
+from fuxian.submission.package import run_recipe_command
+from fuxian.weights import load_tensors
+
+MANIFEST = """\
+paper = "maml"
+claims = ["sinusoid-10shot"]
+recipe = "recipe.py"
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """MAML's inner loop is a forward of the recipe's own: trained two steps, predicted with, and exported."""
+    folder = tmp_path_factory.mktemp("maml")
+    (folder / "fuxian.toml").write_text(MANIFEST)
+    (folder / "recipe.py").write_text("from fuxian.papers.maml.recipe import recipe\n")
+    run_recipe_command(folder, "train", "--steps=2", "--out=output")
+    weights = "--checkpoint=output/model.safetensors"
+    run_recipe_command(folder, "predict", weights, "--out=output/predict")
+    run_recipe_command(folder, "export", weights, "--out=output/exported")
+    return folder
+
+
+def test_a_forward_of_the_recipes_own_is_exported_whole(exported):
+    run_recipe_command(exported, "infer", "--exported=output/exported", "--out=output/infer")
+    predicted, inferred = (
+        load_tensors(exported / f"output/{name}/predictions.npz") for name in ("predict", "infer")
+    )
+    assert predicted.keys() == inferred.keys()
+    for name, outputs in predicted.items():
+        assert outputs.shape[0] == 11  # before the first inner step, and after each of ten
+        assert np.ptp(outputs, axis=0).max() > 1e-3  # the inner loop is in the graph
+        np.testing.assert_allclose(inferred[name], outputs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_of_another_batch_size_is_one_sentence(exported, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    (other / "recipe.py").write_text(
+        "from dataclasses import replace\n"
+        "from fuxian.papers.maml.recipe import recipe as own\n"
+        "from fuxian.papers.maml.settings import SETTINGS\n"
+        "def recipe(claim, **named):\n"
+        "    return own(claim, setting=replace(SETTINGS[claim], test_tasks_at_once=20), **named)\n"
+    )
+    with pytest.raises(InputError, match="takes batches of 25, and the test split has one of 20"):
+        run_recipe_command(other, "infer", "--exported=output/exported", "--out=output/infer")
