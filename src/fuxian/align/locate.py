@@ -176,7 +176,8 @@ def _alike(port: Call, reference: Call, agrees: dict[str, list[str]], sides: tup
     wanted = set(reference.inputs)
     shared = [name for name in port.inputs if wanted & set(agrees.get(name, ()))]
     same = plain(port.operation) == plain(reference.operation)
-    score = 4.0 * same if shared or not (port.inputs and reference.inputs) else 1.0 * same
+    together = shared or port.path == reference.path or not (port.inputs and reference.inputs)
+    score = (4.5 if together else 1.0) * same
     score += 4.0 * len(shared) / max(len(port.inputs), len(reference.inputs), 1)
     score += 2.0 * (_tail(port.path) == _tail(reference.path)) + 1.0 * (port.path == reference.path)
     shapes = [[_squeezed(side.shape(n)) for n in call.outputs if side.sketch(n) is not None]
@@ -536,8 +537,8 @@ def _place(both: Pair, port: Graph, reference: Graph, ours: list[Call], theirs: 
         return inside if lacks else place
     if place_name(two) == place:
         return place
-    missing = any(counterparts(links, one, user) for user in _next(reference, theirs))
-    extra = any(counterparts(links, user, two) for user in _next(port, ours))
+    missing = any(counterparts(links, one, user) for user in _after(reference, theirs, one))
+    extra = any(counterparts(links, user, two) for user in _after(port, ours, two))
     if missing and extra:
         made = [[plain(call.operation) for call in side.calls] for side in (port, reference)]
         fewer = made[0].count(plain(two.operation)) < made[1].count(plain(two.operation))
@@ -557,6 +558,19 @@ def _linked(both: Pair) -> Agreement:
 
 def _next(side: Graph, calls: list[Call]) -> list[Call]:
     return [user for call in calls for name in call.outputs for user in side.users.get(name, ())]
+
+
+def _after(side: Graph, calls: list[Call], wanted: Call) -> list[Call]:
+    """The calls that follow; all that hang on them where the one that is looked for can be told by its parameters."""
+    found = _next(side, calls)
+    if not any(name.startswith("parameters.") for name in wanted.inputs):
+        return found
+    reached = {name for call in calls for name in call.outputs}
+    for call in side.calls:
+        if reached & set(call.inputs):
+            found.append(call)
+            reached |= set(call.outputs)
+    return found
 
 
 def _caller(side: Graph, call: Call) -> str:
