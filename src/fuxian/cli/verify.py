@@ -38,6 +38,9 @@ def verify(
         ),
     ] = None,
     replay: Annotated[int, typer.Option(min=1, help="How many logged training steps to replay.")] = 10,
+    memory: Annotated[
+        int, typer.Option(min=1, max=1024, help="GiB that any one command of the submission may use.")
+    ] = 6,
     allow_unsandboxed: Annotated[
         bool, typer.Option("--allow-unsandboxed", help="For your own code, where there is no bubblewrap.")
     ] = False,
@@ -58,6 +61,7 @@ def verify(
         raise typer.Exit(_check_evidence(evidence, submission, as_json))
     if submission is None:
         raise InputError("verify: name a submission, a folder or https://...@COMMIT, or --evidence FILE.")
+    from fuxian.verify.commands import GIB, Allowance
     from fuxian.verify.reasons import Reason
     from fuxian.verify.verify import verify as run
 
@@ -70,6 +74,7 @@ def verify(
             claim_id=claim,
             seeds=seeds,
             replay_steps=replay,
+            allowance=Allowance(memory=memory * GIB),
             allow_unsandboxed=allow_unsandboxed,
             progress=lambda what: status.update(f"Verifying: {what}"),
         )

@@ -19,7 +19,8 @@ ABSOLUTE, RELATIVE = 1e-5, 1e-4
 """The official chain's example allows 1e-5; fused operators round differently on large outputs."""
 TIPPED = 0.02
 """An inner loop or a recurrence amplifies rounding, and tips some examples over. This share of all numbers may differ
-by more than ``RELATIVE`` of their array's largest. Of another network's outputs nearly all do; the evidence has both."""
+by more than ``RELATIVE`` of their array's largest, and the evidence counts them. In another network's outputs nearly
+all do."""
 LITE_STEPS = 2
 Numbers = dict[str, np.ndarray]
 CHAIN: tuple[CommandName, ...] = ("predict", "export", "infer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fuxian.verify.environment import Environment
 from fuxian.verify.reasons import require_ok
 
 WORK, OUT, DATA, GIVEN = "/work", "/out", "/data", "/given"
+GIB = 1024 * MIB
 ROOM = 512 * MIB
 """Bytes that a command may write, in its folder and in {out} each."""
 
@@ -27,7 +28,7 @@ class Allowance:
     """What any one command of a submission may use; its own wall clock limit comes from the manifest."""
 
     seconds: float = 24 * 3600.0
-    memory: int = 6144 * MIB
+    memory: int = 6 * GIB
     cpus: float = 2.0
     pids: int = 512
     output: int = 64 * MIB
@@ -89,17 +90,20 @@ def run_command(
     seconds: float | None = None,
     before: Sequence[str] = (),
     without: Sequence[str] = (),
+    instead: Mapping[str, Path] | None = None,
 ) -> Done:
     """Runs a command of the manifest and keeps what it made under ``at.place / label``.
 
     ``checkpoint`` and ``exported`` are what an earlier command made; ``before`` is put before the command;
-    ``without`` names files that are taken out of its copy of the submission.
+    ``without`` names files that are taken out of its copy of the submission, ``instead`` some that others stand for.
 
     Raises Failed where it does not end with exit code 0 within its limits.
     """
     made = at.place / label
     made.mkdir()
     copy = _copy(at, made, without)
+    for path, file in (instead or {}).items():
+        shutil.copyfile(file, copy / path)
     given = []
     if checkpoint is not None:
         given.append(ReadOnly(checkpoint, f"{GIVEN}/{checkpoint.name}"))

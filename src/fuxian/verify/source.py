@@ -275,7 +275,14 @@ def _printable(text: str) -> str:
 
 def tree_digest(folder: Path) -> str:
     """The sha256 of the sorted lines ``<sha256> <path>`` of every regular file below."""
-    lines = [f"{file_digest(path)} {path.relative_to(folder).as_posix()}\n" for path in regular_files(folder)]
+    return digest_of_files(
+        {path.relative_to(folder).as_posix(): file_digest(path) for path in regular_files(folder)}
+    )
+
+
+def digest_of_files(digests: dict[str, str]) -> str:
+    """Of the sha256 of each file, by its path with '/'."""
+    lines = [f"{digests[path]} {path}\n" for path in sorted(digests)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
