@@ -27,7 +27,7 @@ def steps_of(done):
 
 def test_a_good_submission_is_accepted(accepted):
     assert (accepted.verdict, accepted.reason) == ("accepted", Reason.OK)
-    names = ["prepare", "check", "environment", "evaluate", "rule", "replay", "chain"]
+    names = ["prepare", "check", "environment", "evaluate", "rule", "control", "replay", "chain"]
     assert steps_of(accepted) == dict.fromkeys(names, "pass")
     document = json.loads(json.dumps(accepted.as_dict(), allow_nan=False))
     assert {"verdict", "reason", "checks", "measured", "evidence"} <= set(document)
@@ -57,6 +57,16 @@ def test_weights_that_do_not_give_the_figure_are_rejected(toy, verified):
     done = verified()
     assert (done.verdict, done.reason) == ("rejected", Reason.METRIC_SHORT)
     assert done.as_dict()["measured"]["value"] < 0.5
+
+
+@pytest.mark.parametrize(
+    "figures", ["np.arange(2000) < 1900", "np.random.default_rng(id(x)).random(2000) < 0.95"]
+)
+def test_figures_that_do_not_come_from_the_weights_are_rejected(toy, verified, figures):
+    edit(toy / "tools/eval.py", ".astype(float)\n", f".astype(float)\nright[:] = {figures}\n")
+    done = verified()
+    assert (done.verdict, done.reason) == ("rejected", Reason.METRIC_FIXED)
+    assert "shuffled" in done.detail
 
 
 def test_a_figure_a_tenth_below_the_margin_is_rejected(toy, verified):

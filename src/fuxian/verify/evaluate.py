@@ -49,18 +49,18 @@ def evaluate(at: Workplace, seeds: int | None = None) -> Measured:
     Raises Failed where a command fails or gives no figure, and InputError where the claim has fewer seeds.
     """
     if seeds is None:
-        return _read(at, run_command(at, "evaluate", "evaluate", without=_outputs(at)))
+        return read_measured(at, run_command(at, "evaluate", "evaluate", without=outputs(at)))
     if at.claim.subject == "weights":
         raise InputError(f"{at.claim.id} is a claim about one run's weights; leave --seeds out.")
     if not 1 <= seeds <= len(at.claim.seeds):
         raise InputError(f"{at.claim.id} has {len(at.claim.seeds)} seeds; give --seeds from 1 to that.")
     parts = []
     for seed in at.claim.seeds[:seeds]:
-        trained = run_command(at, "train", f"train-{seed}", seed=seed, without=_outputs(at))
+        trained = run_command(at, "train", f"train-{seed}", seed=seed, without=outputs(at))
         weights = trained_weights(at, trained)
         label = f"evaluate-{seed}"
-        part = _read(
-            at, run_command(at, "evaluate", label, seed=seed, checkpoint=weights, without=_outputs(at)), seed
+        part = read_measured(
+            at, run_command(at, "evaluate", label, seed=seed, checkpoint=weights, without=outputs(at)), seed
         )
         parts.append(part)
     runs = tuple(run for part in parts for run in part.measurements.runs)
@@ -83,14 +83,15 @@ def trained_weights(at: Workplace, trained: Done) -> Path:
     return found[0]
 
 
-def _outputs(at: Workplace) -> list[str]:
+def outputs(at: Workplace) -> list[str]:
     """What evaluate would write into the submission's folder: a file that is there already must not be read for it."""
     if output_place(at.manifest, "evaluate") == "out":
         return []
     return [path for path in (at.manifest.metric.file, at.manifest.commands["evaluate"].output) if path]
 
 
-def _read(at: Workplace, done: Done, seed: int | None = None) -> Measured:
+def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measured:
+    """What an evaluation that ran says. Raises Failed where it gave no figure that can be read."""
     claim, metric = at.claim, at.manifest.metric
     folder = done.made / output_place(at.manifest, "evaluate")
     try:

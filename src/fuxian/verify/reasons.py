@@ -33,6 +33,8 @@ class Reason(StrEnum):
     """The figures cannot be this metric's: not finite, out of its range, or in disagreement with each other."""
     METRIC_SHORT = "METRIC_SHORT"
     """The figure misses the target by more than the margin."""
+    METRIC_FIXED = "METRIC_FIXED"
+    """The figure does not come from the weights: worthless ones give it too."""
     UNDECIDED = "UNDECIDED"
     """The figure is too close to the margin for the number of examples or seeds."""
     REPLAY_MISMATCH = "REPLAY_MISMATCH"

@@ -1,4 +1,4 @@
-"""The whole acceptance, in order: pin, check, environment, evaluate, rule, replay, chain, evidence.
+"""The whole acceptance, in order: pin, check, environment, evaluate, rule, control, replay, chain, evidence.
 
 A submission is rejected at the first step that fails, with that step's reason code; nothing after it is run. So the
 entrant and the organiser, who run the same steps, get the same verdict.
@@ -26,6 +26,8 @@ from fuxian.verdict import Verdict, rule
 from fuxian.verify import evidence
 from fuxian.verify.chain import run_chain
 from fuxian.verify.commands import Allowance, Done, Workplace, data_folder
+from fuxian.verify.control import control
+from fuxian.verify.data_digest import data_digest
 from fuxian.verify.entrant_output import shown
 from fuxian.verify.environment import Environment, environment_for
 from fuxian.verify.evaluate import Measured, evaluate
@@ -189,6 +191,7 @@ def verify(
             at.place.mkdir()
             flow.step("evaluate", lambda: _evaluate(at, seeds, labels, done))
             flow.step("rule", lambda: _rule(done))
+            flow.step("control", lambda: _control(at, done))
             flow.step("replay", lambda: _said(replay(at, replay_steps)))
             flow.step("chain", lambda: _said(run_chain(at)))
             _conclude(done)
@@ -282,6 +285,11 @@ def _rule(done: Verification) -> tuple[Status, str, dict[str, Any]]:
     )
 
 
+def _control(at: Workplace, done: Verification) -> tuple[Status, str, dict[str, Any]]:
+    assert done.measured is not None and done.ruling is not None  # noqa: S101 - the steps before have set them
+    return _said(control(at, done.measured, done.ruling))
+
+
 def _said(result: Any) -> tuple[Status, str, dict[str, Any]]:
     more = result.as_dict()
     return more.pop("status"), more.pop("detail"), more
@@ -315,7 +323,7 @@ def _data_subjects(manifest: Manifest, done: Verification) -> list[dict[str, Any
         # It would be seen by the submission, and could be labels.
         raise Failed(Reason.LAYOUT, f"the claim needs no data set {odd[0]!r}; take it out of [data].")
     names = sorted({*manifest.data, *done.claim.data})
-    return [{"name": f"data:{name}", "digest": {"sha256": tree_digest(data_folder(name))}} for name in names]
+    return [{"name": f"data:{name}", "digest": {"sha256": data_digest(data_folder(name))}} for name in names]
 
 
 def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: Path, results: Path) -> None:
