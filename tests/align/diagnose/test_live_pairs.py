@@ -232,3 +232,9 @@ def test_a_mean_for_a_sum_in_a_part_of_the_loss():
     first, diagnosis = found(*[lambda s, x, _: s.a(x)] * 2, stage="loss", losses=(averaged, summed))
     assert (first.place, diagnosis.cause) == ("part", "reduction")
     assert "1/6 of the reference's" in diagnosis.evidence
+
+
+def test_other_places_of_one_tensor():
+    _, diagnosis = found(lambda s, _, y: s.c(y[:, 0:].mean(1)), lambda s, _, y: s.c(y[:, 2:].mean(1)))
+    assert diagnosis.cause == "index_offset"
+    assert "0:None" in diagnosis.evidence and "2:None" in diagnosis.evidence

@@ -77,7 +77,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     chosen = best(_outputs(divergence, seen))
     if chosen is not None:
         return Diagnosis(chosen.cause, chosen.sentence)
-    return found or _bad_numbers(divergence) or _lasting_shape(divergence)
+    return _picked(port, reference) or found or _bad_numbers(divergence) or _lasting_shape(divergence)
 
 
 def _together(divergence: Divergence) -> Divergence:
@@ -934,6 +934,25 @@ def _terms(seen: View, mine: np.ndarray, theirs: np.ndarray, call: Call) -> Iter
                 continue
             yield Hypothesis("residual", f"with {name} added", before, error(mine + term, theirs), 2)
             yield Hypothesis("residual", f"with {name} taken off", before, error(mine - term, theirs), 2)
+
+
+def _picked(port: Call | None, reference: Call | None) -> Diagnosis | None:
+    """Other places of one tensor, picked by numbers or slices."""
+    if (
+        port is None
+        or reference is None
+        or not plain(port.operation) == plain(reference.operation) == "index"
+    ):
+        return None
+    picks = [
+        [v for v in c.arguments.values() if not (isinstance(v, dict) and "tensor" in v)]
+        for c in (port, reference)
+    ]
+    if not all(picks) or picks[0] == picks[1]:
+        return None
+    return Diagnosis(
+        "index_offset", f"the port picks {number(picks[0][-1])}, the reference {number(picks[1][-1])}"
+    )
 
 
 def _bad_numbers(divergence: Divergence) -> Diagnosis | None:
