@@ -34,7 +34,7 @@ def test_a_changed_added_or_removed_file_changes_it(folder):
     for change in (
         lambda: None,
         lambda: (folder / "b").write_text("4"),
-        lambda: (folder / "inner.txt").unlink(),
+        (folder / "inner.txt").unlink,
     ):
         change()
         assert data_digest(folder) == tree_digest(folder)

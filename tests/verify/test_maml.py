@@ -32,6 +32,8 @@ def test_it_gives_the_main_jobs_figure_and_verdict(sandbox, tmp_path):
     assert (done.verdict, done.reason.value) == ("accepted", "OK"), done.detail
     statuses = {step.name: step.status for step in done.steps}
     assert (statuses["replay"], statuses["chain"]) == ("pass", "not_applicable")
+    assert done.measured.how == "predictions scored by the paper's recipe"
+    assert done.measured.labels == "public labels"
     # What `fuxian new` has evaluated outside of any sandbox, ruled on as `fuxian evaluate` does.
     kept = json.loads((made.folder / f"results/{CLAIM}/measurements.json").read_text())
     claim = load_paper(reproduced_papers()["maml"]).claim(CLAIM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from fuxian.datasets.root import cache_folder
 from fuxian.verify.source import digest_of_files, file_digest, regular_files
@@ -15,7 +16,7 @@ def data_digest(folder: Path) -> str:
     place = str(folder.resolve())
     kept = cache_folder() / "digests" / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
     known = _read(kept)
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for file in regular_files(folder):
         about = file.stat()
         stamp = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
@@ -29,7 +30,7 @@ def data_digest(folder: Path) -> str:
     return digest_of_files({name: one["sha256"] for name, one in found.items()})
 
 
-def _read(file: Path) -> dict[str, dict]:
+def _read(file: Path) -> dict[str, dict[str, Any]]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

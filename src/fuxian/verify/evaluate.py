@@ -18,9 +18,15 @@ from fuxian.verify.commands import Done, Workplace, output_place, run_command
 from fuxian.verify.numbers import LARGEST_TEXT, read_numbers
 from fuxian.verify.reasons import Failed, Reason
 
-How = Literal["labels held by the organiser", "per-example outputs", "stated by the command"]
-"""Where a figure comes from, best first. The second is the mean of what the submission's own process wrote per
-example; the third is taken at its word, for there is nothing to recompute it from."""
+How = Literal[
+    "labels held by the organiser",
+    "predictions scored by the paper's recipe",
+    "per-example outputs",
+    "stated by the command",
+]
+"""Where a figure comes from, best first. The first two are computed outside the submission's code. The third is the
+mean of what its own process wrote per example; the fourth is taken at its word, for there is nothing to recompute it
+from."""
 
 
 @dataclass(frozen=True)
