@@ -129,3 +129,17 @@ def test_an_id_is_plain(tmp_path):
     with pytest.raises(InputError, match="no id"):
         new(tmp_path / "x", "My Paper!")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nobody/claim", "reproduced no such paper, but maml"),
+        ("maml/nothing", "has no claim 'nothing'"),
+        ("maml/sinusoid-10shot", "fuxian reproduce maml/sinusoid-10shot"),
+    ],
+)
+def test_a_reproduced_paper_that_is_not_there_is_one_sentence(tmp_path, name, says):
+    with pytest.raises(InputError, match=says):
+        new(tmp_path / "folder", name)
+    assert not (tmp_path / "folder").exists()

@@ -69,9 +69,19 @@ A = np.linspace(-5, 5, 60).reshape(20, 3)
 
 
 def test_outputs_that_differ_by_rounding_are_the_same():
-    count, largest = compare({"x": A}, {"x": (A + 1e-6).astype(np.float32)})
-    assert count == 60
+    count, beyond, largest = compare({"x": A}, {"x": (A + 1e-6).astype(np.float32)})
+    assert (count, beyond) == (60, 0)
     assert largest == pytest.approx(1e-6, rel=0.5)
+
+
+def test_two_in_a_hundred_may_be_tipped_by_rounding_and_are_counted():
+    outputs = np.ones((100, 10))
+    tipped = outputs.copy()
+    tipped[:2] = 5.0
+    assert compare({"x": outputs}, {"x": tipped}) == (1000, 20, 4.0)
+    tipped[2, 0] = 5.0
+    with pytest.raises(Failed, match="21 of 1000 numbers"):
+        compare({"x": outputs}, {"x": tipped})
 
 
 @pytest.mark.parametrize(

@@ -208,12 +208,9 @@ def _install(asked: Sequence[Requirement], python: str, target: Path) -> None:
 
 
 def _versions(asked: Sequence[Requirement], folder: Path | None) -> dict[str, str]:
-    if folder is None:
-        installed = importlib.metadata.distributions()
-    else:
-        installed = importlib.metadata.distributions(
-            path=[str(next(folder.glob("lib/python*/site-packages")))]
-        )
-    wanted = {canonicalize_name(one.name) for one in asked}
-    found = {canonicalize_name(one.metadata["Name"] or ""): one.version for one in installed}
-    return {name: found[name] for name in sorted(wanted & found.keys())}
+    path = sys.path if folder is None else [str(next(folder.glob("lib/python*/site-packages")))]
+    found: dict[str, str] = {}
+    for name in sorted({canonicalize_name(one.name) for one in asked}):
+        for one in importlib.metadata.distributions(name=name, path=path):
+            found.setdefault(name, one.version)
+    return found
