@@ -113,3 +113,39 @@ def test_logs_that_cannot_be_compared_are_told(tmp_path):
     assert result.exit_code == 1
     assert "x: DIFFERS shape (3,) instead of (4,)" in result.stdout
     assert "y: DIFFERS missing in the port" in result.stdout
+
+
+SQUARE = """
+import numpy as np
+import {framework}
+from fuxian import Recipe
+
+class Own({base}):
+    def __init__(self):
+        super().__init__()
+        self.w = {weight}
+
+    def forward(self, x):
+        return x @ {used}
+
+def recipe():
+    return Recipe(model=Own, eval_data=lambda: [{{"inputs": (np.eye(4, dtype="float32"),), "targets": ()}}])
+"""
+
+
+def test_a_mapping_file_says_what_no_class_does(tmp_path):
+    paddles = {"framework": "paddle", "base": "paddle.nn.Layer", "used": "self.w"}
+    torchs = {"framework": "torch", "base": "torch.nn.Module", "used": "self.w.T"}
+    (tmp_path / "ours.py").write_text(SQUARE.format(**paddles, weight="self.create_parameter([4, 4])"))
+    (tmp_path / "theirs.py").write_text(
+        SQUARE.format(**torchs, weight="torch.nn.Parameter(torch.randn(4, 4))")
+    )
+    (tmp_path / "pairs.toml").write_text('[tensors]\n"w" = { from = "w", transform = "transpose" }\n')
+    both = (tmp_path / "ours.py", tmp_path / "theirs.py", "--stages", "forward", "--json")
+    assert json.loads(run("run", *both).stdout)["verdict"] == "diverged"
+    assert json.loads(run("run", *both, "--map", tmp_path / "pairs.toml").stdout)["verdict"] == "aligned"
+    with pytest.raises(InputError, match="--inputs"):
+        run("record", tmp_path / "ours.py", tmp_path / "out", "--map", tmp_path / "pairs.toml")
+    (tmp_path / "pairs.toml").write_text('[tensors]\n"v" = "w"\n')
+    with pytest.raises(InputError, match="v"):
+        run("run", *both, "--map", tmp_path / "pairs.toml")

@@ -226,3 +226,10 @@ def test_npz_entries_with_path_names_stay_names(tmp_path):
         np.lib.format.write_array(member, np.ones(2))
     assert list(load_tensors(tmp_path / "a.npz")) == ["../../evil"]
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_checkpoint_named_pth_tar_is_a_pth(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'fuxian[reference]'")
+    file = tmp_path / "model_best.pth.tar"
+    torch.save({"epoch": 3, "state_dict": {"fc.weight": torch.eye(2)}}, file)
+    assert np.array_equal(load_tensors(file)["fc.weight"], np.eye(2))

@@ -11,13 +11,14 @@ from typing import Any
 
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import INNER_TOLERANCE, locate
-from fuxian.align.record import record
+from fuxian.align.record import precision, record
 from fuxian.align.recording import Recording
 from fuxian.align.stage_names import CAUSAL_ORDER, STAGES
 from fuxian.align.stages import Pair, StageResult, judge_all, pair
 from fuxian.align.tree import Row, side_by_side
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe, load_recipe
+from fuxian.weights import Overrides
 
 
 @dataclass
@@ -135,30 +136,32 @@ def align(
     reference: Recipe | Recording | str,
     *,
     stages: Sequence[str] = STAGES,
-    dtype: str = "float64",
+    dtype: str | None = None,
     oracle: bool = True,
     folder: Path | str | None = None,
+    overrides: Overrides | None = None,
 ) -> Alignment:
     """Compare a port with its reference, stage by stage.
 
     ``port`` and ``reference`` are recipes, or what ``load_recipe`` takes; the reference may be a recording, or
-    its folder. ``dtype`` is ``float64`` or ``float32``; where the port or the reference cannot run in float64,
-    float32 is taken and noted. The recordings are kept in ``folder`` if one is named.
+    its folder. ``dtype`` is ``float64`` or ``float32``, by default that of the recording if one is given, else
+    float64; where the port or the reference cannot run in float64, float32 is taken and noted. The recordings are
+    kept in ``folder`` if one is named. ``overrides`` (``fuxian.weights.load_overrides``) names weights that belong
+    together where names and order do not pair them.
 
     Raises InputError for a bad recipe, an unknown stage, a reference that gives no batches or no outputs.
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no stage of alignment; the stages are {', '.join(STAGES)}.")
-    if dtype not in ("float64", "float32"):
-        raise InputError(f"dtype {dtype!r} is not one alignment runs in; use float64 or float32.")
     names = [side if isinstance(side, str) else "" for side in (port, reference)]
     if isinstance(reference, str) and (Path(reference) / "recording.json").is_file():
         reference = Recording(reference)
     port = load_recipe(port) if isinstance(port, str) else port
     reference = load_recipe(reference) if isinstance(reference, str) else reference
+    dtype = precision(dtype, reference if isinstance(reference, Recording) else None)
     with tempfile.TemporaryDirectory(prefix="fuxian-align-") as temporary:
-        runner = _Runner(port, reference, tuple(stages), oracle, Path(folder or temporary), names)
+        runner = _Runner(port, reference, tuple(stages), oracle, Path(folder or temporary), names, overrides)
         alignment = runner.run(dtype)
         failed = [r for r in alignment.stages if "error" in r.facts]
         if dtype == "float64" and failed and isinstance(reference, Recipe):
@@ -184,6 +187,7 @@ class _Runner:
     oracle: bool
     folder: Path
     names: list[str]
+    overrides: Overrides | None = None
     dtype: str = "float64"
 
     def run(self, dtype: str) -> Alignment:
@@ -222,7 +226,7 @@ class _Runner:
     ) -> Recording:
         at = self.folder / f"port-{name}"
         record(self.port, at, inputs=reference, stages=stages, oracle=oracle, keep_values=keep,
-               source=self.names[0])  # fmt: skip
+               source=self.names[0], overrides=self.overrides)  # fmt: skip
         return Recording(at)
 
     def with_elements(self, found: Divergence) -> Divergence:
@@ -309,7 +313,7 @@ def _stage_json(result: StageResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "max_error": _number(result.max_error),
         "tolerance": _number(result.tolerance),
-        "smallest_passing_tolerance": _number(max((t.error for t in result.tensors), default=None)),
+        "smallest_passing_tolerance": _number(result.max_error),
         "compared": len(result.tensors),
         "notes": result.notes,
         "known_differences": [{"name": k.name, "reason": k.reason, "bound": k.bound} for k in result.known],

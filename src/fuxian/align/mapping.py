@@ -15,6 +15,7 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.weights.matching import match
+from fuxian.weights.overrides import Overrides
 from fuxian.weights.tree import Node, Piece, Place, Tree, tree_of_model
 
 
@@ -129,10 +130,12 @@ def _node(data: Mapping[str, Any]) -> Node:
     )
 
 
-def link(port: Mapping[str, Any], reference: Mapping[str, Any]) -> Links:
+def link(port: Mapping[str, Any], reference: Mapping[str, Any], overrides: Overrides | None = None) -> Links:
     """Links between two recorded models (``tree_to_json``), complete where they fit, else as far as is certain.
 
-    Raises InputError when the recorded trees are damaged.
+    What ``overrides``, a mapping file, names goes before everything else.
+
+    Raises InputError when the recorded trees are damaged, or the mapping file does not fit them.
     """
     found: list[Links] = []
     try:
@@ -140,8 +143,10 @@ def link(port: Mapping[str, Any], reference: Mapping[str, Any]) -> Links:
             if tied[0] not in port or tied[1] not in reference:
                 continue
             port_tree, reference_tree = _tree(port[tied[0]]), _tree(reference[tied[1]])
+            named = (overrides or Overrides()).links(port_tree, reference_tree)
             matching = match(port_tree, reference_tree)
-            pairs = [(m.port.place, m.reference.place) for m in matching.matches]
+            pairs = [(one.port, one.reference) for one in named]
+            pairs += [(m.port.place, m.reference.place) for m in matching.matches]
             into = {place.tensor for place, _ in pairs}
             taken = {place.tensor for _, place in pairs}
             found.append(
@@ -156,6 +161,8 @@ def link(port: Mapping[str, Any], reference: Mapping[str, Any]) -> Links:
             )
             if found[-1].complete:
                 return found[-1]
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The recorded module tree is damaged ({error}); record again.") from error
     return found[0]

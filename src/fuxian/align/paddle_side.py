@@ -11,6 +11,7 @@ import functools
 import gc
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -365,7 +366,10 @@ def installed() -> Iterator[None]:
             replaced.attribute(owner, name, told[id(function)])
         replaced.attribute(paddle.nn.Layer, "__call__", follow)
         _State.told = told
-        yield
+        with warnings.catch_warnings():
+            # Said at every batch norm in training mode, whatever its settings.
+            warnings.filterwarnings("ignore", message="When training, we now always track")
+            yield
     finally:
         _State.told = {}
         replaced.restore()

@@ -29,6 +29,7 @@ from fuxian.align.stage_names import STAGES
 from fuxian.align.tracing import Tracer
 from fuxian.errors import InputError
 from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors
+from fuxian.weights import Overrides
 
 DATA_BATCHES = 8
 DATA_BYTES = 64 * 2**20
@@ -86,6 +87,7 @@ class Subject:
     """Reads an initial weight from disk: held here, all of them would be one more model in memory."""
     fresh: Any = None
     """The model that was described, unused so far."""
+    overrides: Overrides | None = None
 
     def keeps(self, identity: str) -> bool:
         """Whether the elements of a tensor inside the model are kept."""
@@ -117,17 +119,20 @@ def record(
     *,
     inputs: Recording | None = None,
     stages: Sequence[str] = STAGES,
-    dtype: str = "float64",
+    dtype: str | None = None,
     oracle: bool = True,
     small: bool = False,
     keep_values: bool | frozenset[str] = True,
     source: str = "",
+    overrides: Overrides | None = None,
 ) -> None:
     """Record a reference, or with ``inputs`` (the reference's recording) a port, into a new folder.
 
-    ``dtype`` is the precision of the run; with ``oracle``, a second run in the other precision measures how much
+    ``dtype`` is the precision of the run, float64 if none is named, or that of ``inputs``; with
+    ``oracle``, a second run in the other precision measures how much
     of each figure is rounding. ``small`` keeps sketches of large tensors only; ``keep_values=False`` does so for
     what lies inside the model, and keeps outputs, gradients and weights; a set keeps the tensors it names there.
+    ``overrides``, a mapping file, names tensors of the port and of the reference that belong together.
 
     Raises InputError when the reference gives no batches or no outputs, or when the port's weights cannot be told from
     the reference's.
@@ -135,17 +140,16 @@ def record(
     _imported_first(inputs)
     model = _seeded_model(recipe)
     side = importlib.import_module(SIDES[framework_of(model)])
-    if inputs is not None:
-        dtype = inputs.data["dtype"]
+    chosen = precision(dtype, inputs)
     with (
         RecordingWriter(folder, framework=side.NAME, small=small) as writer,
         side.installed(),
         _heap_at_rest(),
     ):
-        subject = Subject(side, recipe, stages, keep_values, inputs, fresh=model)
+        subject = Subject(side, recipe, stages, keep_values, inputs, fresh=model, overrides=overrides)
         writer.data |= {
             "source": source,
-            "dtype": dtype,
+            "dtype": chosen,
             "higher_order": recipe.higher_order,
             "settings": {"schedule_every": recipe.schedule_every, "accumulate": recipe.accumulate},
             "parts": [name for name in PARTS if getattr(recipe, name) is not None],
@@ -158,7 +162,7 @@ def record(
         _take_batches(subject, writer)
         _hash_inputs(subject, writer)
         del model
-        _record_runs(subject, writer, dtype, oracle)
+        _record_runs(subject, writer, chosen, oracle)
         if "initialisation" in stages:
             _guarded(subject, writer, "initialisation", lambda: _record_initialisation(subject, writer))
 
@@ -175,6 +179,24 @@ def _heap_at_rest() -> Iterator[None]:
 
 
 PARTS = ("train_data", "eval_data", "loss", "optimizer", "metric", "evaluated", "step")
+
+
+def precision(dtype: str | None, recorded: Recording | None) -> str:
+    """What to run in: that of the recording that the run goes by, else what was asked for, else float64.
+
+    Raises InputError for another name, or where a recording was made in another precision.
+    """
+    if dtype not in (None, "float64", "float32"):
+        raise InputError(f"dtype {dtype!r} is not one alignment runs in; use float64 or float32.")
+    if recorded is None:
+        return dtype or "float64"
+    given = str(recorded.data["dtype"])
+    if dtype not in (None, given):
+        raise InputError(
+            f"{dtype} was asked for, and {recorded.folder} was recorded in {given}; leave the precision out, or"
+            " record the reference again with it."
+        )
+    return given
 
 
 def _imported_first(inputs: Recording | None) -> None:
@@ -346,7 +368,7 @@ def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None
         if kind == "buffer":  # The run itself is given the reference's.
             writer.put(f"initial_buffers/{name}", side.to_array(tensor))
     tied = {p["name"]: p["same_as"] for p in writer.data["parameters"] if p["same_as"]}
-    links = mapping.link(writer.data["tree"], inputs.data["tree"])
+    links = mapping.link(writer.data["tree"], inputs.data["tree"], subject.overrides)
     subject.links = links
     writer.data["weights_from"] = inputs.data["hashes"]["weights"]
     writer.data["links"] = links.to_json()

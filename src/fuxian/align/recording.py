@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 
 from fuxian.align import sketch as sketches
 from fuxian.errors import InputError
+from fuxian.weights.storage import mode_of_a_new_file
 
 FORMAT = 1
 SHARD_BYTES = 32 * 2**20
@@ -155,7 +156,9 @@ class RecordingWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            save_file(self._pending, self.folder / f"tensors-{self._shards:03d}.safetensors")
+            shard = self.folder / f"tensors-{self._shards:03d}.safetensors"
+            save_file(self._pending, shard)
+            mode_of_a_new_file(shard)
             self._shards += 1
             self._pending, self._pending_bytes = {}, 0
 

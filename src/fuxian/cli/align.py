@@ -2,7 +2,6 @@
 
 import json
 import sys
-import warnings
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -30,6 +29,12 @@ Oracle = Annotated[
 ]
 
 
+Map = Annotated[
+    Path | None,
+    typer.Option("--map", help="A mapping file: weights that belong together, as `fuxian weights` reads it."),
+]
+
+
 class Precision(StrEnum):
     float64 = "float64"
     float32 = "float32"
@@ -43,8 +48,6 @@ Dtype = Annotated[
 @app.callback()
 def align() -> None:
     """Prove that a port equals its reference, or name where and why it does not."""
-    # Paddle says so at every batch norm in training mode, whatever its settings.
-    warnings.filterwarnings("ignore", message="When training, we now always track")
 
 
 @app.command()
@@ -60,6 +63,7 @@ def run(
     stages: Stages = None,
     dtype: Dtype = None,
     oracle: Oracle = True,
+    mapping: Map = None,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,12 +74,19 @@ def run(
     Example: fuxian align run port.py reference.py --report align.html
     """
     from fuxian.align.alignment import align
+    from fuxian.weights import load_overrides
 
+    overrides = load_overrides(mapping) if mapping is not None else None
     ours, theirs = (port, reference) if reference is not None else _of_paper(port)
-    is_recorded = isinstance(theirs, str) and (Path(theirs) / "recording.json").is_file()
-    precision = _dtype(dtype, Path(str(theirs)) if is_recorded else None)
     with _waiting("running both sides"):
-        alignment = align(ours, theirs, stages=_stages(stages), dtype=precision, oracle=oracle)
+        alignment = align(
+            ours,
+            theirs,
+            stages=_stages(stages),
+            dtype=dtype and dtype.value,
+            oracle=oracle,
+            overrides=overrides,
+        )
     _show(alignment, report, as_json)
 
 
@@ -110,6 +121,7 @@ def record(
     small: Annotated[
         bool, typer.Option(help="Sketches of large tensors only, small enough to commit.")
     ] = False,
+    mapping: Map = None,
 ) -> None:
     """Record what a reference does, or what a port does on a reference's weights and batches.
 
@@ -118,18 +130,21 @@ def record(
     from fuxian.align.record import record as write
     from fuxian.align.recording import Recording
     from fuxian.recipe import load_recipe
+    from fuxian.weights import load_overrides
 
-    precision = _dtype(dtype, inputs)
+    if mapping is not None and inputs is None:
+        raise InputError("--map pairs a port's weights with a reference's; give the reference as --inputs.")
     with _waiting("recording"):
         write(
             load_recipe(recipe),
             out,
             inputs=Recording(inputs) if inputs is not None else None,
             stages=_stages(stages),
-            dtype=precision,
+            dtype=dtype and dtype.value,
             oracle=oracle,
             small=small,
             source=recipe,
+            overrides=load_overrides(mapping) if mapping is not None else None,
         )
     size = sum(file.stat().st_size for file in out.iterdir())
     Console(stderr=True).print(f"recorded in {out} ({size / 1e6:.1f} MB)")
@@ -210,21 +225,6 @@ def _stages(text: str | None) -> tuple[str, ...]:
     if unknown or not chosen:
         raise InputError(f"--stages {text}: the stages are {', '.join(STAGES)}.")
     return chosen
-
-
-def _dtype(chosen: Precision | None, recorded: Path | None) -> str:
-    """The precision to run in: that of the recording that the run goes by, if there is one."""
-    if recorded is None:
-        return (chosen or Precision.float64).value
-    from fuxian.align.recording import Recording
-
-    given = Recording(recorded).data["dtype"]
-    if chosen is not None and chosen.value != given:
-        raise InputError(
-            f"--dtype {chosen.value}: {recorded} was recorded in {given};"
-            " leave the option out, or record the reference again with it."
-        )
-    return given
 
 
 def _waiting(what: str) -> AbstractContextManager:

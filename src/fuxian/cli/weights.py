@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -147,10 +146,7 @@ def _call_order(recipe: Recipe, model: Any) -> list[str] | None:
         return None
     batch = next(iter(data()))
     inputs = to_tensors(framework_of(model), batch["inputs"])
-    with warnings.catch_warnings():
-        # Paddle says so at every batch norm in training mode, whatever its settings.
-        warnings.filterwarnings("ignore", message="When training, we now always track")
-        return call_order(model, lambda: recipe.forward(model, inputs))
+    return call_order(model, lambda: recipe.forward(model, inputs))
 
 
 def _text(path: Path) -> str:

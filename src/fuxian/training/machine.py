@@ -24,8 +24,10 @@ def prepare() -> None:
     Matrix products run on one thread unless ``MKL_NUM_THREADS`` says otherwise: a result then does not depend on how
     many cores a machine has.
     """
-    # Paddle says at each import that ccache is absent, which concerns only those who compile operators.
-    warnings.filterwarnings("ignore", message="No ccache found")
+    # Paddle says at each import that ccache is absent, which concerns only those who compile operators, and at every
+    # batch norm in training mode that it tracks statistics.
+    for message in ("No ccache found", "When training, we now always track"):
+        warnings.filterwarnings("ignore", message=message)
     if platform.system() != "Linux":
         return
     os.environ.setdefault("MKL_NUM_THREADS", "1")

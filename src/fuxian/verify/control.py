@@ -103,7 +103,7 @@ def _shuffle(weights: Path, out: Path) -> bool:
         for name, tensor in tensors.items()
     }
     if out.suffix == ".npz":
-        np.savez(out, **shuffled)
+        np.savez(out, allow_pickle=False, **shuffled)
     else:
         save_tensors(out, shuffled, stored.metadata)
     return any(not np.array_equal(shuffled[name], tensor) for name, tensor in tensors.items())

@@ -74,7 +74,8 @@ def load_tensors(path: str | Path, key: str | None = None) -> dict[str, np.ndarr
 def read(path: str | Path, key: str | None = None) -> Stored:
     """The file's tensors with notes and metadata. Raises InputError as ``load_tensors`` does."""
     path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
+    # model_best.pth.tar, which PyTorch's ImageNet example writes, is a .pth by another name.
+    reader = _read_torch if path.name.lower().endswith(".pth.tar") else _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
             f"{path}: {path.suffix or 'a name without an ending'} is not a known format of weights;"
@@ -305,13 +306,18 @@ def save_tensors(
     try:
         writer(Path(temporary), ready, dict(metadata or {}))
         _sync(Path(temporary))
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        mode_of_a_new_file(Path(temporary))
         Path(temporary).replace(path)
         _sync(path.parent)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def mode_of_a_new_file(path: Path) -> None:
+    """Gives a file that was made for its owner alone the mode that any other new file has here."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
 
 
 def _plain(path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
