@@ -50,7 +50,7 @@ def verify(
     out: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole acceptance in a sandbox: evaluate, replay, chain, verdict, signed evidence.
+    """Run the whole acceptance in a sandbox: evaluate, verdict, control, replay, chain, signed evidence.
 
     Exit code: 0 accepted, 1 rejected, 2 bad input, 3 inconclusive, 4 this machine failed. With --evidence: 0 the
     signature and every hash hold, 1 something was changed.
