@@ -165,7 +165,9 @@ def groups(optimizer: Any) -> list[dict[str, Any]]:
     """The parameter groups: settings, and the tensors under ``params``."""
     listed = optimizer._param_groups
     if not listed or not isinstance(listed[0], dict):
-        return [{"params": list(optimizer._parameter_list or [])}]
+        decay = getattr(optimizer, "regularization", None)
+        named = {"weight_decay": decay._coeff} if isinstance(decay, paddle.regularizer.L2Decay) else {}
+        return [{**named, "params": list(optimizer._parameter_list or [])}]
     return [
         {**{k: v for k, v in group.items() if k != "params"}, "params": list(group["params"])}
         for group in listed

@@ -26,7 +26,7 @@ from fuxian.align import mapping
 from fuxian.align.draws import SEED, Draws
 from fuxian.align.recording import Recording, RecordingWriter, array_hash
 from fuxian.align.stage_names import STAGES
-from fuxian.align.tracing import Tracer
+from fuxian.align.tracing import Tracer, of_a_library
 from fuxian.errors import InputError
 from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors
 from fuxian.weights import Overrides
@@ -281,7 +281,7 @@ def _line_of(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if "site-packages" not in file and "/fuxian/" not in file:
+        if not of_a_library(file):
             lines.append(f"{file}:{trace.tb_lineno}")
         trace = trace.tb_next
     return lines[-1] if lines else ""

@@ -275,10 +275,16 @@ def configuration(both: Pair) -> StageResult:
     def differ(name: str, problem: str, reference_name: str = "") -> None:
         tensors.append(TensorComparison(name, reference_name, float("inf"), 0.0, problem))
 
+    shapes = [{p["name"]: tuple(p["shape"]) for p in side["parameters"]} for side in (port, reference)]
+    resized = [name for name in links.reference_left if name in links.port_left]
+    for name in resized:
+        differ(name, f"shape {shapes[0][name]} instead of {shapes[1][name]}", name)
     for name in links.reference_left:
-        differ(name, "in the reference, and not in the port", name)
+        if name not in resized:
+            differ(name, "in the reference, and not in the port", name)
     for name in links.port_left:
-        differ(name, "in the port, and not in the reference")
+        if name not in resized:
+            differ(name, "in the port, and not in the reference")
     for setting, value in reference["settings"].items():
         if port["settings"].get(setting) != value:
             differ(setting, f"{port['settings'].get(setting)} instead of {value}", setting)

@@ -33,6 +33,7 @@ SAME_OPERATION = {
     "to": "cast", "astype": "cast", "type": "cast", "float": "cast", "double": "cast", "half": "cast",
     "clamp": "clip", "clamp_min": "clip", "amax": "max", "amin": "min",
     "hardswish": "hardswish", "swish": "silu", "selu": "selu",
+    "relu6": "hardtanh",
     "upsample": "interpolate", "masked_fill": "where", "getitem": "index", "setitem": "assign_index",
     "binary_cross_entropy_with_logits": "bce_with_logits", "expand_as": "expand", "broadcast_to": "expand",
     "softmax_with_cross_entropy": "cross_entropy", "unbind": "unbind", "chunk": "split", "tensor_split": "split",
@@ -162,13 +163,17 @@ def parameter_names(function: Callable, *, method: bool = False) -> tuple[str, .
 _STATED = re.compile(r"\w+\(([\w\s=.,:*/\[\]-]*)\) *->")
 
 
+_OWN = Path(__file__).resolve().parents[1]
+
+
 @lru_cache(maxsize=4096)
-def _of_a_library(file: str) -> bool:
-    parts = Path(file).parts
+def of_a_library(file: str) -> bool:
+    """Whether a source file belongs to Python, a framework, or Fuxian's own machinery, and not to what is compared."""
+    path = Path(file)
     return (
-        file.startswith("<")
-        or "site-packages" in parts
-        or ("fuxian" in parts and "papers" not in parts and "align" in parts)
+        file.startswith(("<", sys.prefix + "/bin/"))
+        or "site-packages" in path.parts
+        or (path.is_relative_to(_OWN) and not path.is_relative_to(_OWN / "papers"))
         or file.startswith(sys.base_prefix + "/lib/python")
     )
 
@@ -177,7 +182,7 @@ def line_of_caller() -> str:
     """``file:line`` of the innermost frame that belongs neither to a framework nor to Fuxian's own machinery."""
     frame = sys._getframe(1)
     while frame is not None:
-        if not _of_a_library(frame.f_code.co_filename):
+        if not of_a_library(frame.f_code.co_filename):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""

@@ -39,6 +39,7 @@ NAMES = {
     "dampening": "dampening", "_dampening": "dampening", "nesterov": "nesterov", "_use_nesterov": "nesterov",
     "_beta1": "beta1", "_beta2": "beta2", "beta1": "beta1", "beta2": "beta2", "eps": "epsilon",
     "_epsilon": "epsilon", "epsilon": "epsilon", "weight_decay": "decay", "_regularization_coeff": "decay",
+    "regularization_coeff": "decay",
     "_weight_decay": "decay", "initial_accumulator_value": "initial", "_initial_accumulator_value": "initial",
     "alpha": "smoothing", "_rho": "smoothing", "rho": "smoothing", "centered": "centred", "_centered": "centred",
 }  # fmt: skip

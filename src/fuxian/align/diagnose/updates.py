@@ -215,9 +215,10 @@ def _free(
 
 
 def _effective(
-    side: Recording, names: dict[str, str], rule_of: dict[str, Rule], step: str = "0.0"
+    both: Optimised, side: Recording, names: dict[str, str], rule_of: dict[str, Rule], step: str = "0.0"
 ) -> dict[str, np.ndarray]:
-    """Each parameter's gradient as the optimizer took it in its first step, by the reference's name."""
+    """Each parameter's gradient as the optimizer took it in its first step, by the reference's name, without the
+    decay that was added to it."""
     found = {}
     for name, shown in names.items():
         rule = rule_of.get(name)
@@ -233,6 +234,14 @@ def _effective(
             found[name] = (
                 -side.get(update).astype(np.float64) / rule.rate / (1 + rule.momentum * rule.nesterov)
             )
+        weight = both.weight(name)
+        if name in found and weight is not None and rule.decay and rule.decay_kind == "coupled":
+            turned = side is both.port and any(
+                ours.layout != theirs.layout for ours, theirs in both.links.pairs if theirs.tensor == name
+            )
+            weight = weight.T if turned else weight
+            if weight.shape == found[name].shape:
+                found[name] -= rule.decay * weight
     return found
 
 
@@ -268,8 +277,8 @@ def _both_clips(both: Optimised) -> list[tuple[str, float, dict[str, float]]]:
     given = {n: _gradients(shapes[n], n, 0)[0] for n in both.theirs if n in shapes}
     port_names = {n: both.links.port_names(n)[0] for n in given if both.links.port_names(n)}
     return [
-        _clip_of(_effective(both.port, port_names, both.ours), given),
-        _clip_of(_effective(both.reference, {n: n for n in given}, both.theirs), given),
+        _clip_of(_effective(both, both.port, port_names, both.ours), given),
+        _clip_of(_effective(both, both.reference, {n: n for n in given}, both.theirs), given),
     ]
 
 
