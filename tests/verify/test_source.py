@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuxian.errors import InputError
+from fuxian.errors import InputError, PlatformError
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.source import pin, tree_digest
 
@@ -66,6 +66,48 @@ def test_a_repository_is_taken_at_its_head_with_a_bundle(repository, tmp_path):
     assert source.folder.joinpath("README.md").read_bytes() == b"crlf\r\n$Id$\n"
     git(tmp_path, "clone", "-q", "-b", "submission", str(source.bundle), "again")
     assert git(tmp_path / "again", "rev-parse", "HEAD") == source.commit
+
+
+def test_what_is_not_committed_is_named(repository, tmp_path):
+    (repository / "README.md").write_text("changed, not committed")
+    (repository / "tools/new.py").write_text("")
+    (repository / ".gitignore").write_text("/output/\n")
+    commit_of_all = ["add", ".gitignore"], ["commit", "-qm", "b"]
+    for command in commit_of_all:
+        git(repository, *command)
+    for ignored in ("output", "__pycache__"):
+        (repository / ignored).mkdir()
+        (repository / ignored / "x").write_text("x")
+    assert pin(str(repository), tmp_path / "place").differing == ("README.md", "tools/new.py")
+    git(repository, "add", "README.md", "tools")
+    git(repository, "commit", "-qm", "c")
+    assert pin(str(repository), tmp_path / "again").differing == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("fatal: unable to access 'https://h/x/': Could not resolve host: h", PlatformError),
+        ("fatal: unable to access 'https://h/x/': The requested URL returned error: 503", PlatformError),
+        ("error: RPC failed; curl 92 HTTP/2 stream 5 was not closed\nfatal: early EOF", PlatformError),
+        ("fatal: unable to access 'https://h/x/': The requested URL returned error: 403", Failed),
+        ("fatal: repository 'https://h/x/' not found", Failed),
+        ("fatal: remote error: upload-pack: not our ref 0000", Failed),
+    ],
+)
+def test_a_network_that_fails_is_not_the_submissions_fault(tmp_path, monkeypatch, said, error):
+    """As git says it: there is no server here to ask."""
+    program = tmp_path / "git"
+    program.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 128\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(error):
+        pin(f"https://example.org/x/y@{'0' * 40}", tmp_path / "place")
+
+
+def test_a_server_that_does_not_answer_is_not_the_submissions_fault(tmp_path):
+    with pytest.raises(PlatformError, match="cannot be fetched"):
+        pin(f"https://127.0.0.1:1/x/y@{'0' * 40}", tmp_path / "place")
 
 
 def test_hooks_filters_and_attributes_do_nothing(repository, tmp_path):

@@ -1,6 +1,7 @@
 """The whole acceptance of a submission: accepted as it is, rejected for the right reason otherwise."""
 
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -123,6 +124,7 @@ def test_a_repository_is_verified_at_its_commit(toy, verified):
     done = verified(replay_steps=2)
     assert (done.verdict, done.commit) == ("accepted", head)
     assert (done.evidence.parent / "submission.bundle").exists()
+    assert "2 files differ from commit" in done.steps[0].detail
 
 
 def test_a_defect_of_fuxian_is_not_the_submissions_fault(toy, verified, monkeypatch):
@@ -174,11 +176,19 @@ def test_seeds_of_a_procedure_are_trained_anew(toy, verified):
 def test_bad_input_is_one_sentence(toy, verified, tmp_path):
     with pytest.raises(InputError, match="no folder"):
         verified(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="blobs"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(toy))}: .*blobs"):
         verified(claim_id="other")
     with pytest.raises(InputError, match="leave --seeds out"):
         verified(seeds=2)
     shutil.rmtree(toy)
     toy.mkdir()
-    with pytest.raises(InputError, match=r"fuxian\.toml"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(toy))}/fuxian\\.toml"):
+        verified()
+
+
+def test_a_manifest_that_is_not_committed_is_one_sentence(toy, verified):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(toy)]
+    for command in (["init", "-q"], ["add", "README.md"], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], check=True)
+    with pytest.raises(InputError, match=r"fuxian\.toml is not committed"):
         verified()

@@ -78,6 +78,9 @@ def verify(
             allow_unsandboxed=allow_unsandboxed,
             progress=lambda what: status.update(f"Verifying: {what}"),
         )
+    prepared = done.steps[0]
+    if prepared.status == "pass" and prepared.detail:
+        console.print(Text(f"{prepared.detail}.", style="yellow"), soft_wrap=True)
     if as_json:
         print_json(done.as_dict())
     else:

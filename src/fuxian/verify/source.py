@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fuxian.errors import InputError
+from fuxian.errors import InputError, PlatformError
 from fuxian.verify.reasons import Failed, Reason
 
 MOST_BYTES = 4 << 30
@@ -29,6 +29,10 @@ GIT_SECONDS = 600
 _REMOTE = re.compile(
     r"(?P<repo>https://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?/[A-Za-z0-9._~/+-]+)@(?P<commit>[0-9a-f]{40})"
 )
+_NO_ANSWER = re.compile(
+    r"unable to access (?!.*returned error: (?:401|403|404|410))|RPC failed|early EOF|unexpected disconnect|hung up"
+)
+"""What git says where the network or the server fails, and not where a server answers that there is no such thing."""
 # The highest precedence: nothing in the entrant's .gitattributes changes a byte, or leaves a file out.
 _ATTRIBUTES = "* -text -eol -ident -filter -export-ignore -export-subst -working-tree-encoding\n"
 
@@ -42,6 +46,8 @@ class Source:
     commit: str | None
     bundle: Path | None
     """A git bundle of the commit with its history, to be kept: repositories get rewritten and deleted."""
+    differing: tuple[str, ...] = ()
+    """Files of the entrant's folder that are not as in the commit, or not in it; .gitignore's are left out."""
 
 
 def pin(submission: str, place: Path) -> Source:
@@ -50,7 +56,8 @@ def pin(submission: str, place: Path) -> Source:
     A folder that is itself a git repository (it has a .git of its own) is taken at its HEAD, as the organiser will
     receive it.
 
-    Raises InputError where there is no such submission, and Failed where it must not be copied.
+    Raises InputError where there is no such submission, Failed where it must not be copied, and PlatformError where
+    the network or the server did not answer.
     """
     work = place / "work"
     work.mkdir(parents=True)
@@ -72,7 +79,8 @@ def pin(submission: str, place: Path) -> Source:
     if git.is_dir():
         commit, bundle = _fetch(str(folder.resolve()), None, place)
         _export(place / "repository.git", commit, work)
-        return Source(folder.resolve().name, work, commit, bundle)
+        differing = _differing(place / "repository.git", folder.resolve())
+        return Source(folder.resolve().name, work, commit, bundle, differing)
     _copy(folder, work)
     return Source(folder.resolve().name, work, None, None)
 
@@ -117,6 +125,8 @@ def _git(*arguments: str, timeout: float = GIT_SECONDS) -> bytes:
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         sentence = "".join(c for c in said[-1] if c.isprintable())[:200]
+        if any(_NO_ANSWER.search(line) for line in said):
+            raise PlatformError(f"the repository cannot be fetched ({sentence}); try again later.") from error
         raise Failed(Reason.LAYOUT, f"git cannot read the repository ({sentence}).") from error
 
 
@@ -153,6 +163,24 @@ def _export(bare: Path, commit: str, folder: Path) -> None:
             _unpack(archive, folder)
         except (tarfile.TarError, UnicodeError, ValueError) as error:
             raise Failed(Reason.UNSAFE, f"the commit cannot be unpacked ({type(error).__name__}).") from error
+
+
+def _differing(bare: Path, folder: Path) -> tuple[str, ...]:
+    """What differs between the exported commit and the entrant's folder; none of the folder's configuration is read."""
+    _git(f"--git-dir={bare}", "symbolic-ref", "HEAD", "refs/heads/submission")
+    _git(f"--git-dir={bare}", "read-tree", "HEAD")
+    listed = _git(
+        f"--git-dir={bare}",
+        f"--work-tree={folder}",
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignore-submodules=all",
+    )
+    paths = [_printable(os.fsdecode(entry[3:])) for entry in listed.split(b"\0") if entry]
+    return tuple(path for path in paths if not SKIPPED & set(path.split("/")))
 
 
 def _unpack(archive: Path, folder: Path) -> None:

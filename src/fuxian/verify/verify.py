@@ -21,7 +21,8 @@ import fuxian
 from fuxian.errors import InputError, PlatformError
 from fuxian.paper import Claim
 from fuxian.submission.checklist import Finding, check_manifest
-from fuxian.submission.manifest import Manifest, load_manifest
+from fuxian.submission.checklist.finding import listed
+from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
 from fuxian.verdict import Verdict, rule
 from fuxian.verify import evidence
 from fuxian.verify.chain import run_chain
@@ -170,8 +171,8 @@ def verify(
         flow = _Flow(done, place, progress)
         subjects: list[dict[str, Any]] = []
         try:
-            source = flow.step("prepare", lambda: _pin(submission, place, done))
-            manifest = load_manifest(source.folder)
+            source = flow.step("prepare", lambda: _pin(submission, place, done), _differences)
+            manifest = _manifest(source, submission)
             done.paper = manifest.paper.id
             done.claim_given = claim is not None
             done.claim = claim or manifest.claim(claim_id)
@@ -201,8 +202,10 @@ def verify(
             done.verdict = "inconclusive" if error.reason in UNDECIDING else "rejected"
         except PlatformError as error:
             done.verdict, done.reason, done.detail = "inconclusive", Reason.INTERNAL, str(error)
-        except InputError:
-            raise
+        except InputError as error:
+            # What was copied lies in a temporary folder that nobody else knows.
+            copied = str(place / "source" / "work")
+            raise InputError(str(error).replace(copied, submission.rstrip("/"))) from error
         except Exception as error:
             # A submission that trips Fuxian up still gets a reason and evidence; the organiser gets the traceback.
             done.verdict, done.reason = "inconclusive", Reason.INTERNAL
@@ -221,7 +224,7 @@ class _Flow:
     place: Path
     progress: Progress
 
-    def step(self, name: str, action: Callable[[], Any]) -> Any:
+    def step(self, name: str, action: Callable[[], Any], say: Callable[[Any], str] = lambda made: "") -> Any:
         self.progress(name)
         began = time.monotonic()
         try:
@@ -231,7 +234,7 @@ class _Flow:
             status: Status = "inconclusive" if reason in UNDECIDING else "fail"
             self._note(name, status, reason, str(error), began, {})
             raise
-        status, detail, more = made if isinstance(made, tuple) else ("pass", "", {})
+        status, detail, more = made if isinstance(made, tuple) else ("pass", say(made), {})
         self._note(name, status, Reason.OK, detail, began, more)
         return made
 
@@ -245,6 +248,21 @@ def _pin(submission: str, place: Path, done: Verification) -> Source:
     source = pin(submission, place / "source")
     done.commit = source.commit
     return source
+
+
+def _differences(source: Source) -> str:
+    """A sentence on what is not in the commit, empty where all is."""
+    names = source.differing
+    if source.commit is None or not names:
+        return ""
+    what = f"{len(names)} files differ" if len(names) > 1 else "1 file differs"
+    return f"{what} from commit {source.commit[:10]}, which was verified: {listed(list(names))}"
+
+
+def _manifest(source: Source, submission: str) -> Manifest:
+    if FILE_NAME in source.differing and not (source.folder / FILE_NAME).exists():
+        raise InputError(f"{submission}: {FILE_NAME} is not committed; commit it, for a commit is verified.")
+    return load_manifest(source.folder)
 
 
 def _check(manifest: Manifest, done: Verification) -> tuple[Status, str, dict[str, Any]]:
