@@ -13,6 +13,19 @@ def finding(folder, id):
     return next(line for line in check(folder) if line.id == id)
 
 
+def test_the_weights_of_a_claim_about_weights_are_there(submission):
+    (submission / "weights/best.safetensors").unlink()
+    found = finding(submission, "commands")
+    assert (found.status, found.file) == ("fail", "weights/best.safetensors")
+    assert "top1" in found.what
+
+
+def test_weights_that_are_mounted_with_the_data_are_not_looked_for(submission, edit):
+    (submission / "weights/best.safetensors").unlink()
+    edit("fuxian.toml", "[team]", '[data]\nlarge = "weights"\n\n[team]')
+    assert finding(submission, "commands").status == "pass"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [

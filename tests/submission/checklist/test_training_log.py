@@ -199,3 +199,14 @@ def test_a_forged_log_is_found_with_its_line(submission, edit):
     edit("logs/train.log", "loss: 0.40000", "loss: nan")
     found = finding(submission, "log-consistency")
     assert (found.status, found.file, found.line) == ("fail", "logs/train.log", 5)
+
+
+def test_a_log_without_the_metric_is_looked_through_all_the_same(submission):
+    """Waiving the line on the fields waives nothing of this one."""
+    log = submission / "logs/train.log"
+    lines = [line for line in log.read_text().splitlines() if "accuracy" not in line]
+    log.write_text("\n".join(lines) + "\n")
+    assert (finding(submission, "log").status, finding(submission, "log-consistency").status) == ("fail", "pass")
+    log.write_text("\n".join([*lines, lines[0]]) + "\n")
+    found = finding(submission, "log-consistency")
+    assert (found.status, found.line) == ("fail", len(lines) + 1)

@@ -66,7 +66,7 @@ def scripts(tree: Tree) -> Result:
 
 
 def commands(tree: Tree) -> Result:
-    """Every file that the manifest's commands name is there."""
+    """Every file that the manifest's commands name is there, and the weights that a claim is about."""
     for name, command in tree.manifest.commands.items():
         for argument in command.run:
             path = argument.rpartition("=")[2]
@@ -78,6 +78,17 @@ def commands(tree: Tree) -> Result:
                     "mend the command",
                     "fuxian.toml",
                 )
+    there = {*tree.files, *tree.links, *tree.folders}
+    mounted = tuple(f"{path.rstrip('/')}/" for path in tree.manifest.data.values())
+    for claim in map(tree.manifest.paper.claim, tree.manifest.claims):
+        weights = tree.manifest.checkpoint_of(claim)
+        wanted = weights is not None and claim.subject == "weights" and not weights.startswith(mounted)
+        if wanted and str(PurePosixPath(weights or "")) not in there:
+            return failed(
+                f"the checkpoint of {claim.id} is missing",
+                "put the trained weights there, or mend checkpoint in fuxian.toml",
+                weights,
+            )
     return passed(f"{len(tree.manifest.commands)} commands, their files are there", "fuxian.toml")
 
 

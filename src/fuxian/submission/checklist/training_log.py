@@ -65,17 +65,20 @@ def fields_of(tree: Tree, claim: Claim) -> Result:
 
 def consistency(tree: Tree) -> Result:
     """Steps increase, losses are finite, ips matches batch_cost, and the time suffices."""
-    if fields(tree).status == "fail":
-        return not_applicable("there is no log with the official fields")
     total = 0
     for name in tree.manifest.claims:
         claim = tree.manifest.paper.claim(name)
+        file = tree.manifest.log_of(claim)
+        if file is None or tree.files.get(file, LARGEST_LOG + 1) > LARGEST_LOG:
+            continue  # the line on the fields says it
         lines = _lines(tree, claim)
         wrong = contradiction(lines)
         if wrong:
             what, line = wrong
-            return failed(what, "submit the log as the training wrote it", tree.manifest.log_of(claim), line)
+            return failed(what, "submit the log as the training wrote it", file, line)
         total += len(lines)
+    if total == 0:
+        return not_applicable("there is no log whose lines could be compared")
     return passed(f"{total} lines agree with each other", tree.manifest.log_of(claim))
 
 
