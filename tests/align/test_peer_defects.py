@@ -93,7 +93,7 @@ def test_a_square_weight_used_transposed_is_found():
     port, reference = recipes()
     found = align(replace(port, model=Transposed), reference, stages=("forward",))
     assert found.verdict == "diverged"
-    assert found.first.stage == "forward"
+    assert found.diagnosis.cause == "transposed_weight"
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

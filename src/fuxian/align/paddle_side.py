@@ -238,6 +238,7 @@ _METHODS_BESIDE = ("__abs__", "__add__", "__and__", "__div__", "__eq__", "__floo
                    "__gt__", "__invert__", "__le__", "__lt__", "__matmul__", "__mod__", "__mul__", "__ne__",
                    "__neg__", "__or__", "__pow__", "__radd__", "__rdiv__", "__rmatmul__", "__rmul__", "__rpow__",
                    "__rsub__", "__rtruediv__", "__setitem__", "__sub__", "__truediv__", "__xor__")  # fmt: skip
+_TOLD_PROPERTIES = ("T", "mT")
 _PLAIN_METHODS = {"numpy", "item", "backward", "register_hook", "clear_grad", "clear_gradient", "gradient", "dim",
                   "ndimension", "data_ptr", "element_size", "requires_grad_", "retain_grads", "set_value", "value",
                   "apply", "apply_", "contiguous", "cpu", "cuda", "pin_memory", "stride", "get_strides", "nnz",
@@ -366,6 +367,9 @@ def installed() -> Iterator[None]:
         _replace_held(told, replaced, set(drawn))
         for owner, name, _, function in public:
             replaced.attribute(owner, name, told[id(function)])
+        for name in _TOLD_PROPERTIES:
+            read = getattr(paddle.Tensor, name).fget
+            replaced.attribute(paddle.Tensor, name, property(_telling(f"paddle.Tensor.{name}", read, None)))
         replaced.attribute(paddle.nn.Layer, "__call__", follow)
         _State.told = told
         with warnings.catch_warnings():

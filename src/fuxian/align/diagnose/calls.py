@@ -61,7 +61,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         found = losses.diagnose(divergence, seen)
         if found is not None:
             return found
-    found = _untraced(divergence, seen)
+    found = _turned(divergence, seen) or _untraced(divergence, seen)
     if found is not None:
         return found
     found = (
@@ -666,6 +666,34 @@ def _weights(
 
 
 # --- kinds of calls that are looked at first ------------------------------------------------------------------------
+
+
+def _turned(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """A square weight that the port turns before a product: its own product with the weight as it lies is tried."""
+    assert divergence.port is not None  # noqa: S101
+    wanted = _outputs_of(divergence)[1]
+    if wanted is None:
+        return None
+    tried = []
+    for turn in divergence.port.calls:
+        if plain(turn.operation) != "transpose" or not turn.inputs[0].startswith("parameters."):
+            continue
+        weight = _parameter(divergence, divergence.port, turn.inputs[0])
+        for product in users(seen.port, turn.outputs, 1):
+            source, made = (seen.tensor(0, name) for name in (product.inputs[0], product.outputs[0]))
+            if weight is None or source is None or made is None or plain(product.operation) != "matmul":
+                continue
+            if weight.ndim != 2 or source.shape[-1] != weight.shape[0] or made.shape != wanted.shape:
+                continue
+            for last in [product, *users(seen.port, product.outputs, 1)]:
+                ended = seen.tensor(0, last.outputs[0])
+                if ended is None or ended.shape != wanted.shape:
+                    continue
+                after = error(ended - made + source @ weight, wanted)
+                words = f"with {turn.inputs[0].removeprefix('parameters.')} as it lies"
+                tried.append(Hypothesis("transposed_weight", words, error(ended, wanted), after, 1))
+    chosen = best(tried)
+    return Diagnosis(chosen.cause, chosen.sentence, line=divergence.port.line) if chosen is not None else None
 
 
 def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
