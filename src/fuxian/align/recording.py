@@ -28,6 +28,7 @@ from fuxian.weights.storage import mode_of_a_new_file
 
 FORMAT = 1
 SHARD_BYTES = 32 * 2**20
+SHARDS_OPEN = 2
 SKETCHED_ABOVE = 10_000
 """Elements above which a tensor of a small recording is kept as a sketch only."""
 _SHARD = re.compile(r"tensors-\d{3,6}\.safetensors")
@@ -64,6 +65,24 @@ def regenerate(source: dict[str, Any]) -> np.ndarray:
     return np.asarray(drawn, dtype=source["dtype"])
 
 
+class _Shards:
+    """Reads tensors out of a folder's shards. The last few used stay open: opening one reads its whole index, and an
+    open one is mapped and counts as memory in use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._open: dict[str, Any] = {}
+
+    def get(self, shard: str, name: str) -> np.ndarray:
+        opened = self._open.pop(shard, None)
+        if opened is None:
+            opened = safe_open(self.folder / shard, framework="numpy")
+        self._open[shard] = opened
+        if len(self._open) > SHARDS_OPEN:
+            del self._open[next(iter(self._open))]
+        return opened.get_tensor(name)
+
+
 class RecordingWriter:
     """Writes a recording folder; use as a context manager, or call ``close``.
 
@@ -83,6 +102,7 @@ class RecordingWriter:
         self._pending: dict[str, np.ndarray] = {}
         self._pending_bytes = 0
         self._shards = 0
+        self._written = _Shards(self.folder)
 
     def put(
         self,
@@ -135,8 +155,7 @@ class RecordingWriter:
         entry = self._index[name]
         if "source" in entry:
             return regenerate(entry["source"])
-        with safe_open(self.folder / entry["shard"], framework="numpy") as shard:
-            return shard.get_tensor(name)
+        return self._written.get(entry["shard"], name)
 
     def error(self, name: str, array: np.ndarray) -> float | None:
         """The largest error of an array against the one stored, relative to the largest element.
@@ -207,6 +226,7 @@ class Recording:
             raise InputError(
                 f"{path}: format {self.data['format']} is not the {FORMAT} read here; record again."
             )
+        self._shards = _Shards(self.folder)
 
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
@@ -229,9 +249,7 @@ class Recording:
                 f"{self.folder}: {name} is a sketch; record again without --small for its elements."
             )
         try:
-            # Opened each time: a shard left open stays mapped, and counts as memory in use.
-            with safe_open(self.folder / entry["shard"], framework="numpy") as shard:
-                array = shard.get_tensor(name)
+            array = self._shards.get(entry["shard"], name)
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self.folder / entry['shard']}: {error}; record again.") from error
         if list(array.shape) != entry["shape"] or array.dtype.name != entry["dtype"]:
