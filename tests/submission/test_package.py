@@ -89,6 +89,24 @@ def test_a_readme_with_marks_is_filled_and_others_are_kept(submission, packed, t
     assert (again.folder / "README.md").read_text() == text
 
 
+def test_what_the_paper_says_is_written_anew(submission, edit, tmp_path):
+    (submission / "README.md").unlink()
+    first = package(submission, tmp_path / "first", execute=False)
+    for name in ("README.md", "README_cn.md"):
+        shutil.copy(first.folder / name, submission / name)
+        assert "A Paper about Mixing" in (submission / name).read_text(encoding="utf-8")
+    edit("fuxian.toml", "A Paper about Mixing", "Another Title")
+    edit("fuxian.toml", 'dataset = "', 'dataset = "New ')
+    second = package(submission, tmp_path / "second", execute=False)
+    assert [line.id for line in second.findings if line.status == "fail"] == []
+    for name in ("README.md", "README_cn.md"):
+        text = (second.folder / name).read_text(encoding="utf-8")
+        assert "A Paper about Mixing" not in text
+        assert text.startswith("<!-- fuxian:title -->\n# Another Title\n")
+        assert text.count("Another Title") == 3
+        assert "- New " in text
+
+
 def test_unknown_sections_are_left_alone():
     text = "<!-- fuxian:other -->\nx\n<!-- fuxian:end -->\n"
     assert fill(text, {"results": "y"}) == text
@@ -105,6 +123,7 @@ def test_a_run_folder_is_taken_over(submission, tmp_path):
     save_tensors(run / "checkpoints/step_00000100/model.safetensors", newer)
     with pytest.raises(InputError, match="measurements"):
         package(submission, tmp_path / "without", execute=False)
+    assert not (tmp_path / "without").exists()
     made = package(submission, tmp_path / "package", run=run, execute=False)
     manifest = load_manifest(made.folder)
     stored = load_tensors(made.folder / manifest.checkpoint_of(manifest.claim()))

@@ -12,6 +12,7 @@ import pytest
 from fuxian.errors import InputError, PlatformError
 from fuxian.sandbox import launch
 from fuxian.submission.manifest import load_manifest
+from fuxian.submission.package import package
 from fuxian.verify.reasons import Reason
 from fuxian.verify.verify import verify
 
@@ -40,6 +41,13 @@ def test_a_good_submission_is_accepted(accepted):
     assert [step["step"] for step in replayed["steps"]] == list(range(1, 11))
     chain = next(step for step in document["checks"] if step["name"] == "chain")
     assert chain["compared"] == 6000
+
+
+def test_its_evidence_holds_what_package_takes(accepted, trained, tmp_path):
+    made = package(trained, tmp_path / "package", run=accepted.evidence.parent, execute=False)
+    stored = json.loads((made.folder / "results/blobs/measurements.json").read_text())
+    assert stored["runs"][0]["value"] == accepted.as_dict()["measured"]["value"]
+    assert "python" in json.loads((made.folder / "results/blobs/environment.json").read_text())
 
 
 def test_a_forged_log_is_rejected_by_the_replay(toy, verified):

@@ -88,7 +88,10 @@ def package(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="A new folder for the package.")],
     run: Annotated[
-        Path | None, typer.Option(help="Take measurements, weights and log from this run folder.")
+        Path | None,
+        typer.Option(
+            help="Take what this folder of `reproduce` or `verify` holds: measurements, weights, log."
+        ),
     ] = None,
     execute: Annotated[bool, typer.Option(help="Run the notebook, to prove that it runs.")] = True,
     as_json: AsJson = False,

@@ -42,22 +42,27 @@ def package(folder: Path, out: Path, *, run: Path | None = None, execute: bool =
     """Copies the submission into the new folder ``out`` and adds all that the official flow wants.
 
     The README's figures, the mails and the report come from ``results/<claim>/measurements.json``, or from the run
-    folder ``run`` (of `fuxian reproduce`), whose weights, log and measurements are taken over. With ``execute`` the
+    folder ``run`` (of `fuxian reproduce`, or the evidence of `fuxian verify`), whose weights, log and measurements are
+    taken over, where it holds them. With ``execute`` the
     notebook is run from its first cell to its last, and holds what it gave.
 
-    Raises InputError where ``out`` is not new, nothing was measured yet, or the notebook does not run.
+    Raises InputError where ``out`` is not new, nothing was measured yet, or the notebook does not run; nothing
+    is then left in ``out``.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already; name a new folder with --out.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{out} lies in the submission itself; name a folder outside of it.")
-    source = load_manifest(folder)
-    tree = look(source)
-    tree.copy((path for path in tree.files if _belongs(tree, path)), out)
-    manifest = load_manifest(out)
-    if run is not None:
-        _take_over(run, manifest)
-    return complete(manifest, execute=execute)
+    tree = look(load_manifest(folder))
+    try:
+        tree.copy((path for path in tree.files if _belongs(tree, path)), out)
+        manifest = load_manifest(out)
+        if run is not None:
+            _take_over(run, manifest)
+        return complete(manifest, execute=execute)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def complete(manifest: Manifest, *, execute: bool) -> Package:
@@ -145,10 +150,12 @@ def _read(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{file} cannot be read; name a run folder that `fuxian reproduce` has finished."
+            f"{file} cannot be read; name a folder that `fuxian reproduce` or `fuxian verify` has finished."
         ) from error
     if not isinstance(data, dict):
-        raise InputError(f"{file} is no JSON object; name a run folder that `fuxian reproduce` has finished.")
+        raise InputError(
+            f"{file} is no JSON object; name a folder that `fuxian reproduce` or `fuxian verify` has finished."
+        )
     return data
 
 

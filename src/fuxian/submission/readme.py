@@ -1,4 +1,5 @@
-"""The README in the official outline; what Fuxian knows stands between markers and is written anew each time.
+"""The README in the official outline; what Fuxian knows stands between markers and is written anew each time: what was
+measured, and what paper.toml says.
 
 <!-- fuxian:results -->
 ...
@@ -43,7 +44,7 @@ PURPOSES = {
     "alignment": ("recordings of the alignment", "对齐的记录"),
     "submission": ("thread reply, mails, system report", "回帖、邮件、系统报告"),
 }
-_SECTION = re.compile(r"(<!-- fuxian:(\w+) -->\n).*?(<!-- fuxian:end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- fuxian:(\w+) -->\n)(.*?)(<!-- fuxian:end -->)", re.DOTALL)
 
 
 def write_readmes(manifest: Manifest, results: list[Result]) -> list[str]:
@@ -52,8 +53,10 @@ def write_readmes(manifest: Manifest, results: list[Result]) -> list[str]:
     for language, name in FILES.items():
         file = manifest.folder / name
         before = file.read_text(encoding="utf-8") if file.is_file() else None
-        text = before if before is not None else _new(manifest, f"{name}.j2")
-        text = fill(text, _sections(manifest, results, language))
+        fresh = _new(manifest, f"{name}.j2")
+        of_paper = {found.group(2): found.group(3).strip() for found in _SECTION.finditer(fresh)}
+        text = before if before is not None else fresh
+        text = fill(text, of_paper | _sections(manifest, results, language))
         if text != before:
             file.write_text(text, encoding="utf-8")
             written.append(name)
@@ -66,7 +69,7 @@ def fill(text: str, sections: dict[str, str]) -> str:
     def replace(found: re.Match[str]) -> str:
         if found.group(2) not in sections:
             return found.group()
-        return f"{found.group(1)}{sections[found.group(2)]}\n{found.group(3)}"
+        return f"{found.group(1)}{sections[found.group(2)]}\n{found.group(4)}"
 
     return _SECTION.sub(replace, text)
 

@@ -43,8 +43,8 @@ def _result(manifest: Manifest, claim: Claim) -> Result:
     data = _read_json(file)
     if data is None:
         raise InputError(
-            f"{file}: {claim.id} has no readable measurements; run `evaluate` and put its measurements.json there, or"
-            " name a run folder with --run."
+            f"{file}: {claim.id} has no readable measurements; run `fuxian verify`, and name the folder of its"
+            " evidence, or a run folder, with --run."
         )
     verdict = rule(claim, Measurements.from_dict(data))
     environment = _read_json(file.with_name("environment.json")) or {}

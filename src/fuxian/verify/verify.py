@@ -6,6 +6,7 @@ entrant and the organiser, who run the same steps, get the same verdict.
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import tempfile
@@ -363,6 +364,17 @@ def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: P
         logs.mkdir(parents=True)
         for name in ("stdout.txt", "stderr.txt"):
             shutil.copy(command.made / name, logs / name)
+    if done.measured is not None and done.claim is not None:
+        # As in a run folder: `fuxian package --run` takes it from here.
+        measured = {
+            "paper": done.paper,
+            "claim": done.claim.id,
+            "scope": done.claim.scope,
+            "metric": done.claim.metric,
+            **done.measured.measurements.as_dict(),
+        }
+        _write(results / "measurements.json", measured)
+        _write(results / "environment.json", _versions(done.environment))
     predicate = done.as_dict()
     for command, shown_to_entrant in zip(done.commands, predicate["commands"], strict=True):
         # The whole output lies beside the statement.
@@ -374,6 +386,16 @@ def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: P
         "environment": _described(done.environment),
     }
     done.evidence = evidence.write(results, subjects, predicate)
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _versions(environment: Environment | None) -> dict[str, str]:
+    """What the commands ran on, in the words of a run folder's environment.json."""
+    packages = environment.packages if environment else {}
+    return {"python": platform.python_version(), "platform": platform.platform(), **packages}
 
 
 def _described(environment: Environment | None) -> dict[str, Any]:

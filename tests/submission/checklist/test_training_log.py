@@ -206,7 +206,10 @@ def test_a_log_without_the_metric_is_looked_through_all_the_same(submission):
     log = submission / "logs/train.log"
     lines = [line for line in log.read_text().splitlines() if "accuracy" not in line]
     log.write_text("\n".join(lines) + "\n")
-    assert (finding(submission, "log").status, finding(submission, "log-consistency").status) == ("fail", "pass")
+    assert (finding(submission, "log").status, finding(submission, "log-consistency").status) == (
+        "fail",
+        "pass",
+    )
     log.write_text("\n".join([*lines, lines[0]]) + "\n")
     found = finding(submission, "log-consistency")
     assert (found.status, found.line) == ("fail", len(lines) + 1)
