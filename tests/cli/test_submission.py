@@ -83,3 +83,9 @@ def test_the_reference_is_run_and_recorded(folder, printed, code):
     document = json.loads(done.stdout)
     assert document.get("figure") == (0.25 if code == 0 else None)
     assert (folder / "results/reference.json").is_file() == (code == 0)
+
+
+def test_the_help_of_reference_run_is_whole():
+    text = " ".join(run(app, ["reference", "run", "--help"]).stdout.split())
+    assert "as says" not in text
+    assert "2 bad input" in text

@@ -91,6 +91,18 @@ def test_the_readme_names_the_tipc_configuration(demo):
         assert (demo / path).is_file()
 
 
+def test_each_tool_says_what_it_does(demo):
+    said = []
+    for tool in ("export.py", "infer.py"):
+        command = [sys.executable, f"tools/{tool}", "--help"]
+        done = subprocess.run(command, cwd=demo, capture_output=True, text=True, check=True)
+        said.append(done.stdout.split("\n\n")[1])
+    assert said == [
+        "Exports the network as a static graph.",
+        "Runs the exported network with Paddle Inference.",
+    ]
+
+
 def test_the_mail_names_a_commit_as_verify_wants_it(demo):
     for language in ("en", "zh"):
         mail = (demo / f"submission/mail_submission_{language}.txt").read_text(encoding="utf-8")

@@ -8,6 +8,11 @@ def test_ordinary_output_is_shown_as_it_is():
     assert shown(text.encode()) == text
 
 
+def test_what_paddle_says_of_the_sandboxs_threads_is_left_out():
+    warning = "WARNING: OMP_NUM_THREADS set to 2, not 1. The speed.\nPLEASE USE OMP_NUM_THREADS WISELY.\n"
+    assert shown(f"before\n{warning}KeyError: 'w'\n".encode()) == "before\nKeyError: 'w'"
+
+
 def test_terminal_sequences_and_bad_bytes_do_not_come_through():
     text = shown(b"\x1b[31mred\x1b[0m \x1b]0;title\x07 \xff\xfe \x00\x08 \xe2\x80\xaegnp.exe")
     assert all(c.isprintable() for c in text)

@@ -98,16 +98,17 @@ def package(
 ) -> None:
     """Make all that the official flow wants: README figures, TIPC files, notebook, mails, report; zh and en.
 
-    Exit code: 0 the package passes `fuxian check`, 1 it does not.
+    Exit code: 0 the package passes `fuxian check`, 1 it does not, 2 bad input.
 
     Example: fuxian package my-paper --out my-package
     """
+    from fuxian.submission.checklist.finding import counted
     from fuxian.submission.package import package as make
 
     with Console(stderr=True).status("Packaging; the notebook is being run" if execute else "Packaging"):
         made = make(folder, out, run=run, execute=execute)
     console = Console(stderr=as_json)
-    console.print(f"Written: {out} ({len(made.written)} files made)", markup=False, soft_wrap=True)
+    console.print(f"Written: {out} ({counted(len(made.written), 'file')} made)", markup=False, soft_wrap=True)
     failing = [finding for finding in made.findings if finding.status != "pass"]
     if failing:
         _show(failing, console)
@@ -136,9 +137,10 @@ def run_reference(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the reference's own evaluation or prediction in the sandbox, as [reference] says, and record what it gives.
+    """Run the reference's own evaluation or prediction in the sandbox, and record what it gives.
 
-    Exit code: 0 recorded, 1 the command failed.
+    The manifest's table "reference" names the command. Exit code: 0 recorded, 1 the command failed, 2 bad input, 4 this
+    machine failed.
 
     Example: fuxian reference run my-paper
     """

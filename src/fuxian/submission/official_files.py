@@ -7,14 +7,15 @@ import datetime
 from fuxian.submission.checklist.documents import HEADER, HEADER_LINES
 from fuxian.submission.checklist.tree import CODE, look
 from fuxian.submission.manifest import Manifest
+from fuxian.submission.recipe_commands import PURPOSES
 from fuxian.submission.templates import OFFICIAL, render, with_licence_header
 
 TOOLS = {
-    "train.py": ("train", "Trains the model."),
-    "eval.py": ("evaluate", "Evaluates trained weights on the test split."),
-    "predict.py": ("predict", "Predicts on the test split without reading its targets."),
-    "export.py": ("export", "Exports the network as a static graph."),
-    "infer.py": ("infer", "Runs the exported network with Paddle Inference."),
+    "train.py": "train",
+    "eval.py": "evaluate",
+    "predict.py": "predict",
+    "export.py": "export",
+    "infer.py": "infer",
 }
 SCRIPTS = {
     "train.sh": ("train.py", "--out=output"),
@@ -52,12 +53,12 @@ def _recipe_files(manifest: Manifest) -> dict[str, str]:
     claim = manifest.claim()
     model = manifest.paper.id.replace("-", "_")
     files = {
-        f"tools/{file}": render("official/tool.py.j2", file=file, command=command, doc=doc)
-        for file, (command, doc) in TOOLS.items()
+        f"tools/{file}": render("official/tool.py.j2", file=file, command=command, doc=PURPOSES[command])
+        for file, command in TOOLS.items()
     }
     for name, (file, arguments) in SCRIPTS.items():
         files[f"scripts/{name}"] = render(
-            "official/script.sh.j2", file=file, arguments=arguments, doc=TOOLS[file][1]
+            "official/script.sh.j2", file=file, arguments=arguments, doc=PURPOSES[TOOLS[file]]
         )
     tipc = "test_tipc"
     checkpoint = manifest.checkpoint_of(claim) or "null"

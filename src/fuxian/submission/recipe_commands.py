@@ -29,6 +29,14 @@ from fuxian.submission.official_log import official_line
 
 WEIGHTS = "model.safetensors"
 """What ``train`` calls the weights after the last step."""
+PURPOSES = {
+    "train": "Trains the model.",
+    "evaluate": "Evaluates trained weights on the test split.",
+    "predict": "Predicts on the test split without reading its targets.",
+    "export": "Exports the network as a static graph.",
+    "infer": "Runs the exported network with Paddle Inference.",
+}
+"""Of each command, in one line."""
 LITE_EXAMPLES = 8
 NETWORK = "model"
 """The name of the exported network's files, without their ending."""
@@ -269,7 +277,7 @@ def _write(file: Path, document: dict[str, Any]) -> None:
 
 def _parser(name: CommandName | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=PURPOSES[name] if name else __doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     if name is None:
         parser.add_argument(

@@ -11,6 +11,10 @@ MOST_CHARACTERS = 4000
 LONGEST_LINE = 200
 MOST_NUMBERS = 12
 _BLOB = re.compile(r"[A-Za-z0-9+/_=-]{65,}")
+_OF_PADDLE = re.compile(
+    r"WARNING: OMP_NUM_THREADS set to \d+, not 1\..*\nPLEASE USE OMP_NUM_THREADS WISELY\.\n?"
+)
+"""Each import of Paddle says it, for the sandbox sets that variable."""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"(?:{_NUMBER}[\s,;\[\]()]+){{{MOST_NUMBERS},}}(?:{_NUMBER})?")
 
@@ -20,6 +24,7 @@ def shown(output: bytes) -> str:
     replaced by how long they were.
     """
     text = readable(output[-20 * MOST_CHARACTERS :])
+    text = _OF_PADDLE.sub("", text)
     text = _NUMBERS.sub(lambda found: f"[{len(found.group().split())} numbers] ", text)
     text = _BLOB.sub(lambda found: f"[{len(found.group())} characters]", text)
     lines = [

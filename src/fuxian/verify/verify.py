@@ -304,10 +304,11 @@ def _rule(done: Verification) -> tuple[Status, str, dict[str, Any]]:
     if done.ruling.verdict == "accepted":
         return "pass", done.ruling.reason, {}
     if done.ruling.verdict == "inconclusive":
-        raise Failed(Reason.UNDECIDED, done.ruling.reason)
-    raise Failed(
-        Reason.METRIC_INVALID if done.ruling.value is None else Reason.METRIC_SHORT, done.ruling.reason
-    )
+        bare = done.claim.subject == "weights" and done.measured.how == "stated by the command"
+        mend = " A command names the file that it writes them to as output under [commands]." if bare else ""
+        raise Failed(Reason.UNDECIDED, done.ruling.reason + mend)
+    why = done.ruling.reason
+    raise Failed(Reason.METRIC_INVALID if done.ruling.value is None else Reason.METRIC_SHORT, why)
 
 
 def _control(at: Workplace, done: Verification) -> tuple[Status, str, dict[str, Any]]:

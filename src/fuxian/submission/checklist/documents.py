@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from fuxian.submission.checklist.finding import Result, failed, listed, passed
+from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
 from fuxian.submission.checklist.tree import CODE, Tree
 
 OUTLINES = {
@@ -125,7 +125,7 @@ def requirements(tree: Tree) -> Result:
         named.append(requirement.name.lower().replace("_", "-"))
     if not {"paddlepaddle", "paddlepaddle-gpu"} & set(named):
         return failed("PaddlePaddle is not named", "add paddlepaddle with its version", file, 1)
-    return passed(f"{len(named)} packages, PaddlePaddle among them", file)
+    return passed(f"{counted(len(named), 'package')}, PaddlePaddle among them", file)
 
 
 def licence(tree: Tree) -> Result:
@@ -153,7 +153,7 @@ def headers(tree: Tree) -> Result:
         if text.strip() and not HEADER.search(head):
             bare.append(path)
     if bare:
-        what = f"{len(bare)} files of code without a licence header: {listed(bare)}"
+        what = f"{counted(len(bare), 'file')} of code without a licence header: {listed(bare)}"
         return failed(what, "begin each with the Apache header", bare[0], 1)
     return passed("every file of code has a licence header")
 
@@ -171,4 +171,4 @@ def lite_data(tree: Tree) -> Result:
         return failed(
             f"lite_data has {size / 1e6:.0f} MB, more than 20", "keep 8 to 16 examples of each split", largest
         )
-    return passed(f"{len(found)} files, {size / 1e3:.1f} kB")
+    return passed(f"{counted(len(found), 'file')}, {size / 1e3:.1f} kB")

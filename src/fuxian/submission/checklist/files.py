@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 
 from fuxian.errors import InputError
-from fuxian.submission.checklist.finding import Result, failed, listed, passed
+from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
 from fuxian.submission.checklist.inert_npy import is_inert_npy
 from fuxian.submission.checklist.tree import DEEPEST, MOST_ENTRIES, Tree
 from fuxian.weights import storage
@@ -37,7 +37,9 @@ def links(tree: Tree) -> Result:
             return failed(
                 f"leads out of the submission, or nowhere: {target[:80]}", "put the file itself there", path
             )
-    return passed(f"{len(tree.links)} links, all within the submission" if tree.links else "no links")
+    return passed(
+        f"{counted(len(tree.links), 'link')}, all within the submission" if tree.links else "no links"
+    )
 
 
 def names(tree: Tree) -> Result:
@@ -76,7 +78,7 @@ def limits(tree: Tree) -> Result:
         return failed(
             f"{total / 1e9:.1f} GB in all, more than {LARGEST_TREE / 1e9:.0f} GB", "leave data sets out"
         )
-    return passed(f"{len(tree.files)} files, {total / 1e6:.1f} MB")
+    return passed(f"{counted(len(tree.files), 'file')}, {total / 1e6:.1f} MB")
 
 
 def git(tree: Tree) -> Result:
@@ -149,4 +151,4 @@ def pickles(tree: Tree) -> Result:
                     continue
                 why = str(error).removeprefix(f"{tree.folder / path}: ").rstrip(".")
                 return failed(why, "save the bare weights, best as .safetensors", path)
-    return passed(f"{read} files of weights, none runs code" if read else "no pickles")
+    return passed(f"{counted(read, 'file')} of weights, none runs code" if read else "no pickles")

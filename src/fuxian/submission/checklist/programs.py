@@ -8,7 +8,7 @@ import re
 import warnings
 from pathlib import PurePosixPath
 
-from fuxian.submission.checklist.finding import Result, failed, listed, passed
+from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
 from fuxian.submission.checklist.tree import Tree
 
 PROGRAMS = {
@@ -89,7 +89,7 @@ def commands(tree: Tree) -> Result:
                 "put the trained weights there, or mend checkpoint in fuxian.toml",
                 weights,
             )
-    return passed(f"{len(tree.manifest.commands)} commands, their files are there", "fuxian.toml")
+    return passed(f"{counted(len(tree.manifest.commands), 'command')}, their files are there", "fuxian.toml")
 
 
 def tipc(tree: Tree) -> Result:
@@ -135,7 +135,7 @@ def tipc(tree: Tree) -> Result:
                 return failed(
                     f"{named.group(1)} is not there", "name a program of the repository", path, number
                 )
-    return passed(f"{len(found)} configurations of {TIPC_LINES} lines")
+    return passed(f"{counted(len(found), 'configuration')} of {TIPC_LINES} lines")
 
 
 def port_code(tree: Tree) -> Result:
@@ -166,7 +166,7 @@ def port_code(tree: Tree) -> Result:
                     return failed(
                         "imports paddle.fluid", "use the API of Paddle 2 and later", path, number - 1 + line
                     )
-    return passed(f"{read} files of the port import no other framework")
+    return passed(f"no other framework is imported in {counted(read, 'file')} of the port")
 
 
 def _cells(source: str) -> list[tuple[int, str]]:

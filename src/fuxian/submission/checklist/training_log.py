@@ -6,7 +6,7 @@ import math
 from statistics import median
 
 from fuxian.paper import Claim
-from fuxian.submission.checklist.finding import Result, failed, not_applicable, passed
+from fuxian.submission.checklist.finding import Result, counted, failed, not_applicable, passed
 from fuxian.submission.checklist.tree import Tree
 from fuxian.submission.log_lines import LogLine, read_log_lines
 
@@ -79,7 +79,7 @@ def consistency(tree: Tree) -> Result:
         total += len(lines)
     if total == 0:
         return not_applicable("there is no log whose lines could be compared")
-    return passed(f"{total} lines agree with each other", tree.manifest.log_of(claim))
+    return passed(f"{counted(total, 'line')}, without contradiction", tree.manifest.log_of(claim))
 
 
 def _lines(tree: Tree, claim: Claim) -> list[LogLine]:
