@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -143,3 +144,15 @@ def test_bad_input_is_one_sentence(command, tmp_path):
         error = command(*arguments).exception
         assert isinstance(error, InputError)
         assert says in str(error)
+
+
+def test_what_is_not_committed_is_said_beside_the_document(command, toy, tmp_path):
+    folder = shutil.copytree(toy, tmp_path / "repository")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder)]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *arguments], check=True)
+    (folder / "fuxian.toml").unlink()
+    done = command(folder, "--json")
+    assert "1 file differs from commit" in done.stderr
+    assert "fuxian.toml" in done.stderr
+    assert json.loads(done.stdout)["verdict"] == "accepted"
