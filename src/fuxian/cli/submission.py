@@ -139,8 +139,9 @@ def run_reference(
 ) -> None:
     """Run the reference's own evaluation or prediction in the sandbox, and record what it gives.
 
-    The manifest's table "reference" names the command. Exit code: 0 recorded, 1 the command failed, 2 bad input, 4 this
-    machine failed.
+    The manifest's table "reference" names the command.
+
+    Exit code: 0 recorded, 1 the command failed, 2 bad input, 4 this machine failed.
 
     Example: fuxian reference run my-paper
     """
