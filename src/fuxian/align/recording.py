@@ -28,7 +28,6 @@ from fuxian.weights.storage import mode_of_a_new_file
 
 FORMAT = 1
 SHARD_BYTES = 32 * 2**20
-SHARDS_OPEN = 2
 SKETCHED_ABOVE = 10_000
 """Elements above which a tensor of a small recording is kept as a sketch only."""
 _SHARD = re.compile(r"tensors-\d{3,6}\.safetensors")
@@ -66,21 +65,19 @@ def regenerate(source: dict[str, Any]) -> np.ndarray:
 
 
 class _Shards:
-    """Reads tensors out of a folder's shards. The last few used stay open: opening one reads its whole index, and an
+    """Reads tensors out of a folder's shards. The last one used stays open: opening one reads its whole index, and an
     open one is mapped and counts as memory in use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._open: dict[str, Any] = {}
+        self._last = ""
+        self._opened: Any = None
 
     def get(self, shard: str, name: str) -> np.ndarray:
-        opened = self._open.pop(shard, None)
-        if opened is None:
-            opened = safe_open(self.folder / shard, framework="numpy")
-        self._open[shard] = opened
-        if len(self._open) > SHARDS_OPEN:
-            del self._open[next(iter(self._open))]
-        return opened.get_tensor(name)
+        if shard != self._last:
+            self._opened = safe_open(self.folder / shard, framework="numpy")
+            self._last = shard
+        return self._opened.get_tensor(name)
 
 
 class RecordingWriter:
