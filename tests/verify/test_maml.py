@@ -38,4 +38,4 @@ def test_it_gives_the_main_jobs_figure_and_verdict(sandbox, tmp_path):
     kept = json.loads((made.folder / f"results/{CLAIM}/measurements.json").read_text())
     claim = load_paper(reproduced_papers()["maml"]).claim(CLAIM)
     assert done.ruling == rule(claim, Measurements.from_dict(kept))
-    assert f"{done.ruling.value:.4f}" == "0.9907"
+    assert f"{done.ruling.value:.4f}" == "0.9923"
