@@ -86,6 +86,11 @@ def _causal_order(results: dict[str, StageResult]) -> Sequence[str]:
 
 
 def _check_comparable(port: Recording, reference: Recording) -> None:
+    if (port.framework, reference.framework) == ("torch", "paddle"):
+        first, second = (side.data.get("source") or side.folder for side in (port, reference))
+        raise InputError(
+            f"{first} is of torch and {second} of Paddle: give the Paddle port first, then its torch reference."
+        )
     if port.data.get("weights_from") in (None, "own"):
         raise InputError(
             f"{port.folder}: recorded with its own weights and inputs, so that nothing can be compared;"

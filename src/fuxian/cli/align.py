@@ -236,12 +236,6 @@ def _show(alignment, report: Path | None, as_json: bool) -> None:  # type: ignor
     from fuxian.align.alignment import result_json
     from fuxian.align.terminal import show
 
-    sides = alignment.pair.port, alignment.pair.reference
-    if [side.framework for side in sides] == ["torch", "paddle"]:
-        raise InputError(
-            f"{sides[0].data['source']} is of torch and {sides[1].data['source']} of Paddle:"
-            " give the Paddle port first, then its torch reference."
-        )
     if report is not None:
         from fuxian.align.report import write_report
 

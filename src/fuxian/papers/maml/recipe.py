@@ -6,13 +6,14 @@ fuxian reproduce maml/omniglot-5way-1shot
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import paddle
 
 from fuxian.papers.maml import loss
 from fuxian.papers.maml.adapt import adapt
-from fuxian.papers.maml.data import OmniglotEpisodes, SinusoidTasks, Split, omniglot_episodes
+from fuxian.papers.maml.data import SinusoidTasks, Split, omniglot_episodes
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet
 from fuxian.papers.maml.settings import (
     META_LEARNING_RATE,
@@ -86,25 +87,16 @@ def recipe(
             higher_order=True,
         )
 
-    def episodes(split: Split, length: int, tasks: int, stream: int) -> OmniglotEpisodes:
-        return omniglot_episodes(
-            split,
-            length=length,
-            tasks=tasks,
-            ways=setting.ways,
-            shots=setting.shots,
-            seed=stream,
-            generated=setting.generated,
-        )
+    episodes = partial(omniglot_episodes, ways=setting.ways, shots=setting.shots, generated=setting.generated)
 
     return Recipe(
         model=lambda: OmniglotNet(setting.ways),
-        train_data=lambda: episodes("train", iterations, setting.tasks, seed),
+        train_data=lambda: episodes("train", length=iterations, tasks=setting.tasks, seed=seed),
         eval_data=lambda: episodes(
             eval_split,
-            setting.test_tasks // setting.test_tasks_at_once,
-            setting.test_tasks_at_once,
-            TEST_SEED,
+            length=setting.test_tasks // setting.test_tasks_at_once,
+            tasks=setting.test_tasks_at_once,
+            seed=TEST_SEED,
         ),
         forward=forward,
         loss=loss.cross_entropy,

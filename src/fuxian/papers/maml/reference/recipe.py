@@ -5,6 +5,8 @@ fuxian align run fuxian.papers.maml.recipe:sinusoid fuxian.papers.maml.reference
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
@@ -68,16 +70,7 @@ def recipe(
             higher_order=True,
         )
 
-    def episodes(split, length, tasks, stream):
-        return omniglot_episodes(
-            split,
-            length=length,
-            tasks=tasks,
-            ways=setting.ways,
-            shots=setting.shots,
-            seed=stream,
-            generated=setting.generated,
-        )
+    episodes = partial(omniglot_episodes, ways=setting.ways, shots=setting.shots, generated=setting.generated)
 
     def loss(outputs, targets):
         (y_TBN,) = targets
@@ -85,8 +78,10 @@ def recipe(
 
     return Recipe(
         model=lambda: OmniglotNet(setting.ways),
-        train_data=lambda: episodes("train", iterations, setting.tasks, seed),
-        eval_data=lambda: episodes("test", setting.test_batches, setting.test_tasks_at_once, TEST_SEED),
+        train_data=lambda: episodes("train", length=iterations, tasks=setting.tasks, seed=seed),
+        eval_data=lambda: episodes(
+            "test", length=setting.test_batches, tasks=setting.test_tasks_at_once, seed=TEST_SEED
+        ),
         forward=forward,
         loss=loss,
         optimizer=optimizer,
