@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fuxian.errors import InputError
+from fuxian.metrics import mean
 from fuxian.paper import Claim
 from fuxian.verdict import Measurements, Run, measured_run, rule, smoke
 
@@ -529,7 +530,9 @@ def test_malformed_measurements_are_refused_in_one_sentence(data):
 
 
 def test_a_metrics_figures_become_a_run():
-    run = measured_run(claim_about(), 7, {"figure": np.float32(0.5), "loss": 2.0}, {"figure": [0.0, 1]})
+    run = measured_run(
+        claim_about(), 7, {"figure": np.float32(0.5), "loss": 2.0}, {"figure": mean.of_values([0.0, 1])}
+    )
     assert run == Run(7, 0.5, (0.0, 1.0))
     assert measured_run(claim_about(), 7, {"figure": 0.5}, {}) == Run(7, 0.5)
     with pytest.raises(InputError, match=r"'figure'.*computes loss"):

@@ -396,7 +396,7 @@ def _metric_gap(port: Recipe, reference: Recipe, side: Side, batches: list) -> f
         outputs = to_arrays(side.outputs(batch))
         for metric in metrics:
             metric.update(outputs, batch["targets"])
-    ours, theirs = (metric.compute() for metric in metrics)
+    ours, theirs = (metric.figures() for metric in metrics)
     return gap(ours, theirs)
 
 

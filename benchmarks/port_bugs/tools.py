@@ -243,7 +243,7 @@ def _guide_steps(port: Side, reference: Side, dtype: str) -> Any:
         metric = side.recipe.metric()
         for batch in batches:
             metric.update(to_arrays(side.outputs(batch)), cast(batch["targets"], dtype))
-        figures.append({key: np.array(value) for key, value in metric.compute().items()})
+        figures.append({key: np.array(value) for key, value in metric.figures().items()})
     yield "metric", figures
     losses = [to_arrays(side.losses(side.outputs(batches[0]), batches[0])) for side in sides]
     yield "loss", [dict(_keyed(found, "loss")) for found in losses]

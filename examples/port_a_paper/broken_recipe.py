@@ -12,7 +12,7 @@ from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from textures import CLASSES, Accuracy, eval_data, train_data
+from textures import CLASSES, accuracy, eval_data, train_data
 
 
 def conv(inputs: int, outputs: int, side: int, **options) -> nn.Conv2D:
@@ -81,5 +81,5 @@ def recipe(
         eval_data=lambda: eval_data(eval_split),
         loss=loss,
         optimizer=optimizer,
-        metric=Accuracy,
+        metric=accuracy,
     )

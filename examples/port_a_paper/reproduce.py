@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fuxian.paper import load_paper
 from fuxian.training.machine import prepare
-from fuxian.verdict import Measurements, measured_run
+from fuxian.verdict import Measurements, measured_run, write_measurements
 
 HERE = Path(__file__).parent
 
@@ -46,10 +46,10 @@ def main(run: Path) -> None:
         write(parts[-1] / "config.json", named | {"seed": seed, "command": command})
         model = fit(recipe(seed=seed, iterations=claim.iterations), parts[-1], seed=seed, length=length)
         found = evaluate(recipe(eval_split="test"), model)
-        measured.append(measured_run(claim, seed, found.figures, found.examples))
+        measured.append(measured_run(claim, seed, found.figures, found.units))
         print(f"seed {seed}: {claim.show(measured[-1].value)}", flush=True)
     measurements = Measurements(tuple(measured))
-    write(run / "measurements.json", named | {"metric": claim.metric} | measurements.as_dict())
+    write_measurements(run / "measurements.json", measurements, named | {"metric": claim.metric})
 
     ruling = conclude(paper, claim, measurements, run, quick=False, lang="en", parts=parts)
     print(f"{ruling['verdict']}: {ruling['reason']}\n{ruling['report']}")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fuxian.metrics import Mean
+
 SIDE = 12
 CLASSES = 4
 NOISE = 1.5
@@ -50,18 +52,11 @@ def eval_data(split: str) -> Textures:
     return Textures(10, 200, STREAMS[split])
 
 
-class Accuracy:
+def accuracy() -> Mean:
     """The share of pictures whose largest output is their class."""
 
-    def __init__(self) -> None:
-        self.right: list[float] = []
-
-    def update(self, outputs: np.ndarray, targets: tuple[np.ndarray]) -> None:
+    def right(outputs: np.ndarray, targets: tuple[np.ndarray], meta: object) -> dict[str, np.ndarray]:
         """``outputs`` [size, CLASSES], ``targets`` ([size],)."""
-        self.right += (outputs.argmax(-1) == targets[0]).astype(float).tolist()
+        return {"accuracy": outputs.argmax(-1) == targets[0]}
 
-    def examples(self) -> dict[str, list[float]]:
-        return {"accuracy": self.right}
-
-    def compute(self) -> dict[str, float]:
-        return {"accuracy": float(np.mean(self.right))}
+    return Mean(right)

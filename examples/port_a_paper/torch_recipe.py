@@ -12,7 +12,7 @@ from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from textures import CLASSES, Accuracy, eval_data, train_data
+from textures import CLASSES, accuracy, eval_data, train_data
 
 
 class ResidualBlock(nn.Module):
@@ -73,5 +73,5 @@ def recipe(
         eval_data=lambda: eval_data(eval_split),
         loss=loss,
         optimizer=optimizer,
-        metric=Accuracy,
+        metric=accuracy,
     )

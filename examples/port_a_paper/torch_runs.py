@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from torch_recipe import recipe
 
+from fuxian.recipe import update_metric
+
 ITERATIONS = 300
 SEEDS = range(10)
 
@@ -35,8 +37,8 @@ def train(seed: int) -> float:
     metric = parts.metric()
     with torch.no_grad():
         for batch in parts.eval_data():
-            metric.update(model(torch.from_numpy(batch["inputs"][0])).numpy(), batch["targets"])
-    return metric.compute()["accuracy"]
+            update_metric(metric, model(torch.from_numpy(batch["inputs"][0])).numpy(), batch)
+    return metric.figures()["accuracy"]
 
 
 def main() -> None:

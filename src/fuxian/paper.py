@@ -98,7 +98,7 @@ class Claim(_Part):
     dataset: Text
     split: Text
     metric: Text
-    """The key of ``Metric.compute()`` that is ruled on."""
+    """The key of ``Metric.figures()`` that is ruled on."""
     unit: Text
     display: Literal["percent", "number"] = "number"
     range: tuple[Number, Number] | None = Field(default=None, validate_default=True)

@@ -9,7 +9,7 @@ Shapes of data, everywhere a recipe's parts meet:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.metrics import Selection, Units
 from fuxian.source_file import load_module, mistakes_in
 
 Tree = Any
@@ -25,16 +26,28 @@ Framework = Literal["paddle", "torch"]
 
 
 class Metric(Protocol):
-    """What a recipe's ``metric()`` returns. Arrays are detached numpy arrays."""
+    """What a recipe's ``metric()`` returns; ``fuxian.metrics`` has one for each kind of figure.
 
-    def update(self, outputs: Tree, targets: Tree) -> None:
-        """Take in one batch."""
+    Arrays are detached numpy arrays. A metric of its own kind may leave ``units`` out; its figures are then ruled on
+    over seeds alone.
+    """
 
-    def compute(self) -> dict[str, float]:
-        """Every figure by name; a claim names the one it rules on."""
+    def update(self, outputs: Tree, targets: Tree, meta: Any = None) -> None:
+        """Take in one batch; ``meta`` is the batch's, None where it has none."""
 
-    def examples(self) -> dict[str, list[float]]:
-        """Per figure, the units that may be resampled (test tasks, images): their mean is the figure."""
+    def units(self) -> Mapping[str, Units]:
+        """By figure, what each unit (image, pair, user, task, fold) contributed: the figure comes from them alone."""
+
+    def figures(self, selection: Selection | None = None) -> dict[str, float]:
+        """Every figure by name, of all units or of those selected; a claim names the one it rules on."""
+
+
+def update_metric(metric: Metric, outputs: Tree, batch: Batch) -> None:
+    """Lets a metric take in what a model gave for a batch. ``outputs`` are detached numpy arrays."""
+    if "meta" in batch:
+        metric.update(outputs, batch["targets"], batch["meta"])
+    else:
+        metric.update(outputs, batch["targets"])
 
 
 def call_model(model: Any, inputs: tuple) -> Tree:

@@ -18,7 +18,7 @@ class Accuracy:
     def update(self, outputs, targets) -> None:
         self.hits += (outputs.argmax(1) == targets[0]).astype(float).tolist()
 
-    def compute(self) -> dict[str, float]:
+    def figures(self, selection=None) -> dict[str, float]:
         return {"top1": float(np.mean(self.hits))}
 
     def examples(self) -> dict[str, list[float]]:

@@ -57,7 +57,7 @@ class SquaredError:
     def update(self, outputs, targets):
         self.errors += np.square(outputs - targets[0]).mean(1).tolist()
 
-    def compute(self):
+    def figures(self, selection=None):
         return {"mse": float(np.mean(self.errors))}
 
     def examples(self):

@@ -214,7 +214,7 @@ def test_inner_steps_may_differentiate_in_evaluation_too(tmp_path, line_recipe):
         def update(self, outputs, targets):
             self.value = float(outputs)
 
-        def compute(self):
+        def figures(self, selection=None):
             return {"slope": self.value}
 
     def forward(model, inputs):

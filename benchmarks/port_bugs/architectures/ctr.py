@@ -43,7 +43,7 @@ class AUC:
         gap = scores[clicked == 1][:, None] - scores[clicked == 0][None]
         return float(((gap > 0) + 0.5 * (gap == 0)).mean()) if gap.size else 0.5
 
-    def compute(self):
+    def figures(self, selection=None):
         if self.mean_of_batches:
             area = float(np.mean([self.area(*batch) for batch in self.batches]))
         else:

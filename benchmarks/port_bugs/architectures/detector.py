@@ -82,7 +82,7 @@ class Recall:
             self.overlaps.append(share)
             self.hits.append(float(share > self.threshold))
 
-    def compute(self):
+    def figures(self, selection=None):
         return {"recall": float(np.mean(self.hits)), "mean_iou": float(np.mean(self.overlaps))}
 
     def examples(self):

@@ -48,7 +48,7 @@ class Squared:
     def update(self, outputs, targets):
         self.errors += ((outputs - targets[0]) ** 2)[:, 0].tolist()
 
-    def compute(self):
+    def figures(self, selection=None):
         return {"mse": float(np.mean(self.errors))}
 
     def examples(self):

@@ -88,7 +88,7 @@ class Accuracy:
         best = np.argsort(-outputs, axis=1, kind="stable")[:, : self.k]
         self.batches.append((best == targets[0][:, None]).any(axis=1).astype(float).tolist())
 
-    def compute(self) -> dict[str, float]:
+    def figures(self, selection=None) -> dict[str, float]:
         if self.mean_of_batches:
             return {"top1": float(np.mean([np.mean(hits) for hits in self.batches]))}
         return {"top1": float(np.mean(self.examples()["top1"]))}

@@ -37,7 +37,7 @@ class PSNR:
         gap = (np.clip(outputs, 0, 1) - targets[0])[:, :, inner, inner]
         self.errors += (gap**2).mean((1, 2, 3)).tolist()
 
-    def compute(self):
+    def figures(self, selection=None):
         if self.of_mean_error:
             return {"psnr": float(10 * np.log10(1 / np.mean(self.errors)))}
         return {"psnr": float(np.mean(self.examples()["psnr"]))}

@@ -47,7 +47,7 @@ class TokenAccuracy:
         counted = np.ones_like(right) if self.count_padding else targets[0] != PAD
         self.hits += right[counted].astype(float).tolist()
 
-    def compute(self):
+    def figures(self, selection=None):
         return {"accuracy": float(np.mean(self.hits))}
 
     def examples(self):

@@ -48,7 +48,7 @@ class IoU:
             figures.append(both / max(either, 1))
         return float(np.mean(figures))
 
-    def compute(self):
+    def figures(self, selection=None):
         return {
             "miou": float(np.mean(self.examples()["miou"])) if self.mean_of_pictures else self.iou(self.pairs)
         }

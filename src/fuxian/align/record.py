@@ -28,7 +28,7 @@ from fuxian.align.recording import Recording, RecordingWriter, array_hash
 from fuxian.align.stage_names import STAGES
 from fuxian.align.tracing import Tracer, of_a_library
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors
+from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors, update_metric
 from fuxian.weights import Overrides
 
 DATA_BATCHES = 8
@@ -779,8 +779,8 @@ def _record_metric(subject: Subject, writer: RecordingWriter, dtype: str) -> Non
                 if isinstance(leaf, np.ndarray):
                     writer.put(f"metric/{i}/outputs.{path}" if path else f"metric/{i}/outputs", leaf)
         outputs = _tree_from_json(structures[str(i)], _getter(source, f"metric/{i}/outputs", "."))
-        metric.update(outputs, batches[i].get("targets", ()))
-    figures = {str(name): float(value) for name, value in metric.compute().items()}
+        update_metric(metric, outputs, {"targets": (), **batches[i]})
+    figures = {str(name): float(value) for name, value in metric.figures().items()}
     writer.data["stages"]["metric"]["figures"] = figures
 
 

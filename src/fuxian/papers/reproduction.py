@@ -23,7 +23,7 @@ from fuxian.training import environment
 from fuxian.training.checkpoints import latest, load_into
 from fuxian.training.evaluate import Evaluation, evaluate
 from fuxian.training.fit import Length, fit
-from fuxian.verdict import Measurements, measured_run, rule, smoke
+from fuxian.verdict import Measurements, measured_run, rule, smoke, write_measurements
 from fuxian.weights import read
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -187,21 +187,20 @@ def measure(
         load_into(model, file)
         evaluations[seed] = evaluate(recipe, model, _labelled(progress, f"testing, seed {seed}"))
     measurements = Measurements(
-        tuple(measured_run(claim, seed, one.figures, one.examples) for seed, one in evaluations.items())
+        tuple(measured_run(claim, seed, one.figures, one.units) for seed, one in evaluations.items())
     )
     figures = [one.figures for one in evaluations.values()]
     means = {name: sum(one[name] for one in figures) / len(figures) for name in figures[0]}
-    document = {
+    about = {
         "paper": paper.id,
         "claim": claim.id,
         "scope": claim.scope,
         "metric": claim.metric,
         "iterations": {str(seed): trained_iterations(file) for seed, file in weights.items()},
-        **measurements.as_dict(),
         "figures": means,
         "curves": shelf.part(paper, "curves").curves(paper, claim, list(evaluations.values())),
     }
-    write_json(run / "measurements.json", document)
+    write_measurements(run / "measurements.json", measurements, about)
     return measurements
 
 

@@ -81,6 +81,8 @@ def _measured(manifest: Manifest) -> Package:
     measured = folder / MEASUREMENTS.format(claim=manifest.claim().id)
     run_recipe_command(folder, "evaluate", "--out=output")
     _keep(run / "measurements.json", measured)
+    if (run / "measurements.safetensors").exists():
+        _keep(run / "measurements.safetensors", measured.with_suffix(".safetensors"))
     _keep(run / "environment.json", measured.with_name("environment.json"))
     shutil.rmtree(run)
     return complete(manifest, execute=False)

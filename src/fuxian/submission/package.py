@@ -131,6 +131,7 @@ def _take_over(run: Path, manifest: Manifest) -> None:
     results = manifest.folder / MEASUREMENTS.format(claim=claim.id)
     taken = [
         (run / "measurements.json", results),
+        (run / "measurements.safetensors", results.with_suffix(".safetensors")),
         (first / "environment.json", results.with_name("environment.json")),
     ]
     checkpoints = sorted(first.glob("checkpoints/step_*/model.safetensors"))

@@ -123,22 +123,21 @@ def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, o
     """
     from fuxian.training import environment
     from fuxian.training.evaluate import evaluate as run
-    from fuxian.verdict import Measurements, measured_run
+    from fuxian.verdict import Measurements, measured_run, write_measurements
 
     made = make_recipe(manifest, claim)
     found = run(made, _loaded(made, checkpoint))
-    measurements = Measurements((measured_run(claim, seed, found.figures, found.examples),))
-    document = {
+    measurements = Measurements((measured_run(claim, seed, found.figures, found.units),))
+    about = {
         "paper": manifest.paper.id,
         "claim": claim.id,
         "scope": claim.scope,
         "metric": claim.metric,
-        **measurements.as_dict(),
         "figures": found.figures,
     }
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "environment.json", environment.describe())
-    _write(out / "measurements.json", document)
+    write_measurements(out / "measurements.json", measurements, about)
     for name, figure in found.figures.items():
         print(f"{name}: {figure:.6g}")
     return found.figures

@@ -11,7 +11,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
 from fuxian.submission.reference import RECORD
-from fuxian.verdict import Measurements, Verdict, rule
+from fuxian.verdict import Verdict, read_measurements, rule
 
 MEASUREMENTS = "results/{claim}/measurements.json"
 """Where a submission keeps what it has measured."""
@@ -40,13 +40,12 @@ def read_results(manifest: Manifest) -> list[Result]:
 
 def _result(manifest: Manifest, claim: Claim) -> Result:
     file = manifest.folder / MEASUREMENTS.format(claim=claim.id)
-    data = _read_json(file)
-    if data is None:
+    if not file.is_file():
         raise InputError(
-            f"{file}: {claim.id} has no readable measurements; run `fuxian verify`, and name the folder of its"
+            f"{file}: {claim.id} has no measurements; run `fuxian verify`, and name the folder of its"
             " evidence, or a run folder, with --run."
         )
-    verdict = rule(claim, Measurements.from_dict(data))
+    verdict = rule(claim, read_measurements(file))
     environment = _read_json(file.with_name("environment.json")) or {}
     recorded = _read_json(manifest.folder / RECORD) or {}
     figure = recorded.get("figure") if recorded.get("claim") == claim.id else None

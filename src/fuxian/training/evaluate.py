@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from fuxian.errors import InputError
-from fuxian.recipe import Recipe, to_arrays, to_tensors
+from fuxian.metrics import Units
+from fuxian.recipe import Recipe, to_arrays, to_tensors, update_metric
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``figures`` from ``compute()`` and, where the metric offers them, ``examples`` (units of resampling)."""
+    """Every figure of the metric and, where it offers them, what each unit contributed to it."""
 
     figures: dict[str, float]
-    examples: dict[str, list[float]]
+    units: Mapping[str, Units]
 
 
 def evaluate(
@@ -35,7 +36,6 @@ def evaluate(
     total = len(data) if isinstance(data, Sized) else 0
     for count, batch in enumerate(data, start=1):
         outputs = recipe.forward(model, to_tensors("paddle", batch["inputs"]))
-        metric.update(to_arrays(outputs), batch["targets"])
+        update_metric(metric, to_arrays(outputs), batch)
         progress(count, total)
-    examples = metric.examples() if hasattr(metric, "examples") else {}
-    return Evaluation(metric.compute(), examples)
+    return Evaluation(metric.figures(), metric.units() if hasattr(metric, "units") else {})

@@ -5,11 +5,14 @@ Nothing of the submission's code takes part. The test data are public, so that i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.metrics import Units
 from fuxian.papers import shelf
-from fuxian.recipe import Recipe
+from fuxian.recipe import Recipe, update_metric
 from fuxian.submission.manifest import Manifest, reproduced_papers
 from fuxian.verdict import Measurements, measured_run
 from fuxian.verify.commands import Workplace, output_place, run_command
@@ -39,18 +42,18 @@ def score_by_recipe(at: Workplace) -> Measured:
         raise Failed(Reason.METRIC_MISSING, f"predict: {error}") from error
     recipe = shelf.part(at.manifest.paper, "recipe").recipe(at.claim.id)
     try:
-        figures, examples = _figures(recipe, predicted)
+        figures, units = _figures(recipe, predicted)
     except (ValueError, IndexError, TypeError) as error:
         raise Failed(
             Reason.METRIC_INVALID, "predict wrote outputs of other shapes than the paper's recipe gives."
         ) from error
-    run = measured_run(at.claim, at.claim.seeds[0], figures, examples)
+    run = measured_run(at.claim, at.claim.seeds[0], figures, units)
     return Measured(Measurements((run,)), "predictions scored by the paper's recipe", ())
 
 
 def _figures(
     recipe: Recipe, predicted: dict[str, np.ndarray]
-) -> tuple[dict[str, float], dict[str, list[float]]]:
+) -> tuple[dict[str, float], Mapping[str, Units]]:
     assert recipe.eval_data is not None and recipe.metric is not None  # noqa: S101 - every paper here has both
     metric = recipe.metric()
     left = dict(predicted)
@@ -58,9 +61,9 @@ def _figures(
         outputs = left.pop(f"{number:04d}.0", None)
         if outputs is None or outputs.dtype.kind != "f" or not np.isfinite(outputs).all():
             raise Failed(Reason.METRIC_INVALID, f"predict wrote no finite outputs of test batch {number}.")
-        metric.update(outputs, batch["targets"])
+        update_metric(metric, outputs, batch)
     if left:
         raise Failed(
             Reason.METRIC_INVALID, f"predict wrote {len(left)} arrays more than there are test batches."
         )
-    return metric.compute(), metric.examples()
+    return metric.figures(), metric.units()

@@ -24,7 +24,7 @@ from fuxian.paper import Claim
 from fuxian.submission.checklist import Finding, check_manifest
 from fuxian.submission.checklist.finding import listed
 from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
-from fuxian.verdict import Verdict, rule
+from fuxian.verdict import Verdict, rule, write_measurements
 from fuxian.verify import evidence
 from fuxian.verify.chain import run_chain
 from fuxian.verify.commands import Allowance, Done, Workplace, data_folder
@@ -372,9 +372,8 @@ def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: P
             "claim": done.claim.id,
             "scope": done.claim.scope,
             "metric": done.claim.metric,
-            **done.measured.measurements.as_dict(),
         }
-        _write(results / "measurements.json", measured)
+        write_measurements(results / "measurements.json", done.measured.measurements, measured)
         _write(results / "environment.json", _versions(done.environment))
     predicate = done.as_dict()
     for command, shown_to_entrant in zip(done.commands, predicate["commands"], strict=True):

@@ -74,8 +74,8 @@ def test_the_metric_is_per_task_and_after_each_step(after):
     made, targets = rng.normal(size=(2, 11, 25, 10, 1)), rng.normal(size=(2, 25, 10, 1))
     for outputs_, targets_ in zip(made, targets, strict=True):
         metric.update(outputs_, (targets_,))
-    figures, examples = metric.compute(), metric.examples()
+    figures, units = metric.figures(), metric.units()
     expected = np.square(made[:, after] - targets).mean((2, 3)).reshape(-1)
-    np.testing.assert_allclose(examples[f"mse_after_{after}"], expected)
+    np.testing.assert_allclose(units[f"mse_after_{after}"].arrays["value"], expected)
     assert figures[f"mse_after_{after}"] == pytest.approx(expected.mean())
     assert figures["mse"] == figures["mse_after_10"]

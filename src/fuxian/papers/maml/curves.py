@@ -25,7 +25,8 @@ def curves(paper: Paper, claim: Claim, evaluations: list[Evaluation]) -> dict[st
         "MAML, this reproduction": labels | _over_seeds([[e.figures[n] for n in names] for e in evaluations])
     }
     if len(evaluations) == 1:
-        found = {"MAML, this reproduction": labels | _over_tasks([evaluations[0].examples[n] for n in names])}
+        per_task = [evaluations[0].units[name].arrays["value"] for name in names]
+        found = {"MAML, this reproduction": labels | _over_tasks(per_task)}
     if claim.reference is not None:
         runs = json.loads((paper.folder / claim.reference.file).read_text())["values"]
         recorded = [[np.inf if error is None else error for error in run["curve"]] for run in runs]
@@ -33,7 +34,7 @@ def curves(paper: Paper, claim: Claim, evaluations: list[Evaluation]) -> dict[st
     return found
 
 
-def _over_tasks(examples: list[list[float]]) -> dict[str, list[float]]:
+def _over_tasks(examples: list[np.ndarray]) -> dict[str, list[float]]:
     tasks = np.array(examples)
     mean, half = tasks.mean(1), 1.96 * tasks.std(1, ddof=1) / np.sqrt(tasks.shape[1])
     return _finite(mean, mean - half, mean + half)

@@ -5,9 +5,13 @@ Shape legend: S evaluated inner steps, T tasks, B query examples of a task, N cl
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import paddle
 from paddle import Tensor
+
+from fuxian.metrics import Mean
 
 
 def mean_squared_error(predictions_STB1: Tensor, targets: tuple[Tensor]) -> Tensor:
@@ -27,29 +31,18 @@ def cross_entropy(logits_STBN: Tensor, targets: tuple[Tensor]) -> Tensor:
     return -(log_probability * y_TBN).sum() / (tasks * (examples // ways))
 
 
-class PerTask:
-    """A figure of each task after each inner step; ``compute`` averages them over the tasks.
+def per_task(name: Literal["mse", "accuracy"]) -> Mean:
+    """A metric of each task after each inner step.
 
-    ``<name>`` is the figure after the last step, ``<name>_after_<s>`` after step s (0 is before adapting).
+    ``<name>`` is the mean over tasks after the last step, ``<name>_after_<s>`` after step s (0 is before adapting).
     """
 
-    def __init__(self, name: str):
-        self.name = name
-        self.per_task: list[np.ndarray] = []
+    def contribution(outputs_STB: np.ndarray, targets: tuple[np.ndarray], meta: Any) -> dict[str, np.ndarray]:
+        outputs, y = outputs_STB.astype(np.float64), targets[0].astype(np.float64)
+        if name == "accuracy":
+            figures_ST = (outputs.argmax(-1) == y.argmax(-1)).mean(-1)
+        else:
+            figures_ST = np.square(outputs - y).mean((-1, -2))
+        return {name: figures_ST[-1], **{f"{name}_after_{step}": row for step, row in enumerate(figures_ST)}}
 
-    def figure(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """[S, T] from outputs [S, T, B, ...] and targets [T, B, ...]."""
-        if self.name == "accuracy":
-            return (outputs.argmax(-1) == y.argmax(-1)).mean(-1)
-        return np.square(outputs - y).mean((-1, -2))
-
-    def update(self, outputs: np.ndarray, targets: tuple[np.ndarray]) -> None:
-        self.per_task.append(self.figure(outputs.astype(np.float64), targets[0].astype(np.float64)))
-
-    def examples(self) -> dict[str, list[float]]:
-        figures = np.concatenate(self.per_task, axis=1)
-        named = {f"{self.name}_after_{step}": row.tolist() for step, row in enumerate(figures)}
-        return {self.name: figures[-1].tolist(), **named}
-
-    def compute(self) -> dict[str, float]:
-        return {name: float(np.mean(values)) for name, values in self.examples().items()}
+    return Mean(contribution)

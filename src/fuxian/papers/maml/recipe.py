@@ -83,7 +83,7 @@ def recipe(
             forward=forward,
             loss=loss.mean_squared_error,
             optimizer=optimizer,
-            metric=lambda: loss.PerTask("mse"),
+            metric=lambda: loss.per_task("mse"),
             higher_order=True,
         )
 
@@ -101,7 +101,7 @@ def recipe(
         forward=forward,
         loss=loss.cross_entropy,
         optimizer=optimizer,
-        metric=lambda: loss.PerTask("accuracy"),
+        metric=lambda: loss.per_task("accuracy"),
         higher_order=True,
     )
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from fuxian.papers.maml.data import SinusoidTasks, omniglot_episodes
-from fuxian.papers.maml.loss import PerTask
+from fuxian.papers.maml.loss import per_task
 from fuxian.papers.maml.reference.torch_maml import OmniglotNet, SinusoidNet, adapt
 from fuxian.papers.maml.settings import (
     META_LEARNING_RATE,
@@ -66,7 +66,7 @@ def recipe(
             forward=forward,
             loss=lambda outputs, targets: (outputs[-1] - targets[0]).square().mean(),
             optimizer=optimizer,
-            metric=lambda: PerTask("mse"),
+            metric=lambda: per_task("mse"),
             higher_order=True,
         )
 
@@ -85,7 +85,7 @@ def recipe(
         forward=forward,
         loss=loss,
         optimizer=optimizer,
-        metric=lambda: PerTask("accuracy"),
+        metric=lambda: per_task("accuracy"),
         higher_order=True,
     )
 

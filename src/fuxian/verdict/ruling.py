@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -48,58 +48,16 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.paper import Claim
+from fuxian.verdict.measurements import Measurements, Run, usable
 
 CONFIDENCE = 0.95
 SAME = 1e-12
 """Two figures are the same when they differ by less than this, relative to the largest figure at hand."""
-LARGEST = 1e100
-"""A figure beyond this has diverged as much as an infinite one; its square is still a number."""
 MOST = 10**8
 """More seeds or examples than this are never asked for: then no number would decide."""
 
 Bounds = tuple[float, float]
 Word = Literal["accepted", "rejected", "inconclusive", "smoke"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One trained model's figure. A value that is not finite (or beyond 1e100) says that the run failed."""
-
-    seed: int
-    value: float
-    examples: tuple[float, ...] | None = None
-    """The figure per resampled unit (test task, image); their mean is ``value``."""
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured for one claim."""
-
-    runs: tuple[Run, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON; a figure that is not finite becomes None."""
-        return {
-            "runs": [
-                {
-                    "seed": run.seed,
-                    "value": _finite(run.value),
-                    "examples": None if run.examples is None else [_finite(value) for value in run.examples],
-                }
-                for run in self.runs
-            ]
-        }
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Measurements:
-        """The inverse of ``as_dict``; other keys are left alone. Raises InputError for anything malformed."""
-        try:
-            return cls(tuple(_run(run) for run in data["runs"]))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(
-                f"the measurements are malformed ({type(error).__name__}: {error}); give"
-                ' {"runs": [{"seed": 0, "value": 0.5, "examples": [0.5, ...] or null}, ...]}.'
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -135,23 +93,6 @@ class Verdict:
         return asdict(self)
 
 
-def measured_run(
-    claim: Claim, seed: int, figures: Mapping[str, float], examples: Mapping[str, Sequence[float]]
-) -> Run:
-    """A Run from what a Metric's ``compute()`` and ``examples()`` returned.
-
-    Raises InputError when the claim's metric is not among the figures.
-    """
-    if claim.metric not in figures:
-        known = ", ".join(figures) or "nothing"
-        raise InputError(
-            f"claim {claim.id!r} is about the metric {claim.metric!r} and the recipe's metric computes"
-            f" {known}; name one of these in the claim."
-        )
-    units = examples.get(claim.metric)
-    return Run(seed, float(figures[claim.metric]), None if units is None else tuple(float(x) for x in units))
-
-
 def rule(claim: Claim, measurements: Measurements, reference: Sequence[float] | None = None) -> Verdict:
     """Accepted, rejected or inconclusive: the module's docstring has the method.
 
@@ -164,7 +105,7 @@ def rule(claim: Claim, measurements: Measurements, reference: Sequence[float] | 
     _check(claim, measurements)
     if reference is None and claim.reference is not None:
         reference = claim.reference.sample
-    if reference is not None and not (len(reference) and all(map(_usable, reference))):
+    if reference is not None and not (len(reference) and all(map(usable, reference))):
         raise InputError(f"claim {claim.id!r}: the reference needs runs, each with a finite figure; mend it.")
     recorded = None if reference is None else _Sample.of(reference)
     target = claim.target
@@ -190,10 +131,10 @@ def rule(claim: Claim, measurements: Measurements, reference: Sequence[float] | 
         method="none",
         reason="no run is left to rule on",
     )
-    finished = [run for run in measurements.runs if not _failed(run)]
+    finished = [run for run in measurements.runs if not run.failed]
     if finished:
         ruling = _rule_finished(ruling, claim, finished, recorded)
-    failed = ", ".join(str(run.seed) for run in measurements.runs if _failed(run))
+    failed = ", ".join(str(run.seed) for run in measurements.runs if run.failed)
     if not failed:
         return ruling
     return replace(
@@ -472,7 +413,7 @@ def _check(claim: Claim, measurements: Measurements) -> None:
             raise InputError(
                 f"{where}: seed {run.seed} has an empty list of examples; give them or none at all."
             )
-        if _failed(run):
+        if run.failed:
             continue
         figures = np.array([run.value, *(run.examples or ())])
         size = float(np.abs(figures).max())
@@ -488,34 +429,3 @@ def _check(claim: Claim, measurements: Measurements) -> None:
                     f"{where}: seed {run.seed} has figures from {figures.min():.6g} to {figures.max():.6g},"
                     f" outside the metric's range {low:g} to {high:g}; measure in the claim's unit."
                 )
-
-
-def _failed(run: Run) -> bool:
-    return not all(_usable(figure) for figure in (run.value, *(run.examples or ())))
-
-
-def _usable(figure: float) -> bool:
-    return abs(figure) <= LARGEST  # false for NaN
-
-
-def _finite(figure: float) -> float | None:
-    return figure if math.isfinite(figure) else None
-
-
-def _run(data: Any) -> Run:
-    seed, examples = data["seed"], data.get("examples")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed {seed!r:.40} is not an integer")
-    if examples is not None and not isinstance(examples, list):
-        raise TypeError("examples are not a list")
-    return Run(
-        seed, _number(data["value"]), None if examples is None else tuple(_number(x) for x in examples)
-    )
-
-
-def _number(figure: Any) -> float:
-    if figure is None:
-        return math.nan
-    if isinstance(figure, bool) or not isinstance(figure, (int, float)):
-        raise TypeError(f"{figure!r:.40} is not a number")
-    return float(figure)
