@@ -68,6 +68,16 @@ def curve(net: SinusoidNet) -> list[float]:
     return np.mean(errors, axis=0).tolist()
 
 
+def recorded(file: Path, iterations: int) -> list[dict]:
+    """The runs that an earlier call has recorded: the next seeds go on from there."""
+    if not file.exists():
+        return []
+    earlier = json.loads(file.read_text())
+    if earlier["iterations"] != iterations:
+        sys.exit(f"{file} records runs of {earlier['iterations']} iterations; give another --out.")
+    return earlier["values"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -77,8 +87,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    values = []
-    for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
+    values = recorded(options.out, options.iterations)
+    for seed in range(FIRST_SEED + len(values), FIRST_SEED + options.seeds):
         began = time.perf_counter()
         errors = curve(train(seed, options.iterations))
         finite = [error if math.isfinite(error) else None for error in errors]
