@@ -218,10 +218,11 @@ class Paper(_Part):
     @field_validator("claims")
     @classmethod
     def _ids_differ(cls, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-        ids = [claim.id for claim in claims]
-        for name in ids:
-            if ids.count(name) > 1:
-                raise ValueError(f"two claims are called {name!r}; rename one")
+        seen: set[str] = set()
+        for claim in claims:
+            if claim.id in seen:
+                raise ValueError(f"two claims are called {claim.id!r}; rename one")
+            seen.add(claim.id)
         return claims
 
     def claim(self, id: str) -> Claim:

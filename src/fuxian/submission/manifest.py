@@ -47,10 +47,11 @@ from pydantic import (
 )
 
 from fuxian import paper as paper_files
-from fuxian.errors import InputError
+from fuxian.errors import InputError, Malformed
 from fuxian.paper import Claim, Identifier, Paper, Seed, Text, load_paper, with_recorded_runs
 from fuxian.submission.output_pattern import check_pattern
 from fuxian.toml_files import TomlFile, in_words, load_toml
+from fuxian.untrusted import parsed
 
 FILE_NAME = "fuxian.toml"
 PLACEHOLDERS = {
@@ -301,10 +302,26 @@ class Manifest(_Part):
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """The manifest of a submission's folder.
+    """The manifest of a submission's folder, parsed in a child process.
 
-    Raises InputError, naming file, line and field, for anything that is missing, unknown or leads out of the folder.
+    Raises InputError, naming file, line and field, for anything that is missing, unknown or leads out of the folder,
+    and Malformed for bytes that take too long or too much memory.
     """
+    document = parsed(_document, folder, what=str(folder / FILE_NAME))
+    try:
+        return Manifest.model_validate(document, context={"folder": folder})
+    except ValidationError as error:
+        # It was valid when it was read: a path of it has changed since.
+        first = error.errors(include_url=False)[0]
+        raise Malformed(f"{folder / FILE_NAME}: {in_words(first)}.") from error
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    return read_manifest(folder).model_dump(mode="json", by_alias=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """As ``load_manifest``, in this very process: for the commands of a submission, which judge nobody else's."""
     file = folder / FILE_NAME
     if file.is_symlink():
         raise InputError(f"{file}: this is a link; put the file itself there.")

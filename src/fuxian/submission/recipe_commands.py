@@ -24,7 +24,7 @@ import numpy as np
 from fuxian.errors import InputError, PlatformError
 from fuxian.paper import Claim
 from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, to_arrays, to_tensors
-from fuxian.submission.manifest import CommandName, Manifest, load_manifest
+from fuxian.submission.manifest import CommandName, Manifest, read_manifest
 from fuxian.submission.official_log import official_line
 
 WEIGHTS = "model.safetensors"
@@ -309,7 +309,7 @@ def _run(name: str, folder: Path, given: argparse.Namespace) -> None:
     from fuxian.training.machine import prepare
 
     prepare()
-    manifest = load_manifest(folder)
+    manifest = read_manifest(folder)
     if given.recipe is not None:
         manifest = manifest.model_copy(update={"recipe": given.recipe})
     claim = manifest.claim(given.claim)

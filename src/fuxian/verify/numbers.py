@@ -10,22 +10,50 @@ from typing import Any
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.untrusted import Arrays, parsed
 from fuxian.weights import load_tensors
 
 LARGEST = 1 << 30
 LARGEST_TEXT = 64 << 20
 MOST_ARRAYS = 100_000
+MOST_NUMBERS = 1 << 28
+MOST_EXAMPLES = 2_000_000
+"""Figures of single test examples that evidence can hold."""
+SECONDS = 60.0
+MEMORY = 512 << 20
+"""Bytes beyond so many times the file's size."""
+COPIES, COPIES_OF_TEXT = 3, 16
+"""A number that is written in two characters becomes a Python object."""
 
 
 def read_numbers(file: Path) -> dict[str, np.ndarray]:
     """Arrays by name. A .npy, a JSON list or a CSV without names gives one array, called by the file's stem.
 
-    Raises InputError where the file is missing, too large, or holds anything but numbers.
+    Read in a child process. Raises InputError where the file is missing, too large, or holds anything but numbers.
     """
+    size = file.lstat().st_size if file.is_file() else 0
+    copies = COPIES_OF_TEXT if _is_text(file) else COPIES
+    memory = MEMORY + copies * min(size, LARGEST)
+    return parsed(_read, file, what=file.name, seconds=SECONDS, memory=memory).arrays
+
+
+def _read(file: Path) -> Arrays:
+    arrays = _arrays(file)
+    if sum(array.size for array in arrays.values()) > MOST_NUMBERS:
+        raise InputError(
+            f"{file.name}: it holds more than {MOST_NUMBERS} numbers; write what is compared alone."
+        )
+    return Arrays(arrays)
+
+
+def _is_text(file: Path) -> bool:
+    return file.suffix.lower() in (".json", ".csv")
+
+
+def _arrays(file: Path) -> dict[str, np.ndarray]:
     if file.is_symlink() or not file.is_file():
         raise InputError(f"{file.name}: the command did not write it; mend its output in fuxian.toml.")
-    text = file.suffix.lower() in (".json", ".csv")
-    if file.stat().st_size > (LARGEST_TEXT if text else LARGEST):
+    if file.stat().st_size > (LARGEST_TEXT if _is_text(file) else LARGEST):
         raise InputError(f"{file.name}: {file.stat().st_size / 1e6:.0f} MB of numbers are too many.")
     try:
         if file.suffix.lower() == ".json":

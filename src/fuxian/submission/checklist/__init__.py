@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fuxian.errors import InputError
 from fuxian.submission.checklist import documents, files, programs, training_log
@@ -12,6 +15,7 @@ from fuxian.submission.checklist.secrets import secrets
 from fuxian.submission.checklist.tree import Tree, look
 from fuxian.submission.checklist.weights_origin import weights_origin
 from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
+from fuxian.untrusted import MIB, parsed
 
 __all__ = ["CHECKS", "UNWAIVABLE", "Finding", "check", "check_manifest"]
 
@@ -37,6 +41,13 @@ CHECKS: dict[str, tuple[str, Callable[[Tree], Result]]] = {
     "names": ("File names", files.names),
     "leftovers": ("No leftovers", files.leftovers),
 }
+SECONDS = 60.0
+"""That a line may take."""
+MEMORY = 512 * MIB
+OF_WEIGHTS = frozenset({"pickles", "weights-origin"})
+"""Lines that read files of weights, and may take ``LARGEST_COPIES`` times the size of the largest in memory."""
+LARGEST_COPIES = 4
+MOST_BYTES_READ = 1 << 30
 UNWAIVABLE = frozenset({"weights-origin", "pickles", "links", "git", "names"})
 """These protect who receives the submission; no reason waives them."""
 
@@ -44,7 +55,8 @@ UNWAIVABLE = frozenset({"weights-origin", "pickles", "links", "git", "names"})
 def check(folder: Path) -> list[Finding]:
     """Every line of the checklist for a submission's folder, in order.
 
-    Raises InputError where fuxian.toml cannot be read, or waives a line that is unknown or cannot be waived.
+    Every file is read in a child process. Raises InputError where fuxian.toml cannot be read, or waives a line that is
+    unknown or cannot be waived, and Malformed for bytes that take too long or too much memory.
     """
     return check_manifest(load_manifest(folder))
 
@@ -59,8 +71,42 @@ def check_manifest(manifest: Manifest) -> list[Finding]:
         if waiver.id in UNWAIVABLE:
             raise InputError(f"{place} cannot be waived; mend what it finds, and remove the waiver.")
         reasons[waiver.id] = waiver.reason
-    tree = look(manifest)
-    return [_finding(id, title, function(tree), reasons.get(id)) for id, (title, function) in CHECKS.items()]
+    run = uuid.uuid4().hex
+    largest = parsed(_largest_file, manifest, run, what=f"{manifest.folder}")
+    found = []
+    for id, (title, _) in CHECKS.items():
+        result = Result(
+            **parsed(
+                _line,
+                manifest,
+                run,
+                id,
+                what=f"{manifest.folder}: {title}",
+                seconds=SECONDS,
+                memory=MEMORY + LARGEST_COPIES * largest * (id in OF_WEIGHTS),
+            )
+        )
+        found.append(_finding(id, title, result, reasons.get(id)))
+    return found
+
+
+_trees: dict[str, Tree] = {}
+"""In the child: the folder that was looked at last, by the run of the checklist."""
+
+
+def _tree(manifest: Manifest, run: str) -> Tree:
+    if run not in _trees:
+        _trees.clear()
+        _trees[run] = look(manifest)
+    return _trees[run]
+
+
+def _largest_file(manifest: Manifest, run: str) -> int:
+    return min(max(_tree(manifest, run).files.values(), default=0), MOST_BYTES_READ)
+
+
+def _line(manifest: Manifest, run: str, id: str) -> dict[str, Any]:
+    return asdict(CHECKS[id][1](_tree(manifest, run)))
 
 
 def _finding(id: str, title: str, result: Result, waived: str | None) -> Finding:
