@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.errors import InputError
+from fuxian.printable import printable
 
 LARGEST = 1_000_000
 """Bytes. A file above this is refused unread."""
+LONGEST_FIELD = 200
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class TomlFile:
             name = table.get("id") if isinstance(table, dict) else None
             name = repr(name[:60]) if isinstance(name, str) else place[1] + 1
             where, fields = f"claim {name}, ", fields[2:] or ["claim"]
-        return InputError(f"{self.path}, line {line}: {where}field {'.'.join(fields)!r}: {what}.")
+        field = ".".join(fields)[:LONGEST_FIELD]
+        return InputError(f"{self.path}, line {line}: {where}field {field!r}: {printable(what)}.")
 
 
 def load_toml(path: Path, what: str) -> TomlFile:
@@ -42,12 +45,18 @@ def load_toml(path: Path, what: str) -> TomlFile:
     text = read_text(path, what)
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of a number without end tomllib raises a bare ValueError
         found = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)", str(error))
         line = found.group(1) if found and found.group(1) else str(max(text.count("\n"), 1))
-        said = str(error)[: found.start()][:100] if found else "nested too deeply"
-        raise InputError(f"{path}, line {line}: this is not TOML ({said}); mend the line.") from error
+        said = str(error)[: found.start()][:100] if found else _without_place(error)
+        raise InputError(
+            f"{path}, line {line}: this is not TOML ({printable(said)}); mend the line."
+        ) from error
     return TomlFile(path, data, _line_numbers(text))
+
+
+def _without_place(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
 def read_text(file: Path, what: str) -> str:
@@ -76,7 +85,14 @@ def in_words(error: Any) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     message = error["msg"]
-    return f"{message[0].lower()}{message[1:]} (found {str(error['input'])[:60]!r})"
+    return f"{message[0].lower()}{message[1:]} (found {_beginning(error['input'])!r})"
+
+
+def _beginning(value: Any) -> str:
+    try:
+        return str(value)[:60]
+    except (ValueError, RecursionError):  # of a number, or a nesting, without end
+        return f"a {type(value).__name__} that is too long to be shown"
 
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]\]?\s*(?:#.*)?$", re.ASCII)

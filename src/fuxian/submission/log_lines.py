@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import re2
 
 from fuxian.submission.manifest import TrainingLogFile
 
@@ -21,16 +22,15 @@ ALIASES = {
 }
 COSTS = ("loss", "reader_cost", "batch_cost", "ips")
 LONGEST_LINE = 10_000
-_PAIR = re.compile(
-    r"([A-Za-z_][\w@/.-]{0,60})\s*[:=]\s*\[?\s*"
-    r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?(?!\d)|nan\b|-?inf\b)",
-    re.IGNORECASE,
+_PAIR = re2.compile(
+    r"(?i)([a-z_][\pL\pN_@/.-]{0,60})\s*[:=]\s*\[?\s*"
+    r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,3})?|nan\b|-?inf\b)"
 )
-_EPOCH = re.compile(r"\bepoch\s*\[?\s*(\d+)", re.IGNORECASE)
+_EPOCH = re2.compile(r"(?i)\bepoch\s*\[?\s*(\d{1,15})")
 """As in ``[Epoch 3/120]``, which is no ``name: number``."""
-_STEP = re.compile(r"\[\s*(\d+)\s*/\s*\d+\s*\]")
+_STEP = re2.compile(r"\[\s*(\d{1,15})\s*/\s*\d+\s*\]")
 """As in ``Epoch: [3] [ 20/100]``."""
-_TIME = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_TIME = re2.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,10 @@ def _read_json(number: int, line: str, names: dict[str, str], metric: str) -> Lo
 
 def _read_text(number: int, line: str, names: dict[str, str], metric: str) -> LogLine | None:
     pairs: dict[str, Figure] = {}
-    for name, written in _PAIR.findall(line):
+    for pair in _PAIR.finditer(line):
+        name, written = pair.group(1), pair.group(2)
+        if line[pair.end(2) : pair.end(2) + 1].isdigit():  # an exponent that no number has
+            continue
         value = float(written)
         pairs.setdefault(name.casefold(), Figure(value, _half_digit(written)))
     if "epoch" not in pairs and (epoch := _EPOCH.search(line)):

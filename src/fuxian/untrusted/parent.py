@@ -18,6 +18,7 @@ from typing import Any
 
 from fuxian import deadline
 from fuxian.errors import InputError, Malformed, PlatformError
+from fuxian.printable import printable
 from fuxian.untrusted.answer import Ended, receive_answer, send
 
 MIB = 1 << 20
@@ -104,7 +105,7 @@ def parsed(
         child.end()
         raise Malformed(f"{what}: it holds more than can be read; make it smaller or simpler.")
     if isinstance(answer, tuple):
-        _, kind, sentence = answer
+        kind, sentence = answer[1], printable(answer[2])
         if kind == "memory":
             child.end()
         raise _ERRORS.get(kind, _failed)(what, sentence, memory)

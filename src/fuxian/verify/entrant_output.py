@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 
+import re2
+
 from fuxian.sandbox import readable
 
 MOST_LINES = 40
 MOST_CHARACTERS = 4000
 LONGEST_LINE = 200
 MOST_NUMBERS = 12
-_BLOB = re.compile(r"[A-Za-z0-9+/_=-]{65,}")
+_BLOB = re2.compile(r"[A-Za-z0-9+/_=-]{65,}")
 _OF_PADDLE = re.compile(
     r"WARNING: OMP_NUM_THREADS set to \d+, not 1\..*\nPLEASE USE OMP_NUM_THREADS WISELY\.\n?"
 )
 """Each import of Paddle says it, for the sandbox sets that variable."""
+# RE2: a number can be cut into numbers in many ways, and other engines try them all.
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_NUMBERS = re.compile(rf"(?:{_NUMBER}[\s,;\[\]()]+){{{MOST_NUMBERS},}}(?:{_NUMBER})?")
+_NUMBERS = re2.compile(rf"(?:{_NUMBER}[\s,;\[\]()]+){{{MOST_NUMBERS},}}(?:{_NUMBER})?")
 
 
 def shown(output: bytes) -> str:

@@ -105,7 +105,8 @@ def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measure
             stated = _stated(folder / metric.file)
         else:
             assert metric.pattern is not None  # noqa: S101 - one of both is there
-            value = read_figure(metric.pattern, readable(done.outcome.stdout), metric.scale)
+            streams = readable(done.outcome.stdout), readable(done.outcome.stderr)
+            value = read_figure(metric.pattern, streams, metric.scale)
             stated = Measurements((Run(claim.seeds[0], value),))
         output = at.manifest.commands["evaluate"].output
         if output is not None and output != metric.file and len(stated.runs) == 1:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fuxian.errors import InputError, PlatformError
+from fuxian.printable import printable
 from fuxian.verify.reasons import Failed, Reason
 
 MOST_BYTES = 4 << 30
@@ -179,7 +180,7 @@ def _differing(bare: Path, folder: Path) -> tuple[str, ...]:
         "--untracked-files=all",
         "--ignore-submodules=all",
     )
-    paths = [_printable(os.fsdecode(entry[3:])) for entry in listed.split(b"\0") if entry]
+    paths = [printable(os.fsdecode(entry[3:])) for entry in listed.split(b"\0") if entry]
     return tuple(path for path in paths if not SKIPPED & set(path.split("/")))
 
 
@@ -205,7 +206,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 links[member.name] = member.linkname
             else:
                 raise Failed(
-                    Reason.UNSAFE, f"{_printable(member.name)} is neither a file nor a folder; remove it."
+                    Reason.UNSAFE, f"{printable(member.name)} is neither a file nor a folder; remove it."
                 )
     _replace_links(folder, links)
 
@@ -241,11 +242,11 @@ def _copy(folder: Path, target: Path) -> None:
                     links[str(path)] = os.readlink(name, dir_fd=descriptor)
                 else:
                     raise Failed(
-                        Reason.UNSAFE, f"{_printable(str(path))} is neither a file nor a folder; remove it."
+                        Reason.UNSAFE, f"{printable(str(path))} is neither a file nor a folder; remove it."
                     )
         except OSError as error:
             raise Failed(
-                Reason.UNSAFE, f"{_printable(str(below))} cannot be read ({error.strerror})."
+                Reason.UNSAFE, f"{printable(str(below))} cannot be read ({error.strerror})."
             ) from error
         finally:
             os.close(descriptor)
@@ -264,7 +265,7 @@ def _replace_links(folder: Path, links: dict[str, str]) -> None:
         ):
             raise Failed(
                 Reason.UNSAFE,
-                f"{_printable(path)} is a link that leads to no file of the submission; put the file itself there.",
+                f"{printable(path)} is a link that leads to no file of the submission; put the file itself there.",
             )
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / inside, folder / path)
@@ -293,12 +294,8 @@ def _check_entry(path: str, entries: int, size: int) -> None:
         or not path.isprintable()
     ):
         raise Failed(
-            Reason.UNSAFE, f"{_printable(path[:80])!r} is no path that a submission may hold; rename it."
+            Reason.UNSAFE, f"{printable(path[:80])!r} is no path that a submission may hold; rename it."
         )
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def tree_digest(folder: Path) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.errors import InputError
+from fuxian.printable import printable
 from fuxian.submission.checklist import documents, files, programs, training_log
-from fuxian.submission.checklist.finding import Finding, Result, Status, printable
+from fuxian.submission.checklist.finding import Finding, Result, Status
 from fuxian.submission.checklist.secrets import secrets
 from fuxian.submission.checklist.tree import Tree, look
 from fuxian.submission.checklist.weights_origin import weights_origin

@@ -34,6 +34,7 @@ OUTLINES = {
 HEADER = re.compile(r"(?i)licensed under the|SPDX-License-Identifier|copyright|licen[sc]e:")
 """What one line of a licence header looks like."""
 HEADER_LINES = 30
+LONGEST_REQUIREMENT = 1000
 LARGEST_LITE_DATA = 20_000_000
 
 
@@ -89,8 +90,8 @@ def headings_of(text: str) -> list[tuple[int, str]]:
             kind = marker.group(1)[0]
             fence = "" if fence == kind else fence or kind
         elif not fence:
-            if heading := re.match(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$", line):
-                found.append((number, heading.group(1)))
+            if heading := re.match(r"\s{0,3}#{1,6}\s+", line):
+                found.append((number, line[heading.end() :].rstrip().rstrip("#").rstrip()))
             elif re.fullmatch(r"\s{0,3}(=+|-{3,})\s*", line) and previous.strip():
                 found.append((number - 1, previous.strip()))
         previous = line
@@ -106,7 +107,7 @@ def requirements(tree: Tree) -> Result:
         )
     named = []
     for number, raw in enumerate(tree.text(file).splitlines(), start=1):
-        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
+        line = re.sub(r"(^|\s)#.*$", "", raw[:LONGEST_REQUIREMENT]).strip()
         if not line:
             continue
         try:

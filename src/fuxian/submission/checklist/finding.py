@@ -48,11 +48,6 @@ def not_applicable(why: str) -> Result:
     return Result("not_applicable", why)
 
 
-def printable(text: str) -> str:
-    """The text with everything that a terminal, a page or JSON could trip over replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def counted(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
+
+import re2
 
 from fuxian.submission.checklist.finding import Result, failed, passed
 from fuxian.submission.checklist.tree import TEXT, Tree
 
 KEYS = {
-    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
-    "an AWS key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})\b"),
-    "a Google key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
-    "a Slack token": re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20,}"),
-    "a Hugging Face token": re.compile(r"\bhf_[A-Za-z0-9]{34}\b"),
-    "an API key": re.compile(r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}"),
-    "a password in a URL": re.compile(
-        r"\bhttps?://[^\s/:@'\"<>{}$]+:(?!\*|<|\{|\$)[^\s/@'\"<>{}$]{6,}@[\w.-]+"
+    "a private key": re2.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
+    "an AWS key": re2.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a GitHub token": re2.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})\b"),
+    "a Google key": re2.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
+    "a Slack token": re2.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20,}"),
+    "a Hugging Face token": re2.compile(r"\bhf_[A-Za-z0-9]{34}\b"),
+    "an API key": re2.compile(r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}"),
+    "a password in a URL": re2.compile(
+        r"\bhttps?://[^\s/:@'\"<>{}$]+:[^\s/@'\"<>{}$*][^\s/@'\"<>{}$]{5,}@[\w.-]+"
     ),
 }
-ASSIGNED = re.compile(
+ASSIGNED = re2.compile(
     r"(?i)[\"']?\b[\w-]*(?:secret|password|passwd|token|api_?key|access_?key|auth_?key)[\w-]*[\"']?\s*[:=]\s*"
     r"[\"']?([A-Za-z0-9+/_=-]{20,200})[\"']?"
 )
-NO_SECRET = re.compile(
+NO_SECRET = re2.compile(
     r"(?i)example|placeholder|your|xxxx|test|dummy|changeme|^[a-z]+([_-][a-z]+)*$|tokenizer"
 )
 LEAST_ENTROPY = 3.6
