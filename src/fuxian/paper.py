@@ -6,6 +6,7 @@ A claim fixes everything that decides its ruling (target, margin, checkpoint rul
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -180,8 +181,11 @@ class Claim(_Part):
         published, reference = info.data.get("published"), info.data.get("reference")
         if published is not None and published.half_width is not None:
             return published.half_width
-        spread = statistics.stdev(reference.sample) if reference is not None else 0.0
-        if spread == 0:
+        try:
+            spread = statistics.stdev(reference.sample) if reference is not None else 0.0
+        except OverflowError:
+            spread = math.inf
+        if spread == 0 or not math.isfinite(spread):
             raise ValueError(
                 "no margin can be had; give margin, a published half_width, or reference runs that differ"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fuxian.printable import printable
 from fuxian.sandbox import Outcome
 
 
@@ -75,10 +74,9 @@ class Failed(Exception):
     """The submission fails here, and nothing after this step is run."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:
-        # It may quote what an entrant wrote.
-        self.sentence = printable(sentence)
-        super().__init__(self.sentence)
+        super().__init__(sentence)
         self.reason = reason
+        self.sentence = sentence
 
 
 def require_ok(name: str, outcome: Outcome) -> None:

@@ -120,6 +120,9 @@ def _read_safetensors(path: Path) -> _Read:
         return tensors, [BFLOAT16_NOTE], metadata
     except safetensors.SafetensorError as error:
         raise Damaged(str(error)[:100]) from error
+    except (ValueError, TypeError, OverflowError, KeyError) as error:
+        # Headers with sizes that no array has: the library leaves them to numpy.
+        raise Damaged(f"its header names what cannot be: {str(error)[:80]}") from error
 
 
 def _read_paddle(path: Path) -> _Read:

@@ -17,6 +17,8 @@ LEAST = 16
 """Elements; smaller tensors say nothing."""
 MANY = 0.5
 """Share of the checkpoint's elements, in tensors that say something, from which it counts as converted."""
+CANDIDATES = 10
+"""Tensors of the reference that one of ours is compared with: trained tensors are told apart by their norms alone."""
 LARGEST = 400_000_000
 """Bytes of a file that is compared; a larger one takes more than seconds."""
 
@@ -56,15 +58,29 @@ def share_of_reference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray
     for tensor in theirs.values():
         if _tells(tensor):
             by_shape.setdefault(tuple(sorted(tensor.shape)), []).append(tensor.astype(np.float32))
+    summaries = {shape: np.array([_summary(one) for one in tensors]) for shape, tensors in by_shape.items()}
     near = total = 0
     for tensor in ours.values():
         if not _tells(tensor):
             continue
         total += tensor.size
+        shape = tuple(sorted(tensor.shape))
+        if shape not in by_shape:
+            continue
         wide = tensor.astype(np.float32)
-        if any(_same(wide, other) for other in by_shape.get(tuple(sorted(tensor.shape)), ())):
+        norm, _, _ = summary = _summary(wide)
+        # Tensors within NEAR of each other are as near in each of these, whatever the order of their axes.
+        apart = NEAR * norm * np.array([1.0, np.sqrt(wide.size), 1.0])
+        alike = np.flatnonzero((np.abs(summaries[shape] - summary) <= apart).all(1))[:CANDIDATES]
+        if any(_same(wide, by_shape[shape][index]) for index in alike):
             near += tensor.size
     return near / total if total else 0.0
+
+
+def _summary(tensor: np.ndarray) -> np.ndarray:
+    """Its norm, the sum of its sizes, and the largest of them."""
+    sizes = np.abs(tensor, dtype=np.float64)
+    return np.array([np.linalg.norm(sizes), sizes.sum(), sizes.max()])
 
 
 def _tells(tensor: np.ndarray) -> bool:
