@@ -7,6 +7,7 @@ gives per stage the largest difference. It knows nothing of causes and places.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -263,6 +264,7 @@ class Side:
         optimizer, schedule = self.recipe.optimizer(self.model)
         self.evaluate()
         clear = optimizer.clear_grad if self.framework == "paddle" else optimizer.zero_grad
+        averaged = copy.deepcopy(self.model)
         states, every = [], self.recipe.accumulate
         for index, batch in enumerate(batches):
             losses = self.losses(self.outputs(batch), batch)
@@ -273,10 +275,12 @@ class Side:
                 clear()
                 if schedule is not None and self.recipe.schedule_every == "step":
                     schedule.step()
+                if self.recipe.average is not None:
+                    with paddle.no_grad(), torch.no_grad():
+                        self.recipe.average(averaged, self.model, len(states) + 1)
                 states.append(self.state())
-        if self.recipe.evaluated:
-            shown = self.recipe.evaluated(self.model)
-            named = (paddle_tensors if self.framework == "paddle" else torch_tensors)(shown)
+        if self.recipe.average is not None:
+            named = (paddle_tensors if self.framework == "paddle" else torch_tensors)(averaged)
             states.append({name: np.asarray(tensor).copy() for name, tensor in named.items()})
         return states
 

@@ -70,16 +70,29 @@ class Recipe:
     forward: Callable[[Any, tuple], Tree] = call_model
     """``forward(model, inputs) -> outputs``; all that the loss needs besides the targets is in outputs."""
     loss: Callable[[Tree, tuple], Any] | None = None
-    """``loss(outputs, targets) -> scalar``, or a dict of named scalars with ``"total"``."""
+    """``loss(outputs, targets) -> scalar``, or a dict of named scalars with their sum under ``"total"``."""
     optimizer: Callable[[Any], Any] | None = None
-    """``optimizer(model) -> (optimizer, lr schedule or None)``, or a dict of such pairs. Clips by itself."""
+    """``optimizer(model) -> (optimizer, schedule or None)``, or a dict of such pairs. Clips by itself."""
     metric: Callable[[], Metric] | None = None
-    schedule_every: Literal["step", "epoch"] = "step"
+    schedule_every: Literal["step", "epoch", "evaluation"] = "step"
+    """When schedules move: after each optimizer step, each epoch of ``train_data``, or each evaluation."""
+    schedule_follows: str = "total"
+    """What a reduce-on-plateau schedule is given: the mean of this loss since it last moved, or with
+    ``schedule_every="evaluation"`` this figure of the metric."""
     accumulate: int = 1
+    """Batches to an optimizer step: the step of their mean loss."""
     evaluated: Callable[[Any], Any] | None = None
-    """``evaluated(model)`` names what is evaluated where it is not the model itself (EMA)."""
-    step: Callable[[Any, Any, Batch], Any] | None = None
-    """``step(model, optimizers, batch) -> losses`` where one backward pass is not enough (GANs)."""
+    """``evaluated(model)`` is the part of a model, new or trained, that is evaluated; the whole where absent."""
+    average: Callable[[Any, Any, int], None] | None = None
+    """``average(averaged, trained, updates)``, where a moving average (EMA) is evaluated: called without gradients
+    after each optimizer step, counted by ``updates`` from 1, it moves ``averaged``, which began as a copy of
+    ``trained``, the part that ``evaluated`` names."""
+    step: Callable[[Any, Callable[..., None], Batch], Any] | None = None
+    """``step(model, update, batch) -> losses`` where one backward pass is not enough (GANs).
+
+    The batch holds tensors. ``update(loss, *names)`` runs backward from ``loss``, has the named optimizers step (all
+    where none is named) and clears all gradients; with several processes it averages them first. Losses are as
+    ``loss`` returns them. Schedules and the average move once a call of ``step``."""
     higher_order: bool = False
 
 

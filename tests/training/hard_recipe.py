@@ -5,7 +5,6 @@ steps, a moving average that is evaluated, and a shuffling iterable that draws n
 Paddle's generators.
 """
 
-import copy
 import random
 import sys
 from pathlib import Path
@@ -26,15 +25,8 @@ class Net(nn.Layer):
         super().__init__()
         self.body = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1D(16), nn.ReLU(), nn.Dropout(0.3))
         self.head = nn.Linear(16, 1)
-        # In a list, so that it is no part of the model's own state.
-        self.averages = [copy.deepcopy(nn.LayerList([self.body, self.head]))]
 
     def forward(self, x):
-        if self.training:
-            with paddle.no_grad():
-                now = nn.LayerList([self.body, self.head]).state_dict()
-                for name, average in self.averages[0].state_dict().items():
-                    average.set_value(0.9 * average + 0.1 * now[name])
         return self.head(self.body(x))
 
 
@@ -81,9 +73,11 @@ def loss(outputs, targets):
     return {"total": error + 0.01 * size, "error": error, "size": size}
 
 
-def evaluated(model):
-    head_of_average = model.averages[0]
-    return nn.Sequential(*head_of_average)
+def average(averaged, trained, updates):
+    decay = min(0.9, updates / (1 + updates))
+    now = trained.state_dict()
+    for name, value in averaged.state_dict().items():
+        value.set_value(decay * value + (1 - decay) * now[name])
 
 
 def recipe():
@@ -96,7 +90,7 @@ def recipe():
         metric=SquaredError,
         schedule_every="epoch",
         accumulate=2,
-        evaluated=evaluated,
+        average=average,
     )
 
 

@@ -27,6 +27,53 @@ paddle.set_device("cpu")
 even = replace(recipe("sinusoid-10shot"), train_data=lambda: SinusoidTasks(12, 24), accumulate=2)
 fit(even, Path(sys.argv[1]), seed=0, length=Length(iterations=12, checkpoint_every=5))
 """
+OWN_STEP = """
+import sys
+from pathlib import Path
+import numpy as np
+import paddle
+from paddle import nn
+from fuxian.recipe import Recipe
+from fuxian.training.fit import Length, fit
+
+paddle.set_device("cpu")
+
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.even, self.odd = nn.Linear(4, 1), nn.Linear(4, 1)
+
+    def forward(self, x):
+        # The first process's share reaches `even` alone, the second's `odd`.
+        return paddle.concat([self.even(r) if i < 0 else self.odd(r) for i, r in zip(x[:, 0], x[:, None])])
+
+
+def step(model, update, batch):
+    error = ((model(*batch["inputs"]) - batch["targets"][0]) ** 2).mean()
+    update(error, "even")
+    error = ((model(*batch["inputs"]) - batch["targets"][0]) ** 2).mean()
+    update(error)
+    return {"total": error}
+
+
+def batches():
+    x = np.random.default_rng(0).standard_normal((4, 8, 4)).astype("float32")
+    x[:, :4, 0], x[:, 4:, 0] = -1, 1
+    return [{"inputs": (one,), "targets": (one.sum(1, keepdims=True) ** 3,)} for one in x]
+
+
+def optimizers(model):
+    halving = paddle.optimizer.lr.ReduceOnPlateau(0.1, factor=0.5, patience=0, threshold=0.5)
+    return {
+        "even": (paddle.optimizer.Adam(0.1, parameters=model.even.parameters()), None),
+        "odd": (paddle.optimizer.Momentum(halving, parameters=model.odd.parameters()), halving),
+    }
+
+
+own = Recipe(model=Net, train_data=batches, step=step, optimizer=optimizers, schedule_every="epoch")
+fit(own, Path(sys.argv[1]), seed=0, length=Length(iterations=12))
+"""
 
 
 def rows(count):
@@ -50,10 +97,12 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(count):
         share(rows(count), 0, 2)
 
 
-def test_two_processes_train_as_one_with_the_joint_batch(tmp_path):
-    """Gradients are accumulated over two steps, and a checkpoint falls between the two."""
+@pytest.mark.parametrize("code", [SCRIPT, OWN_STEP], ids=["accumulated", "own step"])
+def test_two_processes_train_as_one_with_the_joint_batch(tmp_path, code):
+    """Gradients are accumulated over two steps, and a checkpoint falls between the two; or the step is the recipe's
+    own, each share reaches other parameters, and a schedule follows the loss."""
     script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
+    script.write_text(code)
     launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", str(tmp_path / "logs")]
     runs = {}
     for name, launcher in (("one", []), ("two", launch)):
@@ -78,3 +127,6 @@ def test_two_processes_train_as_one_with_the_joint_batch(tmp_path):
         np.testing.assert_allclose(two[name], weight, atol=1e-6 * np.abs(weight).max() + 1e-9, err_msg=name)
     lines = [json.loads(line) for line in Path(runs["two"] / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 13)), "only the first process writes the log"
+    alone = [json.loads(line) for line in Path(runs["one"] / "log.jsonl").read_text().splitlines()]
+    for name in {"loss", "lr", "lr.odd"} & set(lines[0]):
+        np.testing.assert_allclose([line[name] for line in lines], [line[name] for line in alone], rtol=1e-4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import paddle
 import torch
 
@@ -77,24 +75,14 @@ class TorchHardMobileNet(TorchMobileNet):
         return self.classifier(x.mean([2, 3]) * gate)
 
 
-class TorchEma(torch.optim.SGD):
-    """SGD that keeps a moving average of the model's parameters after each step."""
-
-    def __init__(self, model, **settings):
-        super().__init__(model.parameters(), **settings)
-        self.model = model
-        model.ema = [copy.deepcopy(model)]
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        super().step(closure)
-        for mean, value in zip(self.model.ema[0].parameters(), self.model.parameters(), strict=True):
-            mean.mul_(EMA_DECAY).add_(value, alpha=1 - EMA_DECAY)
+def torch_average(averaged, trained, updates):
+    for mean, value in zip(averaged.parameters(), trained.parameters(), strict=True):
+        mean.mul_(EMA_DECAY).add_(value, alpha=1 - EMA_DECAY)
 
 
 def reference(*, net=TorchMobileNet) -> Recipe:
     def optimizer(model):
-        sgd = TorchEma(model, lr=0.05, momentum=0.9, weight_decay=4e-4)
+        sgd = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=4e-4)
         schedule = torch.optim.lr_scheduler.ExponentialLR(sgd, gamma=0.9)
         return sgd, schedule
 
@@ -106,7 +94,7 @@ def reference(*, net=TorchMobileNet) -> Recipe:
         optimizer=optimizer,
         metric=lambda: Accuracy(k=1),
         schedule_every="epoch",
-        evaluated=lambda model: model.ema[0],
+        average=torch_average,
     )
 
 
@@ -197,20 +185,13 @@ class HardMobileNet(MobileNet):
         return self.classifier(x.mean([2, 3]) * gate)
 
 
-class Ema(paddle.optimizer.Momentum):
-    def __init__(self, model, decay, **settings):
-        super().__init__(parameters=model.parameters(), **settings)
-        self.model, self.decay = model, decay
-        mean = copy.deepcopy(model)
-        mean.set_state_dict(model.state_dict())
-        model.ema = [mean]
-
-    @paddle.no_grad()
-    def step(self):
-        super().step()
-        for mean, value in zip(self.model.ema[0].parameters(), self.model.parameters(), strict=True):
+def moving_average(decay):
+    def average(averaged, trained, updates):
+        for mean, value in zip(averaged.parameters(), trained.parameters(), strict=True):
             if not value.stop_gradient:
-                mean.set_value(self.decay * mean + (1 - self.decay) * value)
+                mean.set_value(decay * mean + (1 - decay) * value)
+
+    return average
 
 
 def port(
@@ -219,13 +200,15 @@ def port(
     ema_decay=EMA_DECAY,
     gamma=0.9,
     decay=4e-4,
-    evaluated=lambda model: model.ema[0],
     k=1,
     **layers,
 ) -> Recipe:
     def optimizer(model):
         schedule = paddle.optimizer.lr.ExponentialDecay(0.05, gamma=gamma)
-        return Ema(model, ema_decay, learning_rate=schedule, momentum=0.9, weight_decay=decay), schedule
+        momentum = paddle.optimizer.Momentum(
+            schedule, momentum=0.9, parameters=model.parameters(), weight_decay=decay
+        )
+        return momentum, schedule
 
     return Recipe(
         model=lambda: net(**layers),
@@ -235,5 +218,5 @@ def port(
         optimizer=optimizer,
         metric=lambda: Accuracy(k=k),
         schedule_every="epoch",
-        evaluated=evaluated,
+        average=moving_average(ema_decay),
     )

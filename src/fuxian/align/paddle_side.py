@@ -196,20 +196,8 @@ def use_rate(optimizer: Any, rate: float) -> None:
         optimizer.set_lr(base)
 
 
-def step_schedule(schedule: Any, loss: float | None = None) -> None:
-    """One tick of the schedule."""
-    if isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
-        schedule.step(0.0 if loss is None else loss)
-    else:
-        schedule.step()
-
-
 def optimizer_step(optimizer: Any) -> None:
     optimizer.step()
-
-
-def clear_optimizer(optimizer: Any) -> None:
-    optimizer.clear_grad(set_to_zero=False)
 
 
 def optimizer_state(optimizer: Any) -> Iterator[tuple[paddle.Tensor, str, np.ndarray]]:

@@ -29,6 +29,7 @@ from fuxian.align.stage_names import STAGES
 from fuxian.align.tracing import Tracer, of_a_library
 from fuxian.errors import InputError
 from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors, update_metric
+from fuxian.training.step import Trainer, move_schedule
 from fuxian.weights import Overrides
 
 DATA_BATCHES = 8
@@ -178,7 +179,7 @@ def _heap_at_rest() -> Iterator[None]:
         gc.unfreeze()
 
 
-PARTS = ("train_data", "eval_data", "loss", "optimizer", "metric", "evaluated", "step")
+PARTS = ("train_data", "eval_data", "loss", "optimizer", "metric", "evaluated", "average", "step")
 
 
 def precision(dtype: str | None, recorded: Recording | None) -> str:
@@ -929,7 +930,7 @@ def _record_schedule(subject: Subject, writer: RecordingWriter) -> None:
         series = [side.learning_rates(optimizer)]
         for _ in range(ticks if schedule is not None else 0):
             side.optimizer_step(optimizer)
-            side.step_schedule(schedule)
+            move_schedule(schedule)
             series.append(side.learning_rates(optimizer))
         for i, group in enumerate(side.groups(optimizer)):
             name = f"{key}/{i}" if key else str(i)
@@ -963,20 +964,22 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
     side, recipe = subject.side, subject.recipe
     model = _built(subject, dtype)
     _set_training(subject, model, True)
-    made = recipe.optimizer(model)  # type: ignore[misc]
-    optimizers = _optimizers(made)
+    trainer = Trainer(recipe, model)
     draws = Draws()
     batches = itertools.cycle(subject.batches["train"][:TRAINING_STEPS])
     start = {name: np.array(side.to_array(t)) for name, t, _ in side.tensors(model)}
     with side.sharing_draws(draws, None):
         for step in range(TRAINING_STEPS):
-            losses = _train_step(side, recipe, model, made, optimizers, batches, dtype)
+            losses: dict[str, float] = {}
+            for batch in itertools.islice(batches, recipe.accumulate):
+                for name, value in trainer.step(_in_precision(batch, dtype)).items():
+                    losses[name] = losses.get(name, 0.0) + side.scalar(value) / recipe.accumulate
             for name, value in losses.items():
                 sink.put(f"steps/{step}/losses/{name}", np.asarray(value, dtype=np.float64))
-            ticks = recipe.schedule_every == "step" or (step + 1) % EPOCH_OF == 0
-            for _, schedule in optimizers.values():
-                if schedule is not None and ticks:
-                    side.step_schedule(schedule, losses.get("total"))
+            if (step + 1) % EPOCH_OF == 0:
+                trainer.end_epoch()
+                # Alignment evaluates nothing between steps: the loss stands in for the metric's figure.
+                trainer.end_evaluation({recipe.schedule_follows: losses["total"]})
             seen = set()
             for name, tensor, kind in side.tensors(model):
                 if id(tensor) not in seen:
@@ -984,38 +987,16 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
                     moved = side.to_array(tensor).astype(np.float64) - start[name]
                     turned = subject.turned(name)
                     sink.put(f"steps/{step}/{kind}s/{name}", moved, keep=False, turned=turned)
-    if recipe.evaluated is not None:
-        for name, tensor, _ in side.tensors(recipe.evaluated(model)):
-            array = side.to_array(tensor)
-            if name in start and array.shape == start[name].shape:
-                moved = array.astype(np.float64) - start[name]
-                turned = subject.turned(name)
-                sink.put(f"steps/{TRAINING_STEPS - 1}/evaluated/{name}", moved, keep=False, turned=turned)
+    if recipe.average is not None:
+        names = _names_of(side, model)
+        for (_, trained, _), (_, averaged, _) in zip(
+            side.tensors(trainer.part), side.tensors(trainer.evaluated), strict=True
+        ):
+            name = names[id(trained)]
+            moved = side.to_array(averaged).astype(np.float64) - start[name]
+            turned = subject.turned(name)
+            sink.put(f"steps/{TRAINING_STEPS - 1}/evaluated/{name}", moved, keep=False, turned=turned)
     writer.data["stages"]["training_steps"]["steps"] = TRAINING_STEPS
-
-
-def _train_step(
-    side: Any, recipe: Recipe, model: Any, made: Any, optimizers: dict, batches: Iterable[Batch], dtype: str
-) -> dict[str, float]:
-    batches = iter(batches)
-    if recipe.step is not None:
-        batch = _in_precision({k: v for k, v in next(batches).items() if k != "meta"}, dtype)
-        losses = _named(recipe.step(model, made, to_tensors(side.NAME, batch)))
-        return {name: side.scalar(value) for name, value in losses.items()}
-    sums: dict[str, float] = {}
-    for optimizer, _ in optimizers.values():
-        side.clear_optimizer(optimizer)
-    for _ in range(recipe.accumulate):
-        batch = _in_precision({k: v for k, v in next(batches).items() if k != "meta"}, dtype)
-        tensors = to_tensors(side.NAME, batch)
-        outputs = recipe.forward(model, tensors["inputs"])
-        losses = _named(recipe.loss(outputs, tensors.get("targets", ())))  # type: ignore[misc]
-        (_total(losses) / recipe.accumulate).backward()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + side.scalar(value) / recipe.accumulate
-    for optimizer, _ in optimizers.values():
-        side.optimizer_step(optimizer)
-    return sums
 
 
 # --- initialisation ------------------------------------------------------------------------------------------------

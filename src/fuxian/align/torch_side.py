@@ -157,20 +157,8 @@ def use_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * (own / max(rates) if max(rates) > 0 else 1.0)
 
 
-def step_schedule(schedule: Any, loss: float | None = None) -> None:
-    """One tick of the schedule."""
-    if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        schedule.step(0.0 if loss is None else loss)
-    else:
-        schedule.step()
-
-
 def optimizer_step(optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
-
-
-def clear_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad(set_to_none=True)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> Iterator[tuple[torch.Tensor, str, np.ndarray]]:

@@ -20,7 +20,7 @@ from fuxian.papers.verdict_file import verdict_document, write_json
 from fuxian.recipe import Recipe
 from fuxian.report.run_report import write_report
 from fuxian.training import environment
-from fuxian.training.checkpoints import latest, load_into
+from fuxian.training.checkpoints import latest, load_evaluated, weights_of
 from fuxian.training.evaluate import Evaluation, evaluate
 from fuxian.training.fit import Length, fit
 from fuxian.verdict import Measurements, measured_run, rule, smoke, write_measurements
@@ -162,8 +162,7 @@ def trained_weights(plan: Plan, run: Path) -> dict[int, Path]:
             raise InputError(
                 f"{run}: seed {seed} has no checkpoint yet; go on with `fuxian train --resume {run}`."
             )
-        separate = newest / "evaluated.safetensors"
-        weights[seed] = separate if separate.exists() else newest / "model.safetensors"
+        weights[seed] = weights_of(newest)
     return weights
 
 
@@ -183,8 +182,7 @@ def measure(
     evaluations: dict[int, Evaluation] = {}
     for seed, file in weights.items():
         recipe = make_recipe(paper, claim, seed, 1, split="test")
-        model = recipe.model()
-        load_into(model, file)
+        model = load_evaluated(recipe, file)
         evaluations[seed] = evaluate(recipe, model, _labelled(progress, f"testing, seed {seed}"))
     measurements = Measurements(
         tuple(measured_run(claim, seed, one.figures, one.units) for seed, one in evaluations.items())

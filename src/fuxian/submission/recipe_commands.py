@@ -92,7 +92,7 @@ def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path)
     Writes log.jsonl, vdl/, checkpoints/, environment.json and model.safetensors.
     """
     from fuxian.training import environment
-    from fuxian.training.checkpoints import latest
+    from fuxian.training.checkpoints import latest, weights_of
     from fuxian.training.fit import Length, fit
 
     made = make_recipe(manifest, claim, seed=seed, iterations=steps, split="validation")
@@ -112,7 +112,7 @@ def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path)
     fit(made, out, seed=seed, length=length, progress=report)
     newest = latest(out / "checkpoints")
     assert newest is not None  # noqa: S101 - fit() writes one after the last step
-    shutil.copyfile(newest / "model.safetensors", out / WEIGHTS)
+    shutil.copyfile(weights_of(newest), out / WEIGHTS)
     return out / WEIGHTS
 
 
@@ -122,11 +122,12 @@ def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, o
     Writes measurements.json and environment.json.
     """
     from fuxian.training import environment
+    from fuxian.training.checkpoints import load_evaluated
     from fuxian.training.evaluate import evaluate as run
     from fuxian.verdict import Measurements, measured_run, write_measurements
 
     made = make_recipe(manifest, claim)
-    found = run(made, _loaded(made, checkpoint))
+    found = run(made, load_evaluated(made, checkpoint))
     measurements = Measurements((measured_run(claim, seed, found.figures, found.units),))
     about = {
         "paper": manifest.paper.id,
@@ -145,8 +146,10 @@ def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, o
 
 def predict(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> Path:
     """Writes predictions.npz: every output of the test split's batches, as ``<batch>.<leaf>``; reads no target."""
+    from fuxian.training.checkpoints import load_evaluated
+
     made = make_recipe(manifest, claim)
-    model = _loaded(made, checkpoint)
+    model = load_evaluated(made, checkpoint)
     model.eval()
     outputs = (
         to_arrays(made.forward(model, to_tensors("paddle", batch["inputs"]))) for batch in _test_data(made)
@@ -162,8 +165,10 @@ def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> 
     """
     import paddle
 
+    from fuxian.training.checkpoints import load_evaluated
+
     made = make_recipe(manifest, claim)
-    network = _loaded(made, checkpoint)
+    network = load_evaluated(made, checkpoint)
     inputs = next(iter(_test_data(made)))["inputs"]
 
     def spec(leaf: np.ndarray, size: int | None) -> Any:
@@ -243,14 +248,6 @@ def lite_data(manifest: Manifest, claim: Claim, *, out: Path) -> list[Path]:
         np.savez_compressed(out / f"{name}.npz", allow_pickle=False, **arrays)
         written.append(out / f"{name}.npz")
     return written
-
-
-def _loaded(made: Recipe, checkpoint: Path) -> Any:
-    from fuxian.training.checkpoints import load_into
-
-    model = made.model()
-    load_into(model, checkpoint)
-    return model
 
 
 def _test_data(made: Recipe) -> Iterable[Batch]:

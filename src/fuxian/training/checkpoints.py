@@ -17,49 +17,44 @@ import numpy as np
 import paddle
 
 from fuxian.errors import InputError
+from fuxian.recipe import Recipe
+from fuxian.training.step import Trainer
 from fuxian.weights import load_tensors, save_tensors
 
 KEPT = 2
-Optimizers = dict[str, tuple[Any, Any]]
-"""Named pairs of optimizer and learning-rate schedule (or None)."""
+MODEL, EVALUATED = "model.safetensors", "evaluated.safetensors"
+"""The model in training, and what is evaluated where that is a part or a moving average of it."""
 
 
-def save(
-    folder: Path,
-    step: int,
-    model: Any,
-    optimizers: Optimizers,
-    evaluated: Any | None = None,
-    *,
-    since_log: Sequence[dict[str, float]] = (),
-    gradients: bool = False,
-) -> Path:
-    """Writes the state after ``step`` steps under ``folder`` (a run's ``checkpoints``) and returns its path.
+def save(folder: Path, trainer: Trainer, *, since_log: Sequence[dict[str, float]] = ()) -> Path:
+    """Writes the state of a training under ``folder`` (a run's ``checkpoints``) and returns its path.
 
-    ``since_log`` are the losses that the next log line will average; ``gradients`` says that the model's gradients
-    are half of an accumulation, to be kept too.
+    ``since_log`` are the losses that the next log line will average. In the middle of an accumulation the gradients
+    are kept too.
     """
+    step, model = trainer.done, trainer.model
     place = folder / f"step_{step:08d}"
     for left_over in folder.glob(".step_*"):
         shutil.rmtree(left_over)
     draft = folder / f".{place.name}"
     draft.mkdir(parents=True)
     about = {"iterations": str(step)}
-    save_tensors(draft / "model.safetensors", _arrays(model.state_dict()), about)
-    if evaluated is not None:
-        save_tensors(draft / "evaluated.safetensors", _arrays(evaluated.state_dict()), about)
+    save_tensors(draft / MODEL, _arrays(model.state_dict()), about)
+    if trainer.evaluated is not model:
+        save_tensors(draft / EVALUATED, _arrays(trainer.evaluated.state_dict()), about)
     schedules = {}
-    for name, (optimizer, schedule) in optimizers.items():
+    for name, (optimizer, schedule) in trainer.optimizers.items():
         state = _with_structured_names(optimizer.state_dict(), model)
         tensors = {key: value.numpy() for key, value in state.items() if isinstance(value, paddle.Tensor)}
         save_tensors(draft / f"optimizer.{name}.safetensors", tensors, {})
         if schedule is not None:
             schedules[name] = schedule.state_dict()
-    if gradients:
+    if step % trainer.recipe.accumulate:
         kept = {name: p.grad.numpy() for name, p in _named(model) if p.grad is not None}
         save_tensors(draft / "gradients.safetensors", kept, {})
     with (draft / "state.json").open("w") as file:
-        json.dump({"step": step, "schedules": schedules, "since_log": list(since_log)}, file)
+        state = {"step": step, "schedules": schedules, "since_log": list(since_log)}
+        json.dump(state | ({"followed": trainer.followed} if trainer.followed[1] else {}), file)
         file.flush()
         os.fsync(file.fileno())
     shutil.rmtree(place, ignore_errors=True)
@@ -75,10 +70,21 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def restore(
-    place: Path, model: Any, optimizers: Optimizers, evaluated: Any | None = None
-) -> tuple[int, list[dict[str, float]]]:
-    """Loads a checkpoint into freshly built parts and returns the number of steps done and ``since_log``.
+def weights_of(place: Path) -> Path:
+    """The file of a checkpoint that holds the weights to evaluate, publish and export."""
+    return place / EVALUATED if (place / EVALUATED).exists() else place / MODEL
+
+
+def load_evaluated(recipe: Recipe, weights: Path) -> Any:
+    """A layer with such weights, ready for ``recipe.forward`` in evaluation. Raises InputError as ``load_into``."""
+    model = recipe.model()
+    layer = recipe.evaluated(model) if recipe.evaluated else model
+    load_into(layer, weights)
+    return layer
+
+
+def restore(place: Path, trainer: Trainer) -> list[dict[str, float]]:
+    """Loads a checkpoint into a training that was freshly built, and returns ``since_log``.
 
     Raises InputError where a file is damaged, or a tensor missing, left over, or of another shape.
     """
@@ -89,15 +95,17 @@ def restore(
             {str(name): float(value) for name, value in losses.items()}
             for losses in state.get("since_log", [])
         ]
+        total, count = state.get("followed", (0.0, 0))
+        followed = float(total), int(count)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{place}: its state.json is missing or damaged; remove this folder to go on from the checkpoint before."
         ) from error
-    load_into(model, place / "model.safetensors")
-    if evaluated is not None:
-        load_into(evaluated, place / "evaluated.safetensors")
-    parameters = dict(_named(model))
-    for name, (optimizer, schedule) in optimizers.items():
+    load_into(trainer.model, place / MODEL)
+    if trainer.evaluated is not trainer.model:
+        load_into(trainer.evaluated, place / EVALUATED)
+    parameters = dict(_named(trainer.model))
+    for name, (optimizer, schedule) in trainer.optimizers.items():
         file = place / f"optimizer.{name}.safetensors"
         moments: dict[str, Any] = {}
         for key, value in load_tensors(file).items():
@@ -122,7 +130,8 @@ def restore(
                     f"{place}: the gradient of {key} fits no parameter; give this model's checkpoint."
                 )
             parameters[key].grad = paddle.to_tensor(np.array(value))
-    return step, since_log
+    trainer.done, trainer.followed = step, followed
+    return since_log
 
 
 def _schedule_state(place: Path, stored: Any, schedule: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ joint batch. Buffers such as BN statistics follow each process's own share; the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import paddle
@@ -48,11 +49,37 @@ def share(batch: Batch, rank: int, size: int) -> Batch:
 
 
 def average_gradients(model: Any, size: int) -> None:
-    """Replaces each gradient by its mean over the processes."""
-    if size == 1:
+    """Replaces each gradient by its mean over the processes.
+
+    A parameter that only some shares reach has a gradient of zero in the others; one that none reaches keeps none.
+    """
+    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    if not parameters:
         return
-    for parameter in model.parameters():
-        if parameter.grad is not None:
-            gradient = parameter.grad
+    reached = paddle.to_tensor([float(parameter.grad is not None) for parameter in parameters])
+    dist.all_reduce(reached)
+    for parameter, count in zip(parameters, reached.tolist(), strict=True):
+        if count:
+            gradient = parameter.grad if parameter.grad is not None else paddle.zeros_like(parameter)
             dist.all_reduce(gradient)
             parameter.grad = paddle.scale(gradient, 1.0 / size)
+
+
+def mean(values: Sequence[Any]) -> list[float]:
+    """Each value's mean over the processes."""
+    numbers = [float(value) for value in values]
+    size = dist.get_world_size()
+    if size == 1 or not numbers:
+        return numbers
+    gathered = paddle.to_tensor(numbers, dtype="float64")
+    dist.all_reduce(gathered)
+    return [float(number) / size for number in gathered.tolist()]
+
+
+def from_first(figures: dict[str, float], size: int) -> dict[str, float]:
+    """What the first process gives, in every process."""
+    if size == 1:
+        return figures
+    held = [figures]
+    dist.broadcast_object_list(held, src=0)
+    return held[0]

@@ -12,12 +12,13 @@ from typing import Any
 import paddle
 
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, Recipe, framework_of, leaves, to_tensors
+from fuxian.recipe import Batch, Recipe, framework_of, leaves
 from fuxian.training import checkpoints
-from fuxian.training.distributed import average_gradients, share, wait, world
+from fuxian.training.distributed import from_first, mean, share, wait, world
 from fuxian.training.evaluate import evaluate
 from fuxian.training.log import TrainingLog
 from fuxian.training.seeds import seed_everything
+from fuxian.training.step import Trainer
 
 FIRST_STEPS_LOGGED = 20
 """Logged one by one, so that a replay of them can be checked against the log."""
@@ -33,8 +34,8 @@ class Length:
     evaluate_every: int = 0
 
 
-def build(recipe: Recipe, seed: int) -> tuple[Any, checkpoints.Optimizers]:
-    """A freshly initialised model and its optimizers, the same for the same seed."""
+def build(recipe: Recipe, seed: int, processes: int = 1) -> Trainer:
+    """A freshly initialised model with its optimizers, the same for the same seed."""
     if recipe.optimizer is None or recipe.train_data is None or (recipe.loss is None and recipe.step is None):
         raise InputError("this recipe cannot be trained: give it train_data, optimizer and loss (or step).")
     seed_everything(seed)
@@ -44,8 +45,7 @@ def build(recipe: Recipe, seed: int) -> tuple[Any, checkpoints.Optimizers]:
             raise InputError(
                 "model() returned a torch.nn.Module; training is Paddle's, give the port's recipe."
             )
-        made = recipe.optimizer(model)
-    return model, made if isinstance(made, dict) else {"main": made}
+        return Trainer(recipe, model, processes)
 
 
 def fit(
@@ -76,16 +76,17 @@ def _fit(
     progress: Callable[[int, dict[str, float]], None],
 ) -> Any:
     rank, processes = world()
-    if processes > 1 and recipe.step is not None:
-        raise InputError("a recipe with a step() of its own averages no gradients: train it in one process.")
-    model, optimizers = build(recipe, seed)
-    evaluated = recipe.evaluated(model) if recipe.evaluated else None
-    separate = evaluated if evaluated is not model else None
+    if recipe.schedule_every == "evaluation" and not length.evaluate_every:
+        raise InputError(
+            "the schedule moves after each evaluation, and none is asked for: set evaluate_every."
+        )
+    trainer = build(recipe, seed, processes)
     newest = checkpoints.latest(folder / "checkpoints")
-    start, since_log = checkpoints.restore(newest, model, optimizers, separate) if newest else (0, [])
+    since_log = checkpoints.restore(newest, trainer) if newest else []
+    start = trainer.done
     # No process may write a checkpoint while another still looks for the newest.
     wait(processes)
-    model.train()
+    trainer.model.train()
     folder.mkdir(parents=True, exist_ok=True)
     log = TrainingLog(folder, start) if rank == 0 else None
     batches = _batches(recipe, seed, start)
@@ -96,12 +97,11 @@ def _fit(
         whole, new_epoch = next(batches)
         batch = share(whole, rank, processes)
         read = time.perf_counter()
-        if recipe.schedule_every == "epoch" and new_epoch and step > 1:
-            _step_schedules(optimizers)
-        lr = next(iter(optimizers.values()))[0].get_lr()
-        since_log.append(_train_step(recipe, model, optimizers, batch, processes, step))
-        if recipe.schedule_every == "step":
-            _step_schedules(optimizers)
+        if new_epoch and step > 1:
+            trainer.end_epoch()
+        rates = _rates(trainer)
+        losses = trainer.step(batch)
+        since_log.append({"loss": losses.pop("total"), **losses})
         timed += 1
         reader_cost += read - began
         batch_cost += time.perf_counter() - began
@@ -110,13 +110,14 @@ def _fit(
         logs = step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last
         saves = step % length.checkpoint_every == 0 or last
         if logs or saves:
-            since_log = [{name: float(value) for name, value in one.items()} for one in since_log]
+            means = iter(mean([value for one in since_log for value in one.values()]))
+            since_log = [{name: next(means) for name in one} for one in since_log]
             _check_finite(since_log, folder, step)
         if logs:
             count = len(since_log)
             figures = {name: sum(one[name] for one in since_log) / count for name in since_log[0]}
             figures |= {
-                "lr": lr,
+                **rates,
                 "reader_cost": reader_cost / timed,
                 "batch_cost": batch_cost / timed,
                 "ips": examples / batch_cost,
@@ -127,69 +128,32 @@ def _fit(
             since_log, reader_cost, batch_cost, timed, examples = [], 0.0, 0.0, 0, 0
         else:
             progress(step, {})
-        if log and length.evaluate_every and (step % length.evaluate_every == 0 or last):
-            log.write(step, {}, evaluate(recipe, evaluated or model).figures)
-            model.train()
+        if length.evaluate_every and (step % length.evaluate_every == 0 or last):
+            if log:
+                found = evaluate(recipe, trainer.evaluated).figures
+                log.write(step, {}, found)
+                trainer.model.train()
+            trainer.end_evaluation(from_first(found if log else {}, processes))
         # Last, so that a checkpoint is never ahead of the log: what follows it is dropped and done again.
         if saves:
-            accumulating = step % recipe.accumulate != 0
-            if accumulating:
-                average_gradients(model, processes)
+            if step % recipe.accumulate:
+                trainer.average_gradients()
             if log:
                 log.sync()
-                checkpoints.save(
-                    folder / "checkpoints",
-                    step,
-                    model,
-                    optimizers,
-                    separate,
-                    since_log=since_log,
-                    gradients=accumulating,
-                )
+                checkpoints.save(folder / "checkpoints", trainer, since_log=since_log)
     wait(processes)
     if log:
         log.close()
-    return evaluated or model
+    return trainer.evaluated
 
 
-def _train_step(
-    recipe: Recipe,
-    model: Any,
-    optimizers: checkpoints.Optimizers,
-    batch: Batch,
-    processes: int,
-    step: int,
-) -> dict[str, Any]:
-    if recipe.step is not None:
-        losses = recipe.step(model, {name: pair[0] for name, pair in optimizers.items()}, batch)
-    else:
-        assert recipe.loss is not None  # noqa: S101 - build() has checked
-        outputs = recipe.forward(model, to_tensors("paddle", batch["inputs"]))
-        losses = recipe.loss(outputs, to_tensors("paddle", batch["targets"]))
-        total = _named(losses)["total"]
-        (total / recipe.accumulate if recipe.accumulate > 1 else total).backward()
-        if step % recipe.accumulate == 0:
-            average_gradients(model, processes)
-            for optimizer, _ in optimizers.values():
-                optimizer.step()
-                optimizer.clear_grad()
-    detached = {
-        name: value.detach() if hasattr(value, "detach") else value for name, value in _named(losses).items()
+def _rates(trainer: Trainer) -> dict[str, float]:
+    """The learning rates of the next step: ``lr`` of the main (or first) optimizer, ``lr.<name>`` of the others."""
+    main = "main" if "main" in trainer.optimizers else next(iter(trainer.optimizers))
+    return {
+        "lr" if name == main else f"lr.{name}": optimizer.get_lr()
+        for name, (optimizer, _) in trainer.optimizers.items()
     }
-    return {"loss": detached.pop("total"), **detached}
-
-
-def _named(losses: Any) -> dict[str, Any]:
-    named = losses if isinstance(losses, dict) else {"total": losses}
-    if "total" not in named:
-        raise InputError(f"the losses are named {', '.join(map(str, named))}; name their sum 'total'.")
-    return named
-
-
-def _step_schedules(optimizers: checkpoints.Optimizers) -> None:
-    for _, schedule in optimizers.values():
-        if schedule is not None:
-            schedule.step()
 
 
 def _check_finite(since_log: list[dict[str, float]], folder: Path, step: int) -> None:

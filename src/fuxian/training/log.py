@@ -1,7 +1,8 @@
 """``log.jsonl`` (one JSON object a line) and VisualDL scalars of a training.
 
-Fields: ``step``, ``loss`` and further losses, ``lr``, ``reader_cost`` and ``batch_cost`` (seconds a step),
-``ips`` (examples a second); evaluations are lines with ``step`` and ``eval`` (figures by name).
+Fields: ``step``, ``loss`` and further losses, ``lr`` (``lr.<name>`` of further optimizers), ``reader_cost`` and
+``batch_cost`` (seconds a step), ``ips`` (examples a second); evaluations are lines with ``step`` and ``eval`` (figures
+by name).
 """
 
 from __future__ import annotations

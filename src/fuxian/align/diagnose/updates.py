@@ -549,9 +549,7 @@ def steps(divergence: Divergence) -> Diagnosis | None:
 def _averaged(divergence: Divergence) -> Diagnosis | None:
     """A moving average of the weights, where the optimizers inside agree and only the averages can differ."""
     assert divergence.recordings is not None  # noqa: S101
-    made = [side.stages.get("optimizer", {}).get("settings", {}) for side in divergence.recordings]
-    names = [[entry["class"].lower() for entry in one.values()] for one in made]
-    if not all(any("ema" in name or "averag" in name for name in one) for one in names):
+    if not all("average" in side.data["parts"] for side in divergence.recordings):
         return None
     evidence = "no difference of the optimizers was found; what is left is the moving average of the weights"
     return Diagnosis("ema_decay", evidence)
