@@ -130,6 +130,27 @@ def leaves(tree: Tree, path: str = "") -> list[tuple[str, Any]]:
     return [leaf for key, value in pairs for leaf in leaves(value, f"{path}.{key}" if path else str(key))]
 
 
+def tree_of(named: dict[str, Any]) -> dict[str, Tree]:
+    """The inverse of ``leaves`` for a dict: names that count from 0 become a tuple, others a dict."""
+    nested: dict[str, Any] = {}
+    for path, leaf in named.items():
+        *parents, last = path.split(".")
+        place = nested
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = leaf
+    return {name: _tuples(node) for name, node in nested.items()}
+
+
+def _tuples(node: Any) -> Tree:
+    if not isinstance(node, dict):
+        return node
+    made = {name: _tuples(value) for name, value in node.items()}
+    if set(made) == {str(index) for index in range(len(made))}:
+        return tuple(made[str(index)] for index in range(len(made)))
+    return made
+
+
 def to_tensors(framework: Framework, tree: Tree) -> Tree:
     """Arrays become tensors of the framework; other leaves (strings, None) stay."""
     if framework == "paddle":

@@ -30,6 +30,18 @@ def verify(
     submission: Annotated[
         str | None, typer.Argument(metavar="DIR|REPO@COMMIT", help="A folder, or https://...@COMMIT.")
     ] = None,
+    terms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|PAPER/CLAIM",
+            help="A ruling on the organiser's terms: a file, or a paper.toml or PAPER/CLAIM for the default ones.",
+        ),
+    ] = None,
+    attempt: Annotated[int, typer.Option(min=1, help="With --terms: which attempt this is.")] = 1,
+    secret: Annotated[
+        Path | None,
+        typer.Option(help="With --terms: a file with the secret of the draw (32 bytes in hexadecimal)."),
+    ] = None,
     claim: Annotated[str | None, typer.Option(help="The claim's id; the manifest's first if absent.")] = None,
     seeds: Annotated[
         int | None,
@@ -50,27 +62,79 @@ def verify(
     out: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole acceptance in a sandbox: evaluate, verdict, control, replay, chain, signed evidence.
+    """Run the whole acceptance in a sandbox: a self-check of your own, or with --terms the organiser's ruling.
+
+    A self-check takes the submission's claim and measurements at their word, and says what would come of them. In a
+    ruling only the terms count: the test is drawn after the commit is fixed, and what was not shown rejects.
 
     Exit code: 0 accepted, 1 rejected, 2 bad input, 3 inconclusive, 4 this machine failed. With --evidence: 0 the
     signature and every hash hold, 1 something was changed.
 
-    Example: fuxian verify my-paper --json
+    Example: fuxian verify my-paper --terms maml/omniglot-5way-1shot --json
     """
+    try:
+        code = _verify(
+            submission,
+            terms,
+            attempt,
+            secret,
+            claim,
+            seeds,
+            replay,
+            memory,
+            allow_unsandboxed,
+            evidence,
+            out,
+            as_json,
+        )
+    except InputError as error:
+        if not as_json:
+            raise
+        print_json({"error": str(error)})
+        raise typer.Exit(2) from error
+    raise typer.Exit(code)
+
+
+def _verify(
+    submission: str | None,
+    terms: str | None,
+    attempt: int,
+    secret: Path | None,
+    claim: str | None,
+    seeds: int | None,
+    replay: int,
+    memory: int,
+    allow_unsandboxed: bool,
+    evidence: Path | None,
+    out: Path,
+    as_json: bool,
+) -> int:
     if evidence is not None:
-        raise typer.Exit(_check_evidence(evidence, submission, as_json))
+        return _check_evidence(evidence, submission, as_json)
     if submission is None:
         raise InputError("verify: name a submission, a folder or https://...@COMMIT, or --evidence FILE.")
     from fuxian.verify.commands import GIB, Allowance
     from fuxian.verify.reasons import Reason
+    from fuxian.verify.terms import load_terms
     from fuxian.verify.verify import verify as run
 
+    if terms is not None and (claim is not None or seeds is not None):
+        raise InputError(
+            "verify: with --terms, the claim and its seeds are the terms'; leave --claim and --seeds out."
+        )
+    if terms is None and (secret is not None or attempt != 1):
+        raise InputError("verify: --secret and --attempt belong to a ruling; give --terms.")
+    agreed = None if terms is None else load_terms(terms)
+    drawn = None if secret is None else _secret(secret)
     results = out / f"verify-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06d}"
     console = Console(stderr=True)
     with console.status("Verifying") as status:
         done = run(
             submission,
             results,
+            terms=agreed,
+            secret=drawn,
+            attempt=attempt,
             claim_id=claim,
             seeds=seeds,
             replay_steps=replay,
@@ -85,7 +149,21 @@ def verify(
         print_json(done.as_dict())
     else:
         _show(done)
-    raise typer.Exit(4 if done.reason is Reason.INTERNAL else EXIT_CODES[done.verdict])
+    return 4 if done.reason is Reason.INTERNAL else EXIT_CODES[done.verdict]
+
+
+def _secret(file: Path) -> bytes:
+    try:
+        secret = bytes.fromhex(file.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: this holds no secret; write 32 random bytes in hexadecimal there."
+        ) from error
+    if len(secret) != 32:
+        raise InputError(
+            f"{file}: a secret has 32 bytes and this one {len(secret)}; write 64 hexadecimal digits."
+        )
+    return secret
 
 
 def _check_evidence(file: Path, submission: str | None, as_json: bool) -> int:
@@ -128,5 +206,6 @@ def _show(done: Verification) -> None:
                 console.print(
                     Text(f"{last['name']}, end of {name}:\n{last[name]}", style="dim"), soft_wrap=True
                 )
-    console.print(Text(f"{done.verdict}: {done.reason.value}. {done.detail}", style="bold"), soft_wrap=True)
+    headline = f"{done.headline}. {document['reason']}: {document['detail']}"
+    console.print(Text(headline, style="bold"), soft_wrap=True)
     console.print(Text(f"Evidence: {done.evidence}"), soft_wrap=True)

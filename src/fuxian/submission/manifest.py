@@ -61,6 +61,7 @@ PLACEHOLDERS = {
     "{steps}": "how many training steps to make",
     "{checkpoint}": "the file of trained weights",
     "{exported}": "the folder that `export` wrote to",
+    "{inputs}": "a folder of drawn batches to predict on (0000.npz and so on); empty: the test split",
 }
 LONGEST_ARGUMENT = 4096
 LONGEST_PATH = 1024
@@ -271,6 +272,7 @@ class Manifest(_Part):
         steps: int | None = None,
         checkpoint: str | None = None,
         exported: str = "",
+        inputs: str = "",
     ) -> list[str]:
         """The command's arguments with its placeholders replaced.
 
@@ -291,6 +293,7 @@ class Manifest(_Part):
             "{steps}": str(about.iterations if steps is None else steps),
             "{checkpoint}": checkpoint or self.checkpoint_of(about) or "",
             "{exported}": exported,
+            "{inputs}": inputs,
         }
         known = re.compile("|".join(map(re.escape, values)))
         return [known.sub(lambda found: values[found.group()], text) for text in self.commands[name].run]
@@ -399,6 +402,7 @@ def _with_recipe(recipe: str, data: dict[str, Any]) -> dict[str, Any]:
     def command(name: str, *arguments: str, output: str | None = None) -> dict[str, Any]:
         start = [
             "python",
+            "-P",
             "-m",
             "fuxian.submission.recipe_commands",
             name,
@@ -411,7 +415,7 @@ def _with_recipe(recipe: str, data: dict[str, Any]) -> dict[str, Any]:
     commands = {
         "train": command("train", "--seed={seed}", "--steps={steps}", output="log.jsonl"),
         "evaluate": command("evaluate", weights, output="measurements.json"),
-        "predict": command("predict", weights, output="predictions.npz"),
+        "predict": command("predict", weights, "--inputs={inputs}", output="predictions.npz"),
         "export": command("export", weights),
         "infer": command("infer", "--exported={exported}", output="predictions.npz"),
     }

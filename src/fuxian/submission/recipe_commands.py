@@ -23,7 +23,7 @@ import numpy as np
 
 from fuxian.errors import InputError, PlatformError
 from fuxian.paper import Claim
-from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, to_arrays, to_tensors
+from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, to_arrays, to_tensors, tree_of
 from fuxian.submission.manifest import CommandName, Manifest, read_manifest
 from fuxian.submission.official_log import official_line
 
@@ -144,17 +144,24 @@ def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, o
     return found.figures
 
 
-def predict(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> Path:
-    """Writes predictions.npz: every output of the test split's batches, as ``<batch>.<leaf>``; reads no target."""
+def predict(
+    manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path, inputs: Path | None = None
+) -> Path:
+    """Writes predictions.npz: every output of the test split's batches, as ``<batch>.<leaf>``; reads no target.
+
+    ``inputs`` is a folder of drawn batches, ``0000.npz`` and so on, that are predicted instead.
+    """
     from fuxian.training.checkpoints import load_evaluated
 
     made = make_recipe(manifest, claim)
     model = load_evaluated(made, checkpoint)
     model.eval()
-    outputs = (
-        to_arrays(made.forward(model, to_tensors("paddle", batch["inputs"]))) for batch in _test_data(made)
+    drawn = None if inputs is None else list(_drawn(inputs))
+    batches = (
+        (batch["inputs"] for batch in _test_data(made)) if drawn is None else (tree for _, tree in drawn)
     )
-    return _write_predictions(out, outputs)
+    outputs = (to_arrays(made.forward(model, to_tensors("paddle", given))) for given in batches)
+    return _write_predictions(out, outputs, None if drawn is None else [name for name, _ in drawn])
 
 
 def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> Path:
@@ -256,9 +263,19 @@ def _test_data(made: Recipe) -> Iterable[Batch]:
     return made.eval_data()
 
 
-def _write_predictions(out: Path, outputs: Iterable[Any]) -> Path:
+def _drawn(folder: Path) -> Iterable[tuple[str, Any]]:
+    """The drawn batches of inputs, by name: a leaf's name in the file is its path, as in ``inputs.0``."""
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise InputError(f"{folder}: there is no batch of inputs (0000.npz and so on); give such a folder.")
+    for file in files:
+        with np.load(file, allow_pickle=False) as stored:
+            yield file.stem, tree_of({name: stored[name] for name in stored.files})["inputs"]
+
+
+def _write_predictions(out: Path, outputs: Iterable[Any], names: list[str] | None = None) -> Path:
     arrays = {
-        f"{number:04d}.{index}": np.asarray(leaf)
+        f"{names[number] if names else f'{number:04d}'}.{index}": np.asarray(leaf)
         for number, tree in enumerate(outputs)
         for index, (_, leaf) in enumerate(leaves(tree))
     }
@@ -284,6 +301,7 @@ def _parser(name: CommandName | None) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="the log's, if absent")
     parser.add_argument("--steps", type=int, help="the claim's, if absent")
     parser.add_argument("--checkpoint", type=Path, help="the manifest's, if absent")
+    parser.add_argument("--inputs", default="", help="a folder of drawn batches; the test split, if empty")
     parser.add_argument(
         "--exported", type=Path, default=Path("output"), help="the folder that export wrote to"
     )
@@ -331,7 +349,8 @@ def _run(name: str, folder: Path, given: argparse.Namespace) -> None:
     if name == "evaluate":
         evaluate(manifest, claim, checkpoint=checkpoint, seed=seed, out=given.out)
     elif name == "predict":
-        predict(manifest, claim, checkpoint=checkpoint, out=given.out)
+        inputs = Path(given.inputs) if given.inputs else None
+        predict(manifest, claim, checkpoint=checkpoint, out=given.out, inputs=inputs)
     else:
         export(manifest, claim, checkpoint=checkpoint, out=given.out)
 

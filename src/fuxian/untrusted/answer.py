@@ -62,11 +62,12 @@ def send_answer(connection: socket.socket, answer: Any) -> None:
     """Sends what a function returned. Raises ValueError or TypeError for what is neither JSON nor numbers."""
     arrays = answer.arrays if isinstance(answer, Arrays) else {}
     document = answer.document if isinstance(answer, Arrays) else answer
-    about = []
+    about: list[Any] | None = [] if isinstance(answer, Arrays) else None
     contents: list[memoryview] = []
     for name, array in arrays.items():
         if array.dtype.kind not in NUMERIC_KINDS:
             raise TypeError(f"{array.dtype} is no number")
+        assert about is not None  # noqa: S101 - there are arrays
         about.append([name, array.dtype.str, list(array.shape)])
         contents.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     # Nothing is sent before all of it is known to be fit: half an answer could not be told from the next.
@@ -86,6 +87,8 @@ def receive_answer(connection: socket.socket, most: int, most_bytes: int) -> Any
         kind, sentence = head["error"]
         return ("error", str(kind), str(sentence))
     arrays: dict[str, np.ndarray] = {}
+    if head["arrays"] is None:
+        return head["document"]
     if len(head["arrays"]) > MOST_ARRAYS:
         raise ValueError("too many arrays")
     for name, code, shape in head["arrays"]:
@@ -95,7 +98,7 @@ def receive_answer(connection: socket.socket, most: int, most_bytes: int) -> Any
         content = receive(connection, most_bytes)
         most_bytes -= len(content)
         arrays[str(name)] = np.frombuffer(content, dtype).reshape(shape)
-    return Arrays(arrays, head["document"]) if arrays or head.get("arrays") else head["document"]
+    return Arrays(arrays, head["document"])
 
 
 def send_error(connection: socket.socket, kind: str, sentence: str) -> None:

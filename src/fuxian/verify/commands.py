@@ -19,7 +19,7 @@ from fuxian.verify.reasons import require_ok
 
 WORK, OUT, DATA, GIVEN = "/work", "/out", "/data", "/given"
 GIB = 1024 * MIB
-ROOM = 512 * MIB
+ROOM = MOST_SAVED = 512 * MIB
 """Bytes that a command may write, in its folder and in {out} each."""
 
 
@@ -91,17 +91,22 @@ def run_command(
     before: Sequence[str] = (),
     without: Sequence[str] = (),
     instead: Mapping[str, Path] | None = None,
+    inputs: Path | None = None,
+    bare: bool = False,
 ) -> Done:
     """Runs a command of the manifest and keeps what it made under ``at.place / label``.
 
     ``checkpoint`` and ``exported`` are what an earlier command made; ``before`` is put before the command;
     ``without`` names files that are taken out of its copy of the submission, ``instead`` some that others stand for.
+    ``inputs`` is a folder of drawn batches. A ``bare`` run sees no data set, and neither the submission's checkpoint
+    nor its log: all that it is given lies where every such run is given it.
 
     Raises Failed where it does not end with exit code 0 within its limits.
     """
     made = at.place / label
     made.mkdir()
-    copy = _copy(at, made, without)
+    own = [path for path in (at.manifest.checkpoint_of(at.claim), at.manifest.log_of(at.claim)) if path]
+    copy = _copy(at, made, [*without, *own] if bare else without)
     for path, file in (instead or {}).items():
         shutil.copyfile(file, copy / path)
     given = []
@@ -109,6 +114,8 @@ def run_command(
         given.append(ReadOnly(checkpoint, f"{GIVEN}/{checkpoint.name}"))
     if exported is not None:
         given.append(ReadOnly(exported, f"{GIVEN}/exported"))
+    if inputs is not None:
+        given.append(ReadOnly(inputs, f"{GIVEN}/inputs"))
     arguments = at.manifest.arguments(
         name,
         out=OUT,
@@ -117,6 +124,7 @@ def run_command(
         steps=steps,
         checkpoint=f"{GIVEN}/{checkpoint.name}" if checkpoint is not None else None,
         exported=f"{GIVEN}/exported",
+        inputs=f"{GIVEN}/inputs" if inputs is not None else "",
     )
     room = _size(copy) + ROOM
     keeps_work = output_place(at.manifest, name) == "work"
@@ -129,7 +137,7 @@ def run_command(
         pids=at.allowance.pids,
         output=at.allowance.output,
     )
-    data, variables = _data(at)
+    data, variables = ([], {}) if bare else _data(at)
     outcome = run(
         [*before, *arguments],
         mounts=[

@@ -6,6 +6,7 @@ figures are written down in the code, and one that prints what is wished for, gi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +17,15 @@ from fuxian.errors import InputError
 from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.evaluate import Measured, outputs, read_measured, trained_weights
+from fuxian.verify.examiner import Test, score_predictions
 from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.rungs import Predicted
+from fuxian.verify.terms import Terms
 from fuxian.weights import read, save_tensors
 
 SEED = 20210417
+LOWEST = 3
+"""The rung on which the submission's own code predicts."""
 STOPS = frozenset({Reason.CANCELLED, Reason.INTERNAL})
 
 
@@ -40,8 +46,6 @@ def control(at: Workplace, measured: Measured, ruling: Verdict) -> Control:
 
     Raises Failed where the figures are the same as with the submitted weights, or reach the claim all the same.
     """
-    if measured.how == "labels held by the organiser":
-        return Control("not_applicable", "the figure was made outside the submission's code")
     found = _weights(at)
     if found is None:
         return Control("not_applicable", "the manifest names no checkpoint whose elements could be shuffled")
@@ -113,3 +117,63 @@ def _reaches(at: Workplace, ruling: Verdict, value: float) -> bool:
     """Whether a figure, taken at its word, is within the claim's margin of the target."""
     better = value - ruling.target if at.claim.direction == "higher" else ruling.target - value
     return better >= -ruling.margin
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How the controls of a ruling ended: the figure by what its weights were, None where they gave none."""
+
+    status: Literal["pass"]
+    detail: str
+    values: dict[str, float | None]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "detail": self.detail, "values": self.values}
+
+
+def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdict) -> Controls:
+    """Scores what the controls' weights predicted.
+
+    Raises Failed where such weights reach the claim, give the very predictions of the submitted ones, or where code of
+    the submission refuses to run on them.
+    """
+    predicted.complete()
+    values: dict[str, float | None] = {}
+    for kind, control in predicted.controls.items():
+        if control.predictions is None:
+            assert control.refused is not None  # noqa: S101 - one of both is there
+            if predicted.rung == LOWEST or control.refused.reason is not Reason.METRIC_INVALID:
+                raise Failed(
+                    Reason.METRIC_FIXED,
+                    f"with {kind} weights the scoring command gives nothing"
+                    f" ({control.refused.sentence.rstrip('.')}); it must run on any weights of this shape.",
+                )
+            # The organiser's own program ran, and worthless weights overflowed.
+            values[kind] = None
+            continue
+        if all(
+            np.array_equal(array, predicted.predictions[name]) for name, array in control.predictions.items()
+        ):
+            raise Failed(
+                Reason.METRIC_FIXED,
+                f"{kind} weights give the same predictions: they do not come from the weights.",
+            )
+    scored = {kind: one for kind, one in predicted.controls.items() if one.predictions is not None}
+    runs = score_predictions(
+        terms,
+        test,
+        [(one.predictions, one.batches) for one in scored.values() if one.predictions is not None],
+    )
+    for kind, run in zip(scored, runs, strict=True):
+        value = run.value
+        better = value - ruling.target if terms.claim.direction == "higher" else ruling.target - value
+        if math.isfinite(value) and better >= -ruling.margin:
+            raise Failed(
+                Reason.METRIC_FIXED,
+                f"{kind} weights reach the claim as well ({value:.6g}): the figure does not rest on what was learned.",
+            )
+        values[kind] = value if math.isfinite(value) else None
+    shown = ", ".join(
+        f"{kind} {'none' if value is None else f'{value:.6g}'}" for kind, value in values.items()
+    )
+    return Controls("pass", f"figures of worthless weights: {shown}", values)

@@ -19,14 +19,14 @@ from fuxian.verify.numbers import LARGEST_TEXT, read_numbers
 from fuxian.verify.reasons import Failed, Reason
 
 How = Literal[
-    "labels held by the organiser",
+    "predictions scored by the organiser",
     "predictions scored by the paper's recipe",
     "per-example outputs",
     "stated by the command",
 ]
-"""Where a figure comes from, best first. The first two are computed outside the submission's code. The third is the
-mean of what its own process wrote per example; the fourth is taken at its word, for there is nothing to recompute it
-from."""
+"""Where a figure comes from, best first. The first is a ruling's, on a test that the organiser drew. The next is
+computed outside the submission's code as well. Per-example outputs are what its own process wrote, and their mean is
+the figure; the last is taken at its word, for there is nothing to recompute it from."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,8 @@ class Measured:
     how: How
     stated: tuple[float, ...]
     """The figures as the commands stated them; those that count are in ``measurements``."""
-
-    @property
-    def labels(self) -> str:
-        """Whether the submission could have known the answers."""
-        return "held by the organiser" if self.how == "labels held by the organiser" else "public labels"
+    labels: str = "public labels"
+    """Whether the submission could have known the answers."""
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, and for Measurements.from_dict."""

@@ -11,6 +11,18 @@ class Reason(StrEnum):
     """The reason code of a verification, or of one of its steps."""
 
     OK = "OK"
+    MALFORMED = "MALFORMED"
+    """Its files cannot be read for what they should be."""
+    CLAIM = "CLAIM"
+    """It claims something else than the terms ask for."""
+    NO_WEIGHTS = "NO_WEIGHTS"
+    """It names no weights, or holds none where it says."""
+    NOT_SHOWN = "NOT_SHOWN"
+    """A step that the terms want passed does not apply to it: what it is for was not shown."""
+    RUNG = "RUNG"
+    """No figure can be had in any of the ways that the terms allow."""
+    WARM_START = "WARM_START"
+    """The training starts from weights that the terms do not allow."""
     LAYOUT = "LAYOUT"
     """The acceptance checklist fails."""
     UNSAFE = "UNSAFE"
@@ -70,13 +82,19 @@ OF_FINDING: dict[str, Reason] = {
 """Lines of the checklist with a reason of their own; any other is LAYOUT."""
 
 
+LONGEST = 2000
+"""Characters of a sentence."""
+
+
 class Failed(Exception):
     """The submission fails here, and nothing after this step is run."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:
-        super().__init__(sentence)
+        # It may quote what the entrant wrote: nothing of that moves a terminal's cursor.
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence[:LONGEST])
+        super().__init__(plain)
         self.reason = reason
-        self.sentence = sentence
+        self.sentence = plain
 
 
 def require_ok(name: str, outcome: Outcome) -> None:

@@ -25,5 +25,6 @@ def options():
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--weights")
     parser.add_argument("--exported")
+    parser.add_argument("--inputs")
     parser.add_argument("--out", type=pathlib.Path)
     return parser.parse_args()

@@ -1,0 +1,41 @@
+"""Are the submitted weights somebody else's? They are compared with those that the organiser knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fuxian.submission.checklist.weights_origin import MANY, share_of_reference
+from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.terms import Terms
+from fuxian.weights import load_tensors
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the comparison said."""
+
+    status: Literal["pass"]
+    detail: str
+    shares: dict[str, float]
+    """By known file: the share of the submitted elements in tensors near to one of its."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "detail": self.detail, "shares": self.shares}
+
+
+def origin(weights: Path, terms: Terms) -> Origin:
+    """Raises Failed for weights that are known ones, and InputError for weights that cannot be read."""
+    tensors = load_tensors(weights)
+    shares = {}
+    for name, file in zip(terms.known_weights, terms.known_files, strict=True):
+        shares[name] = share_of_reference(tensors, load_tensors(file))
+        if shares[name] >= MANY:
+            raise Failed(
+                Reason.CONVERTED_WEIGHTS, f"{100 * shares[name]:.0f} % of the weights are those of {name}."
+            )
+    known = len(shares)
+    return Origin(
+        "pass", f"compared with {known} known files" if known else "the terms name no known weights", shares
+    )

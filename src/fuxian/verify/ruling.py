@@ -1,0 +1,190 @@
+"""A ruling: the acceptance on the organiser's terms. What the submission states decides nothing in it.
+
+prepare -> claim -> check -> origin -> environment -> draw -> predict -> rule -> control -> training -> replay -> chain.
+The commit is fixed before the test is drawn, and only what Fuxian computed from predictions of the named weights is
+ruled on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fuxian.errors import InputError, PlatformError
+from fuxian.paper import Claim
+from fuxian.submission.checklist import check_manifest
+from fuxian.submission.manifest import FILE_NAME, Manifest, Waiver, load_manifest
+from fuxian.verdict import Measurements, Verdict, rule
+from fuxian.verify.chain import run_chain
+from fuxian.verify.commands import Workplace, data_folder
+from fuxian.verify.control import judge_controls
+from fuxian.verify.data_digest import data_digest
+from fuxian.verify.drawing import Draw
+from fuxian.verify.environment import environment_for
+from fuxian.verify.evaluate import Measured
+from fuxian.verify.examiner import Test, draw_test, score_predictions
+from fuxian.verify.flow import Flow, Made, conclude, differences, failing_line, pinned, require_ruling, said
+from fuxian.verify.origin import origin
+from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.replay import replay
+from fuxian.verify.rungs import Predicted, Scene, predict
+from fuxian.verify.source import Source, tree_digest
+from fuxian.verify.terms import Terms, same_claim
+from fuxian.verify.training import training
+
+WAIVED = "the organiser's terms waive it"
+
+
+@dataclass
+class Ruling:
+    """One ruling in the making."""
+
+    flow: Flow
+    terms: Terms
+    secret: bytes
+    workplace: Callable[[Manifest, Claim], Workplace]
+    """Where the submission's commands run; it is made when the environment is there."""
+
+    def run(self, submission: str) -> None:
+        """Every step, in order. Raises Failed at the first that fails."""
+        flow, terms, done = self.flow, self.terms, self.flow.done
+        source = flow.step("prepare", lambda: pinned(flow, submission), differences)
+        done.draw = Draw(self.secret, source.commit or tree_digest(source.folder), done.attempt)
+        flow.subject_code(source)
+        manifest = self._entrants("manifest", lambda: self._manifest(source))
+        done.paper = terms.paper
+        claim = self._entrants("claim", lambda: self._claim(manifest))
+        weights = source.folder / str(manifest.checkpoint_of(claim))
+        flow.subject_weights(source, manifest, claim)
+        self._shown("check", lambda: self._check(manifest))
+        self._shown("origin", lambda: said(origin(weights, terms)))
+        for name in sorted({*claim.data, *terms.claim.data}):
+            flow.subject(f"data:{name}", data_digest(data_folder(name)))
+        done.environment = flow.step("environment", lambda: environment_for(manifest))
+        at = self.workplace(manifest, claim)
+        test = flow.step("draw", lambda: self._draw(at), _drawn)
+        predicted = flow.step(
+            "predict", lambda: predict(Scene(at, terms, test, weights, self._seed("control"))), _by
+        )
+        done.rung = predicted.rung
+        flow.step("rule", lambda: self._rule(test, predicted))
+        self._shown("control", lambda: said(judge_controls(terms, test, predicted, _made(done.ruling))))
+        self._shown("training", lambda: said(training(at, terms, weights, done.draw)))
+        self._shown("replay", lambda: said(replay(at, terms.steps_replayed)))
+        self._shown("chain", lambda: said(run_chain(at)))
+        conclude(done)
+
+    def _seed(self, what: str) -> int:
+        assert self.flow.done.draw is not None  # noqa: S101 - run() has set it
+        return self.flow.done.draw.seed(what)
+
+    def _entrants(self, name: str, action: Callable[[], Any]) -> Any:
+        """A step that reads what the entrant wrote: what cannot be read rejects."""
+
+        def read() -> Any:
+            try:
+                return action()
+            except InputError as error:
+                raise Failed(Reason.MALFORMED, self.flow.without_paths(str(error))) from error
+            except (RecursionError, MemoryError, ValueError, OverflowError) as error:
+                raise Failed(
+                    Reason.MALFORMED, f"its {name} cannot be read ({type(error).__name__}); make it simpler."
+                ) from error
+
+        return self.flow.step(name, read)
+
+    def _shown(self, name: str, action: Callable[[], Made]) -> None:
+        """A step that the terms may want passed."""
+
+        def passed() -> Made:
+            status, detail, more = action()
+            if status == "not_applicable" and name in self.terms.must_pass:
+                raise Failed(
+                    Reason.NOT_SHOWN, f"{name} does not apply, and the terms want it passed: {detail}."
+                )
+            return status, detail, more
+
+        self._entrants(name, passed)
+
+    def _manifest(self, source: Source) -> Manifest:
+        overlay = self.terms.overlay_folder
+        if overlay is not None:
+            shutil.copytree(overlay, source.folder, dirs_exist_ok=True)
+        if not (source.folder / FILE_NAME).is_file():
+            raise InputError(f"there is no {FILE_NAME}; write one, or commit it, for a commit is ruled on.")
+        manifest = load_manifest(source.folder)
+        # What the submission waives does not count.
+        waived = tuple(Waiver(id=name, reason=WAIVED) for name in self.terms.waive)
+        return manifest.model_copy(update={"waive": waived})
+
+    def _claim(self, manifest: Manifest) -> Claim:
+        """The submission's claim that is the terms', whatever it calls it."""
+        differing: dict[str, list[str]] = {}
+        for name in manifest.claims:
+            claim = manifest.claim(name)
+            differing[name] = same_claim(self.terms.claim, claim)
+            if not differing[name]:
+                self.flow.done.claim = self.terms.claim
+                self._require_weights(manifest, claim)
+                odd = sorted(manifest.data.keys() - set(self.terms.claim.data))
+                if odd:
+                    # It would be seen by the submission, and could be labels.
+                    raise Failed(
+                        Reason.LAYOUT, f"the claim needs no data set {odd[0]!r}; take it out of [data]."
+                    )
+                return claim
+        nearest = min(differing, key=lambda name: len(differing[name]))
+        raise Failed(
+            Reason.CLAIM,
+            f"the terms rule on {self.terms.paper}/{self.terms.claim.id}, and the submission claims something else:"
+            f" its {nearest} differs in {', '.join(differing[nearest])}; use the organiser's paper.toml.",
+        )
+
+    def _require_weights(self, manifest: Manifest, claim: Claim) -> None:
+        named = manifest.checkpoint_of(claim)
+        if named is None:
+            raise Failed(Reason.NO_WEIGHTS, "the manifest names no checkpoint; hand in the trained weights.")
+        if not (manifest.folder / named).is_file():
+            raise Failed(
+                Reason.NO_WEIGHTS, f"there is no file {named}, which the manifest names as checkpoint."
+            )
+
+    def _check(self, manifest: Manifest) -> Made:
+        done = self.flow.done
+        done.findings = check_manifest(manifest)
+        return failing_line(done.findings)
+
+    def _draw(self, at: Workplace) -> Test:
+        try:
+            return draw_test(self.terms, self._seed("test"), at.place / "test")
+        except InputError as error:
+            # It is the organiser's own paper that cannot be drawn from.
+            raise PlatformError(f"the terms' test cannot be drawn: {error}") from error
+
+    def _rule(self, test: Test, predicted: Predicted) -> Made:
+        done, claim = self.flow.done, self.terms.claim
+        try:
+            (run,) = score_predictions(self.terms, test, [(predicted.predictions, range(test.batches))])
+            done.measured = Measured(
+                Measurements((run,)), "predictions scored by the organiser", (), test.labels
+            )
+            done.ruling = rule(claim, done.measured.measurements)
+        except InputError as error:
+            raise Failed(Reason.METRIC_INVALID, str(error)) from error
+        return require_ruling(done)
+
+
+def _made(ruling: Verdict | None) -> Verdict:
+    assert ruling is not None  # noqa: S101 - the rule step has set it
+    return ruling
+
+
+def _drawn(test: Test) -> str:
+    return f"{test.units or test.batches} {'units' if test.units else 'batches'}, {test.labels}"
+
+
+def _by(predicted: Predicted) -> str:
+    weaker = f"; not stronger, for {'; '.join(predicted.why_not_higher)}" if predicted.why_not_higher else ""
+    return f"rung {predicted.rung}{weaker}"

@@ -1,0 +1,117 @@
+"""Did the training happen? It starts from nothing, or from what the terms allow, and ends in the submitted weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fuxian.submission.checklist.weights_origin import share_of_reference
+from fuxian.verify.commands import Workplace, run_command
+from fuxian.verify.drawing import Draw
+from fuxian.verify.evaluate import trained_weights
+from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.source import file_digest, regular_files
+from fuxian.verify.terms import Terms
+from fuxian.weights import load_tensors
+
+NEAR = 0.3
+"""Relative L2 distance: tensors initialised apart differ by about 1.4, one step moves them by much less."""
+LEAST = 16
+"""Elements; smaller tensors say nothing."""
+SPREAD = 0.1
+"""Deviation over mean size: scales that begin as ones are constant to this."""
+MANY = 0.5
+"""Share of the elements that two seeds have in common from which the training does not start from nothing."""
+START_SECONDS = 1800.0
+Status = Literal["pass", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What was found of the training."""
+
+    status: Status
+    detail: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "detail": self.detail, **self.more}
+
+
+def training(at: Workplace, terms: Terms, weights: Path, draw: Draw | None) -> Training:
+    """Raises Failed where the training starts from weights that the terms do not allow."""
+    assert draw is not None  # noqa: S101 - a ruling has drawn
+    common = _common_start(at, terms, draw)
+    if common is None:
+        return Training("not_applicable", "train takes no {steps} and {seed}, so its start cannot be seen")
+    return Training("not_applicable", "the log holds no chain of checkpoints")
+
+
+def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:
+    """The share of the weights that two trainings of other seeds have in common after one step; None: unknown.
+
+    Raises Failed where it is not what a training from nothing has, or from weights that the terms allow.
+    """
+    train = at.manifest.commands.get("train")
+    if train is None or not all(
+        any(f"{{{name}}}" in text for text in train.run) for name in ("steps", "seed")
+    ):
+        return None
+    first, second = (_after_one_step(at, draw.seed(f"start {number}") % 2**31) for number in (1, 2))
+    allowed = [
+        load_tensors(file)
+        for file in regular_files(at.manifest.folder)
+        if terms.starting_weights and file_digest(file) in terms.starting_weights
+    ]
+    common = share_in_common(first, second, allowed)
+    if common >= MANY:
+        raise Failed(
+            Reason.WARM_START,
+            f"two trainings from different seeds have {100 * common:.0f} % of their weights in common after one step:"
+            " they start from weights that the terms do not allow.",
+        )
+    return common
+
+
+def _after_one_step(at: Workplace, seed: int) -> dict[str, np.ndarray]:
+    label = f"start-{len(at.done) + 1:02d}"
+    written = at.manifest.commands["train"].output
+    log = at.manifest.log_of(at.claim)
+    done = run_command(
+        at,
+        "train",
+        label,
+        seed=seed,
+        steps=1,
+        seconds=START_SECONDS,
+        without=[path for path in (log, written) if path],
+    )
+    return load_tensors(trained_weights(at, done))
+
+
+def share_in_common(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], allowed: list[dict[str, np.ndarray]]
+) -> float:
+    """The share of the elements, in tensors that are no constants, that are near in both and in no allowed file."""
+    near = total = 0
+    for name, tensor in first.items():
+        other = second.get(name)
+        if other is None or other.shape != tensor.shape or not _tells(tensor):
+            continue
+        if any(share_of_reference({name: tensor}, file) > 0 for file in allowed):
+            continue
+        total += tensor.size
+        wide, beside = tensor.astype(np.float64), other.astype(np.float64)
+        if np.linalg.norm(wide - beside) < NEAR * np.linalg.norm(wide):
+            near += tensor.size
+    return near / total if total else 0.0
+
+
+def _tells(tensor: np.ndarray) -> bool:
+    if tensor.dtype.kind != "f" or tensor.size < LEAST or not np.isfinite(tensor).all():
+        return False
+    wide = tensor.astype(np.float64)
+    return bool(wide.std() > SPREAD * abs(wide.mean()))

@@ -1,0 +1,101 @@
+"""Weights of no worth, for the controls: the elements of each tensor shuffled, or drawn anew.
+
+Both keep names, shapes, types and the file's format, so that only the numbers differ from the submitted ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fuxian.errors import InputError
+from fuxian.weights import read, save_tensors
+
+Kind = Literal["shuffled", "fresh"]
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+LARGEST_HEADER = 100_000_000
+_FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+_INTEGERS = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8}
+
+
+def write_worthless(kind: Kind, weights: Path, out: Path, seed: int) -> None:
+    """Writes the file ``out`` of the same ending as ``weights``.
+
+    Raises InputError where the file cannot be read or written in its format, or holds nothing that would change.
+    """
+    change = {"shuffled": _shuffled, "fresh": _fresh}[kind]
+    random = np.random.default_rng(seed)
+    suffix = weights.suffix.lower()
+    if suffix == ".safetensors":
+        changed = _write_safetensors(weights, out, change, random)
+    else:
+        stored = read(weights)
+        if stored.notes:
+            raise InputError(f"{weights.name}: {stored.notes[0]}; save the bare tensors as .safetensors.")
+        made = {name: _changed(tensor, change, random) for name, tensor in stored.tensors.items()}
+        changed = any(not np.array_equal(made[name], tensor) for name, tensor in stored.tensors.items())
+        if suffix == ".npz":
+            with out.open("wb") as file:
+                np.savez(file, allow_pickle=False, **made)
+        else:
+            save_tensors(out, made)
+    if not changed:
+        raise InputError(f"{weights.name}: it holds no tensor whose numbers could be changed.")
+
+
+def _changed(tensor: np.ndarray, change: Change, random: np.random.Generator) -> np.ndarray:
+    # Integers of one axis count steps and index tables; larger ones may be quantised weights.
+    if tensor.dtype.kind == "f" or (tensor.dtype.kind in "iu" and tensor.ndim >= 2):
+        return change(tensor, random)
+    return tensor
+
+
+def _shuffled(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return random.permutation(tensor.reshape(-1)).reshape(tensor.shape)
+
+
+def _fresh(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Normal numbers of the tensor's mean and deviation, none negative where it has none: variances stay such."""
+    if tensor.size == 0:
+        return tensor
+    if tensor.dtype.kind != "f":
+        return _shuffled(tensor, random)
+    wide = tensor.astype(np.float64)
+    finite = wide[np.isfinite(wide)]
+    if finite.size == 0:
+        return tensor
+    drawn = random.normal(finite.mean(), finite.std(), tensor.shape)
+    if finite.min() >= 0:
+        drawn = np.abs(drawn)
+    with np.errstate(over="ignore"):
+        return drawn.astype(tensor.dtype)
+
+
+def _write_safetensors(weights: Path, out: Path, change: Change, random: np.random.Generator) -> bool:
+    """In place in a copy of the file, so that every type and the header stay as they are."""
+    read(weights)  # what cannot be read is refused here
+    content = bytearray(weights.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    if length > min(LARGEST_HEADER, len(content)):
+        raise InputError(f"{weights.name}: its header is damaged; save it again.")
+    header = json.loads(bytes(content[8 : 8 + length]))
+    before = bytes(content)
+    for name in sorted(header.keys() - {"__metadata__"}):
+        about = header[name]
+        begin, end = (8 + length + offset for offset in about["data_offsets"])
+        code = about["dtype"]
+        raw = content[begin:end]
+        if code in _FLOATS or code in _INTEGERS:
+            tensor = np.frombuffer(raw, {**_FLOATS, **_INTEGERS}[code]).reshape(about["shape"])
+            content[begin:end] = np.ascontiguousarray(_changed(tensor, change, random)).tobytes()
+        elif code == "BF16":
+            bits = np.frombuffer(raw, np.uint16)
+            wide = (bits.astype(np.uint32) << 16).view(np.float32)
+            narrow = _changed(wide, change, random).view(np.uint32) >> 16
+            content[begin:end] = narrow.astype(np.uint16).tobytes()
+    out.write_bytes(content)
+    return bytes(content) != before
