@@ -1,7 +1,5 @@
 """``fuxian align``: prove that a port equals its reference, or name where and why it does not."""
 
-import json
-import sys
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -12,13 +10,13 @@ import typer
 from rich.console import Console
 
 from fuxian.align.stage_names import STAGES
+from fuxian.cli.options import AsJson, print_json
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True)
 
 EXIT_CODES = {"aligned": 0, "diverged": 1, "inconclusive": 3}
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Report = Annotated[Path | None, typer.Option(help="Also write one self-contained HTML file here.")]
 Stages = Annotated[str | None, typer.Option(help=f"Only these, with commas between: {', '.join(STAGES)}.")]
 Oracle = Annotated[
@@ -122,6 +120,7 @@ def record(
         bool, typer.Option(help="Sketches of large tensors only, small enough to commit.")
     ] = False,
     mapping: Map = None,
+    as_json: AsJson = False,
 ) -> None:
     """Record what a reference does, or what a port does on a reference's weights and batches.
 
@@ -147,7 +146,10 @@ def record(
             overrides=load_overrides(mapping) if mapping is not None else None,
         )
     size = sum(file.stat().st_size for file in out.iterdir())
-    Console(stderr=True).print(f"recorded in {out} ({size / 1e6:.1f} MB)")
+    if as_json:
+        print_json({"recording": out, "bytes": size, "dtype": Recording(out).data["dtype"]})
+    else:
+        Console(stderr=True).print(f"recorded in {out} ({size / 1e6:.1f} MB)")
 
 
 @app.command()
@@ -177,6 +179,7 @@ def export_log(
     out: Annotated[Path, typer.Argument(help="A folder for the .npy files and diff logs.")],
     port: Annotated[Path, typer.Option(help="The port's recording.")],
     reference: Annotated[Path, typer.Option(help="The reference's recording.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write the official guide's files: forward, metric, loss, bp_align and train_align, with their diff logs.
 
@@ -185,7 +188,11 @@ def export_log(
     from fuxian.align.logs import export
     from fuxian.align.recording import Recording
 
-    for path in export(Recording(port), Recording(reference), out):
+    written = export(Recording(port), Recording(reference), out)
+    if as_json:
+        print_json({"written": written})
+        return
+    for path in written:
         outcome = f": {path.read_text(encoding='utf-8').splitlines()[-1]}" if path.suffix == ".log" else ""
         typer.echo(f"{path}{outcome}")
 
@@ -207,7 +214,7 @@ def import_log(
 
     result = compare_logs(port, reference, tolerance)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         for entry in result["tensors"]:
             verdict = "agrees" if entry["agrees"] else f"DIFFERS {entry['problem']}"
@@ -242,12 +249,7 @@ def _show(alignment, report: Path | None, as_json: bool) -> None:  # type: ignor
         write_report(alignment, report)
         Console(stderr=True).print(f"report: {report}")
     if as_json:
-        _print_json(result_json(alignment))
+        print_json(result_json(alignment))
     else:
         show(alignment, Console())
     raise typer.Exit(EXIT_CODES[alignment.verdict])
-
-
-def _print_json(document: object) -> None:
-    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")

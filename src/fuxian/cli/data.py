@@ -1,6 +1,5 @@
 """``fuxian data``: list, get and find the public data sets."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fuxian.cli.options import AsJson, print_json
 from fuxian.datasets import archive, catalogue
 from fuxian.datasets.catalogue import CATALOGUE, PublicDataset
 from fuxian.datasets.root import find_root
@@ -16,7 +16,6 @@ from fuxian.datasets.root import find_root
 app = typer.Typer(help="List, download and find the public data sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A data set's name, as `fuxian data list` shows it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
 @app.command("list")
@@ -27,7 +26,7 @@ def list_(as_json: AsJson = False) -> None:
     """
     rows = [_describe(dataset) for dataset in CATALOGUE.values()]
     if as_json:
-        typer.echo(json.dumps({"root": str(find_root()), "datasets": rows}))
+        print_json({"root": find_root(), "datasets": rows})
         return
     table = Table("name", "state", "size", "licence", "path")
     table.columns[-1].overflow = "fold"
@@ -76,7 +75,7 @@ def get(
             "downloaded": [file.name for file in wanted],
             "unpacked": str(unpack) if unpack else None,
         }
-        typer.echo(json.dumps(about))
+        print_json(about)
         return
     typer.echo(f"{dataset.name} is whole: {folder}")
     typer.echo(f"Licence: {dataset.licence}. Please cite: {dataset.citation}")
@@ -92,7 +91,7 @@ def path(name: Name, as_json: AsJson = False) -> None:
     """
     folder = find_root() / catalogue.find(name).name
     if as_json:
-        typer.echo(json.dumps({"name": name, "path": str(folder), "exists": folder.is_dir()}))
+        print_json({"name": name, "path": folder, "exists": folder.is_dir()})
     else:
         typer.echo(folder)
 

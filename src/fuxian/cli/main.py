@@ -1,5 +1,7 @@
 """The ``fuxian`` command: puts the command groups together and turns what went wrong into a sentence and an exit code.
 
+With ``--json`` the sentence is a document on stdout too, ``{"error": ...}``, whatever went wrong.
+
 Exit codes: 0 done or accepted, 1 rejected or diverged, 2 bad input, 3 inconclusive, 4 the platform's own failure,
 130 interrupted.
 """
@@ -9,10 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 
 import typer
 
 from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, submission, verify, weights
+from fuxian.cli.options import print_json, stdout_for_json_alone
 from fuxian.errors import InputError, PlatformError
 from fuxian.training.machine import prepare
 
@@ -42,6 +46,12 @@ app.add_typer(weights.app, name="weights")
 
 def run() -> None:
     """Entry point of the ``fuxian`` command."""
+    with stdout_for_json_alone() if "--json" in sys.argv[1:] else nullcontext():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
     prepare()
     try:
         code = app(standalone_mode=False)
@@ -67,11 +77,13 @@ def run() -> None:
                 " FUXIAN_TRACEBACK=1 and report what it shows."
             )
             code = 4
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _say(sentence: str) -> None:
     print(f"fuxian: {sentence}", file=sys.stderr)
+    if "--json" in sys.argv[1:]:
+        print_json({"error": sentence})
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from fuxian.json_files import json_text
 
 EXIT_CODES = {"accepted": 0, "smoke": 0, "rejected": 1, "inconclusive": 3}
 
@@ -46,7 +50,32 @@ def set_device(device: Device) -> None:
     paddle.set_device(device.value)
 
 
+_held: list[str] | None = None
+
+
 def print_json(document: Any) -> None:
     """The one document of a command run with ``--json``."""
-    json.dump(document, sys.stdout, ensure_ascii=False)
-    sys.stdout.write("\n")
+    text = json_text(document) + "\n"
+    if _held is None:
+        sys.stdout.write(text)
+    else:
+        _held.append(text)
+
+
+@contextmanager
+def stdout_for_json_alone() -> Iterator[None]:
+    """While open, all that is printed goes to stderr, by a user's recipe too; documents follow at the end."""
+    global _held
+    sys.stdout.flush()
+    kept, _held = os.dup(1), []
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        documents, _held = _held, None
+        sys.stderr.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        sys.stdout.write("".join(documents))
+        sys.stdout.flush()

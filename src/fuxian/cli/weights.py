@@ -1,10 +1,7 @@
 """``fuxian weights``: convert, compare and inspect files of weights, without running code from them."""
 
-import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fuxian.cli.options import AsJson, print_json
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe, framework_of, load_recipe, to_tensors
 from fuxian.weights import mapping, storage
@@ -24,7 +22,6 @@ from fuxian.weights.plans import Plan
 
 app = typer.Typer(help="Convert, compare and inspect weights; no file's code is run.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Key = Annotated[str | None, typer.Option(help="The part of a nested file to read, as in `ema.state_dict`.")]
 
 
@@ -92,7 +89,7 @@ def convert(
             for link in plan.links
         ]
         about = {"target": str(target), "tensors": len(made), "links": links}
-        typer.echo(json.dumps({**about, "dropped": dropped, "kept": kept, "notes": stored.notes}))
+        print_json({**about, "dropped": dropped, "kept": kept, "notes": stored.notes})
         return
     for note in stored.notes:
         typer.echo(f"Note: {note}.", err=True)
@@ -169,15 +166,13 @@ def diff(
     """
     result = compare(storage.load_tensors(first, key), storage.load_tensors(second, key))
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "equal": result.equal,
-                    "tensors": [_json_ready(asdict(difference)) for difference in result.common],
-                    "only_first": result.only_first,
-                    "only_second": result.only_second,
-                }
-            )
+        print_json(
+            {
+                "equal": result.equal,
+                "tensors": result.common,
+                "only_first": result.only_first,
+                "only_second": result.only_second,
+            }
         )
     else:
         _show(result, first, second)
@@ -228,10 +223,8 @@ def inspect(
     elements = sum(tensor.size for tensor in stored.tensors.values())
     warnings = [f"{len(sick)} tensors hold NaN or infinity: {', '.join(sick)}"] if sick else []
     if as_json:
-        about = {"file": str(file), "elements": elements, "tensors": [asdict(row) for row in rows]}
-        typer.echo(
-            json.dumps({**about, "metadata": stored.metadata, "notes": stored.notes, "warnings": warnings})
-        )
+        about = {"file": file, "elements": elements, "tensors": rows}
+        print_json({**about, "metadata": stored.metadata, "notes": stored.notes, "warnings": warnings})
         return
     table = _table("shape", "dtype", "mean", "std", "min", "max", *(("NaN", "Inf") if sick else ()))
     for row in rows:
@@ -265,8 +258,3 @@ def _printable(name: str) -> Text:
 
 def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def _json_ready(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity; a string says it."""
-    return {k: "inf" if isinstance(v, float) and math.isinf(v) else v for k, v in row.items()}

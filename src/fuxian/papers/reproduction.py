@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.errors import InputError
+from fuxian.json_files import write_json
 from fuxian.paper import Claim, Paper
 from fuxian.papers import shelf
-from fuxian.papers.verdict_file import verdict_document, write_json
+from fuxian.papers.verdict_file import verdict_document
 from fuxian.recipe import Recipe
 from fuxian.report.run_report import write_report
 from fuxian.training import environment

@@ -37,10 +37,3 @@ def last_verdicts(runs: Path) -> dict[str, dict[str, Any]]:
         if document.get("verdict") != "smoke" and when > found.get(name, (0.0, {}))[0]:
             found[name] = when, document
     return {name: document for name, (_, document) in found.items()}
-
-
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Writes the file whole or not at all."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    draft.replace(path)

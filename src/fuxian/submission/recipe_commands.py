@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from fuxian.errors import InputError, PlatformError
+from fuxian.json_files import write_json
 from fuxian.paper import Claim
 from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, to_arrays, to_tensors, tree_of
 from fuxian.submission.manifest import CommandName, Manifest, read_manifest
@@ -103,7 +103,7 @@ def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path)
         evaluate_every=claim.evaluate_every,
     )
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "environment.json", environment.describe())
+    write_json(out / "environment.json", environment.describe())
 
     def report(step: int, figures: dict[str, float]) -> None:
         if figures:
@@ -137,7 +137,7 @@ def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, o
         "figures": found.figures,
     }
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "environment.json", environment.describe())
+    write_json(out / "environment.json", environment.describe())
     write_measurements(out / "measurements.json", measurements, about)
     for name, figure in found.figures.items():
         print(f"{name}: {figure:.6g}")
@@ -282,10 +282,6 @@ def _write_predictions(out: Path, outputs: Iterable[Any], names: list[str] | Non
     out.mkdir(parents=True, exist_ok=True)
     np.savez(out / "predictions.npz", allow_pickle=False, **arrays)
     return out / "predictions.npz"
-
-
-def _write(file: Path, document: dict[str, Any]) -> None:
-    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _parser(name: CommandName | None) -> argparse.ArgumentParser:
