@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
-from fuxian.errors import InputError, PlatformError
+from fuxian import deadline
+from fuxian.errors import InputError, PlatformError, Stopped
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.source import pin, tree_digest
 
@@ -242,3 +244,68 @@ def test_the_digest_sees_every_name_and_byte(entrant):
     renamed = tree_digest(entrant)
     (entrant / "README.txt").write_bytes(b"crlf\r\n$Ie$\n")
     assert len({before, renamed, tree_digest(entrant)}) == 3
+
+
+@pytest.mark.parametrize("form", ["{}@{}", "file://{}@{}"])
+def test_a_local_repository_is_taken_at_any_commit(repository, tmp_path, form):
+    first = git(repository, "rev-parse", "HEAD")
+    (repository / "later.txt").write_text("later")
+    commit(repository)
+    source = pin(form.format(repository, first), tmp_path / "place")
+    assert source.commit == first
+    assert names(source.folder) == ["README.md", "tools/eval.py"]
+
+
+def test_a_folder_of_a_repository_can_be_the_submission(repository, tmp_path):
+    head = git(repository, "rev-parse", "HEAD")
+    source = pin(f"{repository}@{head}#tools", tmp_path / "place")
+    assert names(source.folder) == ["eval.py"]
+    assert refused(f"{repository}@{head}#nowhere", tmp_path / "again") is Reason.LAYOUT
+    with pytest.raises(InputError, match="no folder of the repository"):
+        pin(f"{repository}@{head}#../x", tmp_path / "out")
+
+
+def test_a_repository_that_borrows_objects_is_refused(repository, tmp_path):
+    (repository / ".git/objects/info/alternates").write_text("/srv/secret/objects\n")
+    assert refused(repository, tmp_path) is Reason.UNSAFE
+
+
+def test_a_git_folder_with_links_is_refused(repository, tmp_path):
+    (repository / ".git/objects/ff").symlink_to("/srv/other/.git/objects/ff")
+    assert refused(repository, tmp_path) is Reason.UNSAFE
+
+
+def test_a_tree_that_unfolds_is_refused_before_it_is_written(repository, tmp_path):
+    """Five levels of ten names for the same folder: 100,000 files from six objects."""
+    blob = git(repository, "hash-object", "-w", "README.md")
+
+    def tree(kind, mode, object):
+        lines = "".join(f"{mode} {kind} {object}\tf{number}\n" for number in range(10))
+        made = subprocess.run(
+            ["git", "-C", str(repository), "mktree"], input=lines, text=True, check=True, capture_output=True
+        )
+        return made.stdout.strip()
+
+    made = tree("blob", "100644", blob)
+    for _ in range(4):
+        made = tree("tree", "040000", made)
+    head = git(repository, "commit-tree", made, "-m", "bomb")
+    git(repository, "reset", "-q", "--soft", head)
+    assert refused(repository, tmp_path) is Reason.LAYOUT
+    assert not list((tmp_path / "place/work").iterdir())
+
+
+def test_no_descriptor_is_left_open(entrant, tmp_path):
+    for number in range(5):
+        (entrant / f"d{number}").mkdir()
+    os.mkfifo(entrant / "a-pipe")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    refused(entrant, tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_cancelling_reaches_the_copying(entrant, tmp_path):
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Stopped), deadline.within(None, cancel):
+        pin(str(entrant), tmp_path / "place")

@@ -12,24 +12,30 @@ import posixpath
 import re
 import shutil
 import stat
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
+from fuxian import deadline
 from fuxian.errors import InputError, PlatformError
 from fuxian.printable import printable
+from fuxian.tool import TooLong, TooMuch, run_tool
 from fuxian.verify.reasons import Failed, Reason
 
 MOST_BYTES = 4 << 30
 MOST_ENTRIES = 20_000
 LONGEST_PATH = 512
+DEEPEST = 64
+MOST_GIT_FILES = 200_000
+MOST_LISTED = MOST_ENTRIES * (LONGEST_PATH + 100)
 GIT_SECONDS = 600
-_REMOTE = re.compile(
-    r"(?P<repo>https://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?/[A-Za-z0-9._~/+-]+)@(?P<commit>[0-9a-f]{40})"
-)
+GIT_MEMORY = 2 << 30
+_PIECE = 1 << 20
+_REMOTE = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?/[A-Za-z0-9._~/+-]+")
+_AT_COMMIT = re.compile(r"(?P<repo>.+)@(?P<commit>[0-9a-f]{40})(?:#(?P<below>.+))?", re.DOTALL)
 _NO_ANSWER = re.compile(
     r"unable to access (?!.*returned error: (?:401|403|404|410))|RPC failed|early EOF|unexpected disconnect|hung up"
 )
@@ -52,25 +58,31 @@ class Source:
 
 
 def pin(submission: str, place: Path) -> Source:
-    """Copies ``DIR`` or ``https://...@COMMIT`` into the empty folder ``place``.
+    """Copies a folder, or a repository at a commit, into the empty folder ``place``.
 
-    A folder that is itself a git repository (it has a .git of its own) is taken at its HEAD, as the organiser will
-    receive it.
+    A repository is ``https://...@COMMIT``, ``file:///...@COMMIT`` or ``DIR@COMMIT``, with 40 digits; a ``#FOLDER``
+    after it names a folder of the repository that is the submission. A folder that is itself a git repository (it has
+    a .git of its own) is taken at its HEAD, as the organiser will receive it.
 
     Raises InputError where there is no such submission, Failed where it must not be copied, and PlatformError where
     the network or the server did not answer.
     """
     work = place / "work"
     work.mkdir(parents=True)
-    remote = _REMOTE.fullmatch(submission)
-    if remote:
-        commit, bundle = _fetch(remote["repo"], remote["commit"], place)
-        _export(place / "repository.git", commit, work)
-        return Source(remote["repo"], work, commit, bundle)
+    asked = _AT_COMMIT.fullmatch(submission)
+    if asked:
+        below = _below(submission, asked["below"])
+        repository = asked["repo"]
+        if not _REMOTE.fullmatch(repository):
+            repository = str(_local_repository(repository.removeprefix("file://")))
+        commit, bundle = _fetch(repository, asked["commit"], place)
+        _export(place / "repository.git", commit, below, work)
+        return Source(asked["repo"], work, commit, bundle)
     folder = Path(submission)
     if not folder.is_dir():
         raise InputError(
-            f"{submission}: this is no folder and no https://...@COMMIT of 40 digits; name a submission."
+            f"{printable(submission)}: this is no folder, and no https://...@COMMIT, file:///...@COMMIT or DIR@COMMIT"
+            " with a commit of 40 digits; name a submission."
         )
     git = folder / ".git"
     if git.is_symlink() or (git.exists() and not git.is_dir()):
@@ -78,15 +90,55 @@ def pin(submission: str, place: Path) -> Source:
             Reason.UNSAFE, ".git is a link or a file that leads elsewhere; submit the repository itself."
         )
     if git.is_dir():
-        commit, bundle = _fetch(str(folder.resolve()), None, place)
-        _export(place / "repository.git", commit, work)
+        commit, bundle = _fetch(str(_local_repository(submission)), None, place)
+        _export(place / "repository.git", commit, "", work)
         differing = _differing(place / "repository.git", folder.resolve())
         return Source(folder.resolve().name, work, commit, bundle, differing)
     _copy(folder, work)
     return Source(folder.resolve().name, work, None, None)
 
 
-def _git(*arguments: str, timeout: float = GIT_SECONDS) -> bytes:
+def _below(submission: str, below: str | None) -> str:
+    parts = PurePosixPath(below or "").parts
+    if below and (below.startswith("/") or ".." in parts or not below.isprintable()):
+        raise InputError(f"{printable(submission)}: '#' is followed by no folder of the repository; mend it.")
+    return "/".join(parts)
+
+
+def _local_repository(named: str) -> Path:
+    """The repository at a path. Raises Failed where it takes objects from elsewhere: another's files would come with
+    it."""
+    folder = Path(named).resolve()
+    inner = folder / ".git"
+    if inner.is_symlink() or (inner.exists() and not inner.is_dir()):
+        raise Failed(
+            Reason.UNSAFE, ".git is a link or a file that leads elsewhere; submit the repository itself."
+        )
+    git = inner if inner.is_dir() else folder
+    if not (git / "objects").is_dir():
+        raise InputError(f"{printable(named)}: there is no git repository; name a submission.")
+    for path in ("objects/info/alternates", "objects/info/http-alternates", "commondir"):
+        if os.path.lexists(git / path):
+            raise Failed(
+                Reason.UNSAFE,
+                f"its git folder borrows from another repository ({path}); clone it anew, without --shared.",
+            )
+    entries = 0
+    for at, folders, files in os.walk(git):
+        for name in (*folders, *files):
+            entries += 1
+            if (Path(at) / name).is_symlink():
+                where = (Path(at) / name).relative_to(git)
+                raise Failed(
+                    Reason.UNSAFE, f"{printable(str(where))} in its git folder is a link; clone it anew."
+                )
+        if entries > MOST_GIT_FILES:
+            raise Failed(Reason.LAYOUT, f"its git folder holds more than {MOST_GIT_FILES} files; run git gc.")
+        deadline.check()
+    return folder
+
+
+def _git(*arguments: str, timeout: float = GIT_SECONDS, most: int = MOST_LISTED) -> bytes:
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
@@ -110,25 +162,29 @@ def _git(*arguments: str, timeout: float = GIT_SECONDS) -> bytes:
         "transfer.fsckObjects": "true",
         "safe.directory": "*",
         "gc.auto": "0",
+        "pack.threads": "1",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     try:
-        return subprocess.run(  # noqa: S603 - a list of words
-            ["git", *options, *arguments],  # noqa: S607
+        ran = run_tool(
+            ["git", *options, *arguments],
+            seconds=timeout,
             env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=True,
-        ).stdout
-    except subprocess.TimeoutExpired as error:
-        raise Failed(Reason.TIMEOUT, f"git {arguments[0]} took more than {timeout:.0f} s.") from error
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        sentence = "".join(c for c in said[-1] if c.isprintable())[:200]
-        if any(_NO_ANSWER.search(line) for line in said):
-            raise PlatformError(f"the repository cannot be fetched ({sentence}); try again later.") from error
-        raise Failed(Reason.LAYOUT, f"git cannot read the repository ({sentence}).") from error
+            memory=GIT_MEMORY,
+            file_size=MOST_BYTES,
+            most=most,
+        )
+    except TooLong as error:
+        raise Failed(Reason.TIMEOUT, f"git took more than {timeout:.0f} s on the repository.") from error
+    except TooMuch as error:
+        raise Failed(Reason.LAYOUT, "git finds more files in the repository than may be listed.") from error
+    if ran.code == 0:
+        return ran.stdout
+    said = ran.stderr.decode("utf-8", "replace").strip().splitlines() or [f"it ended with {ran.code}"]
+    sentence = printable(said[-1])[:200]
+    if any(_NO_ANSWER.search(line[:2000]) for line in said[-100:]):
+        raise PlatformError(f"the repository cannot be fetched ({sentence}); try again later.")
+    raise Failed(Reason.LAYOUT, f"git cannot read the repository ({sentence}).")
 
 
 def _fetch(repository: str, commit: str | None, place: Path) -> tuple[str, Path]:
@@ -139,6 +195,8 @@ def _fetch(repository: str, commit: str | None, place: Path) -> tuple[str, Path]
     _git(
         f"--git-dir={bare}",
         "fetch",
+        # A commit that no branch ends in may be asked for as well.
+        "--upload-pack=git -c uploadpack.allowAnySHA1InWant=true upload-pack",
         "--quiet",
         "--no-tags",
         "--no-recurse-submodules",
@@ -154,12 +212,26 @@ def _fetch(repository: str, commit: str | None, place: Path) -> tuple[str, Path]
     return found, bundle
 
 
-def _export(bare: Path, commit: str, folder: Path) -> None:
+def _check_tree(bare: Path, commit: str, below: str) -> str:
+    """The tree to be exported, once it is known how much it holds: a tree can name itself in every folder."""
+    tree = f"{commit}:{below}" if below else f"{commit}^{{tree}}"
+    listed = _git(f"--git-dir={bare}", "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree)
+    size = 0
+    for number, entry in enumerate(filter(None, listed.split(b"\0")), start=1):
+        about, _, path = entry.partition(b"\t")
+        length = about.split()[-1]
+        size += int(length) if length.isdigit() else 0
+        _check_entry(os.fsdecode(path), number, size)
+    return tree
+
+
+def _export(bare: Path, commit: str, below: str, folder: Path) -> None:
     (bare / "info").mkdir(exist_ok=True)
     (bare / "info" / "attributes").write_text(_ATTRIBUTES, encoding="utf-8")
     with tempfile.TemporaryDirectory(dir=bare) as temporary:
         archive = Path(temporary) / "tree.tar"
-        _git(f"--git-dir={bare}", "archive", "--format=tar", f"--output={archive}", commit)
+        tree = _check_tree(bare, commit, below)
+        _git(f"--git-dir={bare}", "archive", "--format=tar", f"--output={archive}", tree)
         try:
             _unpack(archive, folder)
         except (tarfile.TarError, UnicodeError, ValueError) as error:
@@ -213,44 +285,66 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _copy(folder: Path, target: Path) -> None:
     """As ``_unpack``, from a folder that may change or mislead while it is read: nothing is followed."""
-    size = entries = 0
     links: dict[str, str] = {}
-    waiting = [(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), PurePosixPath())]
-    while waiting:
-        descriptor, below = waiting.pop()
-        try:
-            for name in sorted(os.listdir(descriptor)):  # noqa: PTH208 - a descriptor, not a path
-                if name in SKIPPED:
-                    continue
-                path = below / name
-                about = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                entries, size = entries + 1, size + about.st_size * stat.S_ISREG(about.st_mode)
-                _check_entry(str(path), entries, size)
-                if stat.S_ISDIR(about.st_mode):
-                    (target / path).mkdir()
-                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                    waiting.append((os.open(name, flags, dir_fd=descriptor), path))
-                elif stat.S_ISREG(about.st_mode):
-                    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-                    with (
-                        os.fdopen(os.open(name, flags, dir_fd=descriptor), "rb") as source,
-                        (target / path).open("xb") as out,
-                    ):
-                        shutil.copyfileobj(source, out)
-                    (target / path).chmod(0o755 if about.st_mode & 0o100 else 0o644)
-                elif stat.S_ISLNK(about.st_mode):
-                    links[str(path)] = os.readlink(name, dir_fd=descriptor)
-                else:
-                    raise Failed(
-                        Reason.UNSAFE, f"{printable(str(path))} is neither a file nor a folder; remove it."
-                    )
-        except OSError as error:
-            raise Failed(
-                Reason.UNSAFE, f"{printable(str(below))} cannot be read ({error.strerror})."
-            ) from error
-        finally:
-            os.close(descriptor)
+    copied = _Copied(target, links)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _copy_folder(descriptor, PurePosixPath(), copied)
+    finally:
+        os.close(descriptor)
     _replace_links(target, links)
+
+
+@dataclass
+class _Copied:
+    target: Path
+    links: dict[str, str]
+    entries: int = 0
+    size: int = 0
+
+
+def _copy_folder(descriptor: int, below: PurePosixPath, to: _Copied) -> None:
+    try:
+        for name in sorted(os.listdir(descriptor)):
+            if name in SKIPPED:
+                continue
+            deadline.check()
+            path = below / name
+            about = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            to.entries += 1
+            to.size += about.st_size * stat.S_ISREG(about.st_mode)
+            _check_entry(str(path), to.entries, to.size)
+            if stat.S_ISDIR(about.st_mode):
+                (to.target / path).mkdir()
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                try:
+                    _copy_folder(inner, path, to)
+                finally:
+                    os.close(inner)
+            elif stat.S_ISREG(about.st_mode):
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+                with (
+                    os.fdopen(os.open(name, flags, dir_fd=descriptor), "rb") as source,
+                    (to.target / path).open("xb") as out,
+                ):
+                    _copy_bytes(source, out, about.st_size)
+                (to.target / path).chmod(0o755 if about.st_mode & 0o100 else 0o644)
+            elif stat.S_ISLNK(about.st_mode):
+                to.links[str(path)] = os.readlink(name, dir_fd=descriptor)
+            else:
+                raise Failed(
+                    Reason.UNSAFE, f"{printable(str(path))} is neither a file nor a folder; remove it."
+                )
+    except OSError as error:
+        raise Failed(Reason.UNSAFE, f"{printable(str(below))} cannot be read ({error.strerror}).") from error
+
+
+def _copy_bytes(source: IO[bytes], out: IO[bytes], size: int) -> None:
+    """So many bytes at most: the file may grow while it is copied."""
+    while size > 0 and (piece := source.read(min(size, _PIECE))):
+        deadline.check()
+        out.write(piece)
+        size -= len(piece)
 
 
 def _replace_links(folder: Path, links: dict[str, str]) -> None:
@@ -288,6 +382,7 @@ def _check_entry(path: str, entries: int, size: int) -> None:
     parts = PurePosixPath(path).parts
     if (
         too_long
+        or len(parts) > DEEPEST
         or path.startswith("/")
         or ".." in parts
         or ".git" in map(str.lower, parts)
@@ -323,5 +418,9 @@ def regular_files(folder: Path) -> Iterator[Path]:
 
 
 def file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(_PIECE):
+            deadline.check()
+            digest.update(piece)
+    return digest.hexdigest()
