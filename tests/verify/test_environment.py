@@ -50,7 +50,7 @@ def write_wheel(house, name, files):
 def test_fuxians_own_environment_serves_where_it_has_all(asks):
     made = environment_for(asks("paddlepaddle>=3.0  # the framework\n\nnumpy\n"))
     assert (made.made, made.python) == ("reused", Path(sys.executable))
-    assert set(made.packages) == {"numpy", "paddlepaddle"}
+    assert set(made.packages) == {"numpy", "paddlepaddle", "setuptools"}
     other = environment_for(asks("paddlepaddle>=3.0\n"))
     assert other.lock != made.lock
 
@@ -115,3 +115,31 @@ def test_a_wheel_is_installed_and_nothing_of_it_is_run(asks, wheelhouse, tmp_pat
     )
     assert outcome.stdout == b"42 False\n", outcome.stderr
     assert not witness.exists()
+
+
+def test_each_requirement_without_a_wheel_is_named(asks, wheelhouse):
+    write_wheel(wheelhouse, "demo", {"demo.py": ""})
+    with pytest.raises(Failed) as caught:
+        environment_for(asks("demo>=2\nnowhere\ndemo>=1\n"))
+    assert caught.value.reason is Reason.ENV
+    assert "no wheels of demo>=2 (there are 1.0), nowhere;" in caught.value.sentence
+    assert "requirements under [environment]" in caught.value.sentence
+
+
+def test_a_python_that_submissions_do_not_run_on_is_said(asks, toy):
+    text = (toy / "fuxian.toml").read_text()
+    (toy / "fuxian.toml").write_text(f'{text}\n[environment]\npython = "3.7"\n')
+    with pytest.raises(Failed, match=r"asks for Python 3\.7, and submissions run on 3\.11") as caught:
+        environment_for(asks("paddlepaddle\n"))
+    assert caught.value.reason is Reason.ENV
+
+
+@pytest.mark.parametrize("line", ["x; " + "(" * 900, "a" * 2000])
+def test_a_line_without_end_is_refused(asks, line):
+    with pytest.raises(Failed, match="line 2"):
+        requirements(asks(f"paddlepaddle\n{line}\n"))
+
+
+def test_paddle_comes_with_setuptools_which_it_imports(asks):
+    assert "setuptools" in {one.name for one in requirements(asks("paddlepaddle\n"))}
+    assert "setuptools" not in {one.name for one in requirements(asks("numpy\n"))}

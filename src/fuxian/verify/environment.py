@@ -12,13 +12,13 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -26,12 +26,22 @@ from packaging.utils import canonicalize_name
 import fuxian
 from fuxian.datasets.root import cache_folder
 from fuxian.errors import PlatformError
+from fuxian.printable import printable
 from fuxian.sandbox import ReadOnly, python_runtime
 from fuxian.submission.manifest import Manifest
+from fuxian.toml_files import read_text
+from fuxian.tool import Ran, TooLong, run_tool
+from fuxian.untrusted import parsed
 from fuxian.verify.reasons import Failed, Reason
 
 INSTALL_SECONDS = 1800
+CHECK_SECONDS = 120
 MOST_REQUIREMENTS = 200
+LONGEST_REQUIREMENT = 1000
+MOST_NAMED = 8
+"""Requirements without wheels that are named; each takes pip some seconds to find."""
+PYTHONS = ("3.11", "3.12", "3.13")
+_NO_WHEEL = re.compile(r"satisfies the requirement (?P<asked>.+) \(from versions: (?P<versions>.*)\)")
 PACKAGE = "/fuxian"
 """Where a command finds Fuxian."""
 
@@ -92,20 +102,19 @@ def requirements(manifest: Manifest) -> list[Requirement]:
             f"{manifest.environment.requirements} is missing; list there what the commands import.",
         )
     found: list[Requirement] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        text = re.sub(r"(^|\s)#.*", "", line).strip()
-        if not text:
-            continue
-        place = f"{manifest.environment.requirements}, line {number}"
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
+    name = manifest.environment.requirements
+    for number, text in parsed(_listed, file, what=name):
+        if text is None:
             raise Failed(
-                Reason.ENV, f"{place}: this is no name with versions, as in numpy>=2.0; mend it."
-            ) from error
+                Reason.ENV,
+                f"{name}, line {number}: this is no name with versions, as in numpy>=2.0; mend it, or name another"
+                " file as requirements under [environment].",
+            )
+        requirement = Requirement(text)
         if requirement.url is not None:
             raise Failed(
-                Reason.ENV, f"{place}: packages come from the index alone; name a version, not an address."
+                Reason.ENV,
+                f"{name}, line {number}: packages come from the index alone; name a version, not an address.",
             )
         if canonicalize_name(requirement.name) == "paddlepaddle-gpu":
             # The sandbox has no GPU: the same Paddle, built for CPUs.
@@ -116,7 +125,27 @@ def requirements(manifest: Manifest) -> list[Requirement]:
     others = [one for one in found if canonicalize_name(one.name) != "fuxian"]
     if len(others) < len(found) or manifest.recipe is not None:
         others += _own_requirements()
+    names = {canonicalize_name(one.name) for one in others}
+    if any(one.startswith("paddle") for one in names) and "setuptools" not in names:
+        # Paddle imports it and does not ask for it.
+        others.append(Requirement("setuptools"))
     return others
+
+
+def _listed(file: Path) -> list[list[Any]]:
+    """Number and text of each line that asks for something; None for a text that is no requirement."""
+    found: list[list[Any]] = []
+    for number, line in enumerate(read_text(file, "a file of requirements").splitlines(), 1):
+        text = re.sub(r"(^|\s)#.*", "", line).strip()
+        if not text:
+            continue
+        try:
+            found.append([number, str(Requirement(text)) if len(text) <= LONGEST_REQUIREMENT else None])
+        except (InvalidRequirement, RecursionError):
+            found.append([number, None])
+        if len(found) > MOST_REQUIREMENTS:
+            break
+    return found
 
 
 def _own_requirements() -> list[Requirement]:
@@ -137,7 +166,7 @@ def _has_all(asked: Sequence[Requirement], python: str) -> bool:
     for one in asked:
         if one.marker is not None and not one.marker.evaluate({"extra": ""}):
             continue
-        if canonicalize_name(one.name) not in own or one.extras:
+        if canonicalize_name(one.name) not in {*own, "setuptools"} or one.extras:
             return False
         try:
             version = importlib.metadata.version(one.name)
@@ -156,12 +185,12 @@ def _build(folder: Path, asked: Sequence[Requirement], python: str) -> None:
         if base == Path(sys.executable):
             venv.EnvBuilder(with_pip=False, symlinks=True).create(draft)
         else:
-            subprocess.run(  # noqa: S603 - an interpreter of this machine
-                [str(base), "-I", "-m", "venv", "--without-pip", "--symlinks", str(draft)],
-                check=True,
-                capture_output=True,
-                timeout=120,
-            )
+            command = [str(base), "-I", "-m", "venv", "--without-pip", "--symlinks", str(draft)]
+            ran = run_tool(command, seconds=120, env=os.environ)
+            if ran.code != 0:
+                raise PlatformError(
+                    f"{base} makes no virtual environment: install your system's python venv."
+                )
         _install(asked, python, draft / "lib" / f"python{python}" / "site-packages")
         try:
             draft.rename(folder)
@@ -174,6 +203,12 @@ def _build(folder: Path, asked: Sequence[Requirement], python: str) -> None:
 def _interpreter(python: str) -> Path:
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return Path(sys.executable)
+    if python not in PYTHONS:
+        raise Failed(
+            Reason.ENV,
+            f"fuxian.toml asks for Python {python}, and submissions run on {', '.join(PYTHONS)}; name one of these as"
+            " python under [environment], with requirements that have wheels for it.",
+        )
     found = shutil.which(f"python{python}")
     if found is None:
         raise PlatformError(
@@ -183,28 +218,60 @@ def _interpreter(python: str) -> Path:
 
 
 def _install(asked: Sequence[Requirement], python: str, target: Path) -> None:
+    try:
+        ran = _pip(asked, python, target, INSTALL_SECONDS)
+        if ran.code == 0:
+            return
+        missing = _without_wheels(asked, python, target)
+    except TooLong as error:
+        raise Failed(Reason.ENV, f"installing took more than {INSTALL_SECONDS // 60} minutes.") from error
+    if missing:
+        raise Failed(
+            Reason.ENV,
+            f"for Python {python} on {platform.system()} {platform.machine()} there are no wheels of"
+            f" {', '.join(missing)}; ask for versions that have some, or name another file as requirements under"
+            " [environment].",
+        )
+    said = [line for line in _lines(ran.stderr) if line.startswith("ERROR")] or ["pip said nothing"]
+    raise Failed(
+        Reason.ENV, f"the requirements cannot be installed from wheels ({printable(said[0])[:300]})."
+    )
+
+
+def _pip(asked: Sequence[Requirement], python: str, target: Path, seconds: float, *options: str) -> Ran:
     listed = target.parent / "requirements.txt"
     listed.write_text("".join(f"{one}\n" for one in asked), encoding="utf-8")
     command = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-input", "--only-binary=:all:"]
-    command += ["--no-compile", "--disable-pip-version-check", "--python-version", python]
+    command += ["--no-compile", "--disable-pip-version-check", "--python-version", python, *options]
     command += ["--target", str(target), "--requirement", str(listed)]
     try:
-        done = subprocess.run(  # noqa: S603 - a list of words
-            command,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            check=False,
-            env=dict(os.environ),
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Failed(Reason.ENV, f"installing took more than {INSTALL_SECONDS // 60} minutes.") from error
+        return run_tool(command, seconds=seconds, env=os.environ)
     finally:
         listed.unlink()
-    if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip said nothing"]
-        sentence = "".join(c for c in said[0] if c.isprintable())[:300]
-        raise Failed(Reason.ENV, f"the requirements cannot be installed from wheels ({sentence}).")
+
+
+def _without_wheels(asked: Sequence[Requirement], python: str, target: Path) -> list[str]:
+    """Those of the requirements that pip finds no wheel for, with the versions that it finds; pip itself names one at
+    a time."""
+    left = list(asked)
+    missing: list[str] = []
+    while left and len(missing) < MOST_NAMED:
+        ran = _pip(left, python, target, CHECK_SECONDS, "--dry-run", "--no-deps")
+        found = next(filter(None, map(_NO_WHEEL.search, _lines(ran.stderr))), None)
+        if ran.code == 0 or found is None:
+            break
+        versions = [version for version in found["versions"].split(", ") if version != "none"]
+        some = f" (there are {', '.join(versions[-3:])})" if versions else ""
+        missing.append(f"{printable(found['asked'])}{some}")
+        kept = [one for one in left if str(one).replace(" ", "") != found["asked"].replace(" ", "")]
+        if len(kept) == len(left):
+            break
+        left = kept
+    return missing
+
+
+def _lines(said: bytes) -> list[str]:
+    return [line[:10_000] for line in said.decode("utf-8", "replace").splitlines()]
 
 
 def _versions(asked: Sequence[Requirement], folder: Path | None) -> dict[str, str]:
