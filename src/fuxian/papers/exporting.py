@@ -19,6 +19,7 @@ from typing import Any
 from fuxian.errors import InputError, PlatformError
 from fuxian.paper import Claim, Paper
 from fuxian.papers import shelf
+from fuxian.training.inference import NETWORK, describe_export
 
 # -P: a module that happens to lie in the working directory must not be imported.
 CHILD = ("-P", "-m", "fuxian.papers.exporting")
@@ -34,7 +35,8 @@ def export(
     ``out`` appears whole or not at all.
 
     Returns:
-        What the paper's exporter returns, and ``files``: the names of the written files.
+        What the paper's exporter returns; ``onednn``, whether Paddle Inference may run the network with it, and
+        ``why`` not, as inference.json beside the network says too; and ``files``: the names of the written files.
 
     Raises:
         InputError: ``out`` is there and not empty, or the exporter raised it.
@@ -58,6 +60,8 @@ def export(
             "steps": steps,
         }
         answer = _ask_child(request)
+        if (made / f"{NETWORK}.json").is_file():
+            answer |= describe_export(made)
         files = sorted(file.name for file in made.iterdir())
         try:
             made.rename(out)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fuxian.sandbox.collect import Saved
+from fuxian.sandbox.limits import MIB, Limits
 
 Reason = Literal["ok", "crash", "timeout", "oom", "pids", "disk", "output", "network", "cancelled"]
 
@@ -51,6 +52,11 @@ class Facts:
     oom_kills: int = 0
     pids_refused: int = 0
     disk_was_full: bool = False
+    full: str = ""
+    """The scratch directory that was full."""
+    full_bytes: int = 0
+    """Its size; 0 where it was full of files."""
+    limits: Limits = field(default_factory=Limits)
     cpu_limit_passed: bool = False
     last_words: str = ""
     """The end of stderr, readable."""
@@ -59,11 +65,11 @@ class Facts:
 DETAILS: dict[Reason, str] = {
     "ok": "The command ended with exit code 0.",
     "crash": "The command failed.",
-    "timeout": "The command ran longer than it was allowed to and was stopped.",
-    "oom": "The command needed more memory than it was allowed to use.",
-    "pids": "The command started more processes or threads than it was allowed to.",
-    "disk": "The command wrote more than fits in its scratch directories.",
-    "output": "The command printed more than it was allowed to and was stopped.",
+    "timeout": "The command ran longer than the {wall:g} s that it may take and was stopped.",
+    "oom": "The command needed more memory than the {memory} MiB that it may use, files in memory included.",
+    "pids": "The command started more than the {pids} processes or threads that it may have.",
+    "disk": "The command wrote more than fits{place}.",
+    "output": "The command printed more than the {output} MiB that it may print and was stopped.",
     "network": "The command tried to use the network, and there is none in the sandbox.",
     "cancelled": "The run was cancelled.",
 }
@@ -86,7 +92,18 @@ _WORDS: tuple[tuple[Reason, str], ...] = (
 def judge(facts: Facts) -> tuple[Reason, str]:
     """The reason code and a sentence. What was measured counts before what the program says of itself."""
     reason = _reason(facts)
-    detail = DETAILS[reason]
+    limits = facts.limits
+    detail = DETAILS[reason].format(
+        wall=limits.wall,
+        memory=limits.memory // MIB,
+        pids=limits.pids,
+        output=limits.output // MIB,
+        place=f": {facts.full} holds {limits.entries} files"
+        if facts.full and not facts.full_bytes
+        else f" into {facts.full}, {facts.full_bytes // MIB} MiB"
+        if facts.full
+        else " in its scratch directories",
+    )
     if reason == "crash":
         signal = signal_of(facts.status)
         detail = (

@@ -134,6 +134,7 @@ def _run(job: Job, cancel: threading.Event | None, group: cgroups.Group) -> Outc
         wall=wall,
         saved=saved,
         mechanisms=mechanisms.sandboxed(user, group),
+        places=scratch,
     )
 
 

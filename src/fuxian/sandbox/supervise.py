@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,6 +17,7 @@ from fuxian.sandbox.cgroups import Group
 from fuxian.sandbox.collect import Saved
 from fuxian.sandbox.limits import Limits
 from fuxian.sandbox.mechanisms import NO_ISOLATION
+from fuxian.sandbox.mounts import Scratch
 from fuxian.sandbox.outcome import Capture, Facts, Outcome, Reason, judge, readable, signal_of
 
 TICK = 0.05  # seconds between two looks at what the run uses
@@ -32,7 +33,10 @@ class Usage:
     peak_memory: int = 0
     oom_kills: int = 0
     pids_refused: int = 0
-    disk_was_full: bool = False
+    full: int | None = None
+    """Which scratch directory had no byte left."""
+    crowded: int | None = None
+    """Which one had more files than it may."""
 
 
 @dataclass
@@ -92,12 +96,14 @@ def watch(run: Watched, cancel: threading.Event | None) -> Reason | None:
 def look(run: Watched) -> Reason | None:
     """Brings `run.usage` up to date; says which limit was passed that only a look can hold."""
     usage, limits, group = run.usage, run.limits, run.group
-    used = files = 0
-    for descriptor in run.scratch:
+    used = 0
+    for number, descriptor in enumerate(run.scratch):
         figures = os.fstatvfs(descriptor)
         used += (figures.f_blocks - figures.f_bfree) * figures.f_frsize
-        files = max(files, figures.f_files - figures.f_ffree)
-        usage.disk_was_full |= figures.f_bavail == 0
+        if figures.f_files - figures.f_ffree > limits.entries:
+            usage.crowded = number
+        if figures.f_bavail == 0:
+            usage.full = number
     if not (group.holds("memory") and group.holds("pids") and group.cpu_seconds() is not None):
         alive = processes.tree(run.root)
         memory = processes.memory(alive, limits.memory - used) + used
@@ -119,7 +125,7 @@ def look(run: Watched) -> Reason | None:
         return "pids"
     if limits.cpu_time is not None and usage.cpu > limits.cpu_time:
         return "timeout"
-    if files > limits.entries:
+    if usage.crowded is not None:
         return "disk"
     return None
 
@@ -182,9 +188,11 @@ def conclude(
     wall: float,
     saved: tuple[Saved, ...],
     mechanisms: dict[str, str],
+    places: Sequence[Scratch] = (),
 ) -> Outcome:
-    """The outcome of a run that `end` has ended with `status`."""
+    """The outcome of a run that `end` has ended with `status`; `places` are the directories of `run.scratch`."""
     usage = run.usage
+    full = usage.full if usage.crowded is None else usage.crowded
     # Where the first process of the run itself was killed, as a shell would report it.
     exit_status = None if stopped else status if status >= 0 else 128 - status
     cpu_limit = run.limits.cpu_time
@@ -194,7 +202,10 @@ def conclude(
             stopped=stopped,
             oom_kills=usage.oom_kills,
             pids_refused=usage.pids_refused,
-            disk_was_full=usage.disk_was_full,
+            disk_was_full=usage.full is not None,
+            full=places[full].target if full is not None else "",
+            full_bytes=places[full].size if full is not None and usage.crowded is None else 0,
+            limits=run.limits,
             cpu_limit_passed=cpu_limit is not None and usage.cpu > cpu_limit,
             last_words=readable(run.stderr.content()[-4096:]),
         )

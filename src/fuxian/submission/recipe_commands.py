@@ -173,6 +173,7 @@ def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> 
     import paddle
 
     from fuxian.training.checkpoints import load_evaluated
+    from fuxian.training.inference import describe_export
 
     made = make_recipe(manifest, claim)
     network = load_evaluated(made, checkpoint)
@@ -189,6 +190,9 @@ def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> 
     network.eval()
     out.mkdir(parents=True, exist_ok=True)
     paddle.jit.save(network, str(out / NETWORK), input_spec=specs)
+    found = describe_export(out, [leaf for _, leaf in leaves(inputs)])
+    if not found["onednn"]:
+        print(f"exported to be run without oneDNN: {found['why']}.", file=sys.stderr)
     return out
 
 
@@ -211,17 +215,9 @@ def _with_forward(model: Any, forward: Callable[[Any, Any], Any]) -> Any:
 
 def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Path:
     """Runs the exported network with Paddle Inference over the test split; writes what ``predict`` writes."""
-    from paddle import inference
+    from fuxian.training.inference import predictor as predictor_of
 
-    structure, weights = exported / f"{NETWORK}.json", exported / f"{NETWORK}.pdiparams"
-    if not (structure.is_file() and weights.is_file()):
-        raise InputError(
-            f"{exported}: there is no exported network; run `export` with --out={exported} first."
-        )
-    config = inference.Config(str(structure), str(weights))
-    config.disable_gpu()
-    config.disable_glog_info()
-    predictor = inference.create_predictor(config)
+    predictor = predictor_of(exported)
     handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
     sizes = [handle.shape()[0] for handle in handles]  # 0 or less where it was left open
 

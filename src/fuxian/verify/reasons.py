@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from fuxian.sandbox import Outcome
+from fuxian.verify.advice import advice
 
 
 class Reason(StrEnum):
@@ -100,4 +101,4 @@ class Failed(Exception):
 def require_ok(name: str, outcome: Outcome) -> None:
     """Raises Failed where the command did not end well."""
     if outcome.reason != "ok":
-        raise Failed(OF_SANDBOX[outcome.reason], f"{name}: {outcome.detail}")
+        raise Failed(OF_SANDBOX[outcome.reason], f"{name}: {outcome.detail}{advice(outcome)}")
