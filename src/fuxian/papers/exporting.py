@@ -60,7 +60,7 @@ def export(
             "steps": steps,
         }
         answer = _ask_child(request)
-        if (made / f"{NETWORK}.json").is_file():
+        if (made / f"{NETWORK}.pdiparams").is_file():
             answer |= describe_export(made)
         files = sorted(file.name for file in made.iterdir())
         try:
