@@ -67,6 +67,38 @@ CATALOGUE: dict[str, PublicDataset] = {
             ),
         ),
     ),
+    "icdar2015": PublicDataset(
+        name="icdar2015",
+        title="ICDAR 2015 incidental scene text, the test part: 500 pictures, quadrilaterals of words",
+        homepage="https://rrc.cvc.uab.es/?ch=4&com=downloads",
+        licence="for research use, after registration",
+        citation=(
+            "Karatzas, D., et al. (2015). ICDAR 2015 competition on robust reading. "
+            "International Conference on Document Analysis and Recognition, 1156-1160."
+        ),
+        files=(
+            File(
+                name="ch4_test_images.zip",
+                url="https://rrc.cvc.uab.es/downloads/ch4_test_images.zip",
+                bytes=44_588_203,
+                contents=Contents(
+                    files=500,
+                    bytes=44_539_397,
+                    sha256="f1555b0028e54ac5935eae264ba74affd6e0b521ebc6bafdf3c801835e1c9490",
+                ),
+            ),
+            File(
+                name="Challenge4_Test_Task1_GT.zip",
+                url="https://rrc.cvc.uab.es/downloads/Challenge4_Test_Task1_GT.zip",
+                bytes=155_331,
+                contents=Contents(
+                    files=500,
+                    bytes=192_553,
+                    sha256="6e8ed07956644711636730c5ae6eec9bf4d5ef2042ea138deef03ac094fd4acc",
+                ),
+            ),
+        ),
+    ),
 }
 
 
