@@ -78,22 +78,21 @@ def augmented(
         setting.smallest,
     )
     if rng.random() < 0.5:
-        picture, maps = picture[:, ::-1], maps[:, :, ::-1]
+        picture, maps = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(maps[:, :, ::-1])
     height, width = picture.shape[:2]
-    angle = rng.uniform(-MOST_ANGLE, MOST_ANGLE)
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-MOST_ANGLE, MOST_ANGLE), 1)
+    text = cv2.warpAffine(maps[0], turn, (width, height), flags=cv2.INTER_NEAREST)
+    top, left = crop_corner(np.asarray(text), setting.crop, rng)
+    # Turning and cropping at once: only the crop's pixels are computed. Beyond the picture there is black.
+    turn[:, 2] -= left, top
+    inside = min(setting.crop, width), min(setting.crop, height)
+    below, beside = setting.crop - inside[1], setting.crop - inside[0]
 
-    def turned(layer: np.ndarray) -> np.ndarray:
-        return cv2.warpAffine(np.ascontiguousarray(layer), turn, (width, height), flags=cv2.INTER_NEAREST)
+    def cut(layer: np.ndarray) -> np.ndarray:
+        made = np.asarray(cv2.warpAffine(layer, turn, inside, flags=cv2.INTER_NEAREST))
+        return np.pad(made, ((0, below), (0, beside), (0, 0))[: made.ndim])
 
-    picture, maps = turned(picture), np.stack([turned(layer) for layer in maps])
-    top, left = crop_corner(maps[0], setting.crop, rng)
-    window = slice(top, top + setting.crop), slice(left, left + setting.crop)
-    picture, maps = picture[window], maps[:, *window]
-    below, beside = setting.crop - picture.shape[0], setting.crop - picture.shape[1]
-    picture = np.pad(picture, ((0, below), (0, beside), (0, 0)))
-    maps = np.pad(maps, ((0, 0), (0, below), (0, beside)))
-    return jittered(picture, rng), maps
+    return jittered(cut(picture), rng), np.stack([cut(layer) for layer in maps])
 
 
 def crop_corner(text: np.ndarray, side: int, rng: np.random.Generator) -> tuple[int, int]:

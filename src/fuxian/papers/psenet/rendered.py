@@ -79,11 +79,15 @@ def render(rng: np.random.Generator, side: int) -> tuple[np.ndarray, list[np.nda
         alpha = cv2.warpAffine(np.asarray(mask), placed, (side, side), flags=cv2.INTER_LINEAR)
         if rng.random() < 0.3:
             alpha = cv2.GaussianBlur(alpha, (3, 3), 0)
-        share = alpha[..., None].astype(np.float32) * float(rng.uniform(0.7, 1)) / 255
+        opacity = float(rng.uniform(0.7, 1))
         under = picture[outline > 0].mean()
         colour = rng.integers(0, 256, 3)
         if abs(colour.mean() - under) < 50:
             colour = (colour + 128) % 256
-        picture = (picture * (1 - share) + colour * share).astype(np.uint8)
+        rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+        if len(rows):
+            window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            share = alpha[window][..., None] * np.float32(opacity / 255)
+            picture[window] = picture[window] * (1 - share) + colour * share
         polygons.append(polygon)
     return picture, polygons
