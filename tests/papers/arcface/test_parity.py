@@ -6,8 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from fuxian.papers.arcface.loss import ARCFACE, COSFACE, SPHEREFACE, Margin, margin_logits, margin_loss
+from fuxian.papers.arcface.loss import margin_logits, margin_loss
 from fuxian.papers.arcface.reference import parity
+from fuxian.papers.arcface.settings import ARCFACE, COSFACE, SPHEREFACE, Margin
 
 RELATIVE = 1e-9
 

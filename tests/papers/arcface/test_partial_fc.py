@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuxian.papers.arcface.loss import Margin, margin_loss
+from fuxian.papers.arcface.loss import margin_loss
 from fuxian.papers.arcface.model import cosines
 from fuxian.papers.arcface.partial_fc import PartialFC, sample_classes, shard
+from fuxian.papers.arcface.settings import Margin
 
 CLASSES, FEATURES, BATCH = 11, 5, 6
 CHILD = """

@@ -5,36 +5,10 @@ ArcFace is m2 (equation 3), CosFace m3, SphereFace's multiplicative angle m1. Sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import paddle
 from paddle import Tensor
 
-Gradient = Literal["true", "straight-through"]
-
-
-@dataclass(frozen=True)
-class Margin:
-    """The scale s and the three margins, angles in radians.
-
-    ``gradient``: ``true`` differentiates equation 4. ``straight-through`` passes the gradient of the shifted cosine on
-    to cos(theta) unchanged, as insightface's PyTorch code does for ArcFace, which shifts in place under ``no_grad``:
-    the loss is the same, the own class's gradient lacks the factor sin(theta + m2) / sin(theta). CosFace has one
-    gradient: its shift is a constant.
-    """
-
-    scale: float = 64.0
-    m1: float = 1.0
-    m2: float = 0.5
-    m3: float = 0.0
-    gradient: Gradient = "true"
-
-
-ARCFACE = Margin()
-COSFACE = Margin(m2=0.0, m3=0.35)
-SPHEREFACE = Margin(m1=1.35, m2=0.0)
-"""Table 1's multiplicative margin: SphereFace (m = 4, lambda = 5) is about cos(1.35 theta)."""
+from fuxian.papers.arcface.settings import Margin
 
 
 def margin_logits(cosines_BC: Tensor, labels_B: Tensor, margin: Margin) -> Tensor:

@@ -235,7 +235,7 @@ def cosines(x_BE: Tensor, weight_CE: Tensor) -> Tensor:
 
 
 class Recognizer(nn.Layer):
-    """A network with its head: in training what the loss takes, [B, C]; in evaluation the embeddings [B, E]."""
+    """A network with its head: what the loss takes, [B, C]. Verification asks the ``backbone`` alone."""
 
     def __init__(self, backbone: nn.Layer, head: nn.Layer):
         super().__init__()
@@ -243,5 +243,4 @@ class Recognizer(nn.Layer):
         self.head = head
 
     def forward(self, pictures: Tensor) -> Tensor:
-        embeddings = self.backbone(pictures)
-        return self.head(embeddings) if self.training else embeddings
+        return self.head(self.backbone(pictures))

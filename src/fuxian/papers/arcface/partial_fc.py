@@ -16,8 +16,9 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.autograd import PyLayer
 from paddle.nn.initializer import Normal
 
-from fuxian.papers.arcface.loss import Margin, margin_logits
+from fuxian.papers.arcface.loss import margin_logits
 from fuxian.papers.arcface.model import cosines
+from fuxian.papers.arcface.settings import Margin
 from fuxian.training.distributed import world
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuxian.papers.arcface.loss import ARCFACE, COSFACE, Margin
+from fuxian.papers.arcface.settings import ARCFACE, COSFACE, Margin
 
 CLASSES = 30
 BATCH = 4
