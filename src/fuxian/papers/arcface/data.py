@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ Split = Literal["validation", "test"]
 PAIRS_AT_ONCE = 100
 VALIDATION_PAIRS = 30
 """Of each kind in each of ten folds."""
+MOST_OF_ONE = 20
 
 
 @dataclass(frozen=True)
@@ -175,21 +177,21 @@ def eval_pairs(known: Faces, split: Split, setting: FoldSetting) -> list[Pair]:
 def drawn_pairs(
     known: Faces, people: Sequence[str], fold: int, each: int, rng: np.random.Generator
 ) -> list[Pair]:
-    """``each`` matched and ``each`` mismatched pairs of these people, mixed; a matched pair may come again where there
-    are too few."""
-    several = [name for name in people if len(known.pictures[name]) > 1]
+    """``each`` matched and ``each`` mismatched pairs of these people, mixed, no matched pair twice.
+
+    One person gives ``MOST_OF_ONE`` matched pairs at most, or a famous face would be most of a fold. Where that is not
+    enough, pairs come again.
+    """
     shown = known.data.faces
-
-    def picture(name: str) -> Face:
-        return shown[rng.choice(known.pictures[name])]
-
-    # A person weighs as much as there are pairs of that person, up to a limit: else one famous face makes the fold.
-    weights = np.array([min(len(known.pictures[name]), 10) - 1.0 for name in several])
-    pairs = []
-    for name in rng.choice(len(several), each, p=weights / weights.sum()):
-        first, second = rng.choice(known.pictures[several[name]], 2, replace=False)
-        pairs.append(Pair(shown[first], shown[second], True, fold))
+    matched: list[tuple[int, int]] = []
+    for name in people:
+        both = list(combinations(known.pictures[name], 2))
+        chosen = rng.permutation(len(both))[:MOST_OF_ONE]
+        matched += [both[place] for place in chosen]
+    taken = rng.choice(len(matched), each, replace=len(matched) < each)
+    pairs = [Pair(shown[matched[place][0]], shown[matched[place][1]], True, fold) for place in taken]
     for _ in range(each):
-        one, other = rng.choice(len(people), 2, replace=False)
-        pairs.append(Pair(picture(people[one]), picture(people[other]), False, fold))
-    return [pairs[index] for index in rng.permutation(len(pairs))]
+        names = rng.choice(len(people), 2, replace=False)
+        first, second = (shown[rng.choice(known.pictures[people[name]])] for name in names)
+        pairs.append(Pair(first, second, False, fold))
+    return [pairs[place] for place in rng.permutation(len(pairs))]

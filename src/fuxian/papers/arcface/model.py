@@ -51,7 +51,7 @@ class Block(nn.Layer):
 class UnscaledBatchNorm(nn.BatchNorm1D):
     """BN whose scale stays at 1, as the official code freezes the embedding's.
 
-    The shift is added afterwards: Paddle's batch_norm gives it no gradient where the scale has none.
+    In training the shift is added afterwards: Paddle's batch_norm gives it no gradient where the scale has none.
     """
 
     def __init__(self, features: int):
@@ -59,13 +59,15 @@ class UnscaledBatchNorm(nn.BatchNorm1D):
         self.weight.stop_gradient = True
 
     def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
         normalised = F.batch_norm(
             input,
             self._mean,
             self._variance,
             weight=self.weight,
             bias=None,
-            training=self.training,
+            training=True,
             momentum=self._momentum,
             epsilon=self._epsilon,
         )

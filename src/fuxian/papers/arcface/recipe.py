@@ -12,11 +12,13 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
+from fuxian.papers.arcface import large
 from fuxian.papers.arcface.data import PairBatches, Split, TrainBatches, eval_pairs, faces
+from fuxian.papers.arcface.formats import Records
 from fuxian.papers.arcface.loss import cross_entropy, margin_loss
 from fuxian.papers.arcface.metric import metric
 from fuxian.papers.arcface.model import CosineHead, IResNet, LinearHead, Recognizer
-from fuxian.papers.arcface.settings import FOLDS, FoldSetting, Loss, for_alignment
+from fuxian.papers.arcface.settings import FOLDS, PAPER, FoldSetting, Loss, PaperSetting, for_alignment
 from fuxian.recipe import Recipe, call_model
 
 ALIGN_ENTRIES = ("training", "verification")
@@ -54,13 +56,15 @@ def recipe(
     """The recipe of a claim.
 
     Args:
-        claim: lfw-folds.
+        claim: lfw-folds, or a key of ``PAPER``, whose data must be there.
         seed: of the order of the pictures.
         iterations: steps in all; the learning rate falls linearly to 0 over them.
         eval_split: the official pairs, or pairs of people in no fold.
         loss: ``softmax`` is the baseline of equation 1.
         setting: other numbers than the claim's own.
     """
+    if claim in PAPER:
+        return _at_paper_scale(PAPER[claim], seed=seed, iterations=iterations, loss=loss)
     setting = setting or FOLDS
     known = faces(setting)
 
@@ -106,6 +110,47 @@ def _sgd(group: nn.Layer, setting: FoldSetting, iterations: int) -> tuple:
         grad_clip=nn.ClipGradByGlobalNorm(setting.clip),
     )
     return made, schedule
+
+
+def _at_paper_scale(setting: PaperSetting, *, seed: int, iterations: int, loss: Loss) -> Recipe:
+    """Section 3.1: one network and all people's centres, the learning rate divided by 10 at the milestones."""
+    network = setting.network
+    folder = large.folder_of(setting.data)
+
+    def model() -> Recognizer:
+        head = CosineHead if loss == "arcface" else LinearHead
+        return Recognizer(IResNet(network), head(large.classes_of(folder), network.features))
+
+    def forward(recognizer: Recognizer, inputs: tuple) -> Tensor:
+        if recognizer.training:
+            return recognizer(*inputs)
+        with paddle.no_grad():
+            first, second = (embed(recognizer.backbone, pictures) for pictures in inputs)
+            return (first * second).sum(1)
+
+    def losses(outputs: Tensor, targets: tuple) -> Tensor:
+        if loss == "softmax":
+            return cross_entropy(outputs, targets[0])
+        return margin_loss(outputs, targets[0], setting.margin)
+
+    def optimizer(recognizer: Recognizer) -> tuple:
+        schedule = paddle.optimizer.lr.MultiStepDecay(setting.learning_rate, list(setting.milestones))
+        made = paddle.optimizer.Momentum(
+            schedule, setting.momentum, parameters=recognizer.parameters(), weight_decay=setting.weight_decay
+        )
+        return made, schedule
+
+    return Recipe(
+        model=model,
+        train_data=lambda: large.RecordBatches(
+            Records(folder / "train.rec"), network.side, setting.batch, iterations, seed
+        ),
+        eval_data=lambda: large.BinBatches(folder / "lfw.bin", network.side),
+        forward=forward,
+        loss=losses,
+        optimizer=optimizer,
+        metric=metric,
+    )
 
 
 def aligned(entry: str = "training") -> Recipe:

@@ -89,3 +89,26 @@ def for_alignment(setting: FoldSetting) -> FoldSetting:
     """The same, small enough for a recording that can be committed, on generated faces."""
     network = replace(setting.network, widths=(4, 4, 8, 8), features=8, side=16)
     return replace(setting, network=network, groups=((0,), (1,)), batch=8, generated=12)
+
+
+@dataclass(frozen=True)
+class PaperSetting:
+    """Section 3.1 of the paper: ``data`` is the training set's folder, ``milestones`` the iterations of the decays."""
+
+    network: Network
+    data: str
+    milestones: tuple[int, ...]
+    margin: Margin = ARCFACE
+    batch: int = 512
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+
+PAPER = {
+    "casia-r50-lfw": PaperSetting(replace(IRESNETS["r50"], dropout=0.4), "casia-webface", (20_000, 28_000)),
+    "ms1mv2-r100-lfw": PaperSetting(replace(IRESNETS["r100"], dropout=0.4), "ms1mv2", (100_000, 160_000)),
+}
+
+THRESHOLD = 0.4
+"""The least score at which ``predict`` calls two faces one person."""
