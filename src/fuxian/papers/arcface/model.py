@@ -51,7 +51,8 @@ class Block(nn.Layer):
 class UnscaledBatchNorm(nn.BatchNorm1D):
     """BN whose scale stays at 1, as the official code freezes the embedding's.
 
-    In training the shift is added afterwards: Paddle's batch_norm gives it no gradient where the scale has none.
+    The shift is added afterwards: Paddle's batch_norm gives it no gradient where the scale has none. A shift of zeros
+    stands in its place, without which Paddle Inference crashes with oneDNN.
     """
 
     def __init__(self, features: int):
@@ -59,15 +60,13 @@ class UnscaledBatchNorm(nn.BatchNorm1D):
         self.weight.stop_gradient = True
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(input)
         normalised = F.batch_norm(
             input,
             self._mean,
             self._variance,
             weight=self.weight,
-            bias=None,
-            training=True,
+            bias=paddle.zeros_like(self.bias),
+            training=self.training,
             momentum=self._momentum,
             epsilon=self._epsilon,
         )

@@ -44,6 +44,14 @@ def embed(network: nn.Layer, pictures: Tensor) -> Tensor:
     return F.normalize(network(pictures) + network(paddle.flip(pictures, axis=3)))
 
 
+def scores(networks: FoldNetworks, inputs: tuple) -> Tensor:
+    """The cosine [P] of each pair, by the network that never saw its people."""
+    first, second, number = inputs
+    backbone = networks.groups[int(number[0])].backbone
+    with paddle.no_grad():
+        return (embed(backbone, first) * embed(backbone, second)).sum(1)
+
+
 def recipe(
     claim: str = "lfw-folds",
     *,
@@ -69,12 +77,7 @@ def recipe(
     known = faces(setting)
 
     def forward(networks: FoldNetworks, inputs: tuple) -> Any:
-        if networks.training:
-            return networks(*inputs)
-        first, second, number = inputs
-        backbone = networks.groups[int(number[0])].backbone
-        with paddle.no_grad():
-            return (embed(backbone, first) * embed(backbone, second)).sum(1)
+        return networks(*inputs) if networks.training else scores(networks, inputs)
 
     def losses(outputs: tuple, targets: tuple) -> dict[str, Tensor]:
         each = [
@@ -158,6 +161,6 @@ def aligned(entry: str = "training") -> Recipe:
     setting = for_alignment(FOLDS)
     parts = recipe(setting=setting)
     if entry == "verification":
-        return replace(parts, train_data=None, loss=None, optimizer=None)
+        return replace(parts, forward=scores, train_data=None, loss=None, optimizer=None)
     labelled = TrainBatches(faces(setting), setting, length=2, seed=1)
     return replace(parts, forward=call_model, eval_data=lambda: labelled, metric=None)
