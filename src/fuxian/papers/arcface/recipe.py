@@ -45,9 +45,10 @@ def embed(network: nn.Layer, pictures: Tensor) -> Tensor:
 
 
 def scores(networks: FoldNetworks, inputs: tuple) -> Tensor:
-    """The cosine [P] of each pair, by the network that never saw its people."""
+    """The cosine [P] of each pair, by the network that never saw its people, in evaluation mode."""
     first, second, number = inputs
     backbone = networks.groups[int(number[0])].backbone
+    backbone.eval()
     with paddle.no_grad():
         return (embed(backbone, first) * embed(backbone, second)).sum(1)
 

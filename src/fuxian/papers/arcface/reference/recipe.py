@@ -64,9 +64,9 @@ def embed(network: nn.Module, pictures: Tensor) -> Tensor:
 
 
 def scores(networks: FoldNetworks, inputs: tuple) -> Tensor:
-    """The cosine [P] of each pair, by the network that never saw its people."""
+    """The cosine [P] of each pair, by the network that never saw its people, in evaluation mode."""
     first, second, number = inputs
-    backbone = networks.groups[int(number[0])].backbone
+    backbone = networks.groups[int(number[0])].backbone.eval()
     with torch.no_grad():
         return (embed(backbone, first) * embed(backbone, second)).sum(1)
 
