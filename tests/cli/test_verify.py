@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from fuxian.cli.verify import verify
 from fuxian.errors import InputError, PlatformError
 from fuxian.sandbox import run
+from fuxian.verify.evidence import write
 
 TOY = Path(__file__).parents[1] / "verify" / "toy_submission.py"
 
@@ -66,10 +67,32 @@ def test_accepted_is_one_document_and_exit_code_0_and_its_evidence_holds(command
 
     checked = command("--evidence", document["evidence"], toy, "--json")
     assert checked.exit_code == 0, checked.output
-    assert json.loads(checked.stdout)["signer"] == "self-signed"
+    assert json.loads(checked.stdout)["known_key"] is True
     file = Path(document["evidence"])
     file.write_bytes(file.read_bytes() + b"\n")
     assert command("--evidence", file).exit_code == 1
+
+
+def test_a_strangers_key_has_its_own_exit_code_and_is_said_last(command, tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    file = write(
+        tmp_path / "results", [], {"verdict": "rejected", "ruling": None, "time": "now", "nonce": "1"}
+    )
+    assert command("--evidence", file).exit_code == 0
+    monkeypatch.setenv("FUXIAN_CONFIG", str(tmp_path / "others"))
+    checked = command("--evidence", file)
+    assert checked.exit_code == 3
+    assert "stranger" in checked.stdout.strip().splitlines()[-1]
+
+
+def test_errors_are_json_too(command, tmp_path):
+    done = command(tmp_path / "nowhere", "--json")
+    assert (done.exit_code, list(json.loads(done.stdout))) == (2, ["error"])
+    done = command(tmp_path, "--terms", tmp_path / "none.toml", "--json")
+    assert done.exit_code == 2
+    assert "none.toml" in json.loads(done.stdout)["error"]
+    done = command(tmp_path, "--attempt", 2, "--json")
+    assert "--terms" in json.loads(done.stdout)["error"]
 
 
 def test_rejected_is_exit_code_1_with_the_reason(command, toy):

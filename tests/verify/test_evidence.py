@@ -8,6 +8,7 @@ import pytest
 
 from fuxian.errors import InputError
 from fuxian.verify import evidence, signing
+from fuxian.verify.verification import Verification
 
 
 @pytest.fixture
@@ -27,14 +28,22 @@ def written(tmp_path):
         },
     ]
     return evidence.write(
-        folder, subjects, {"verdict": "rejected", "reason": "CRASH", "ruling": None}
+        folder,
+        subjects,
+        {
+            "verdict": "rejected",
+            "reason": "CRASH",
+            "ruling": None,
+            "time": "2026-01-01T00:00:00+00:00",
+            "nonce": "ab",
+        },
     ), submission
 
 
 def test_untouched_evidence_holds_and_names_its_key(written, keys):
     file, submission = written
     checked = evidence.check(file, submission)
-    assert (checked.wrong, checked.signer, checked.unchecked) == ((), "self-signed", ())
+    assert (checked.wrong, checked.signer, checked.unchecked) == ((), evidence.OWN, ())
     assert checked.key == signing.key_id(signing.public_bytes(signing.own_key()))
     (keys / "trusted-keys.txt").write_text(f"# the organisers\n{checked.key} The Organisers\n")
     assert evidence.check(file).signer == "The Organisers"
@@ -91,7 +100,11 @@ def test_another_key_can_sign_but_is_another_key(written, keys):
     shutil.move(keys / signing.KEY_FILE, keys / "old.pem")
     file.write_bytes(evidence._signed(payload, signing.own_key()))
     forged = evidence.check(file)
-    assert (forged.wrong, forged.signer) == ((), "self-signed")
+    # It is their own key as long as they are the one who looks.
+    assert (forged.wrong, forged.signer, forged.known) == ((), evidence.OWN, True)
+    shutil.move(keys / "old.pem", keys / signing.KEY_FILE)
+    forged = evidence.check(file)
+    assert (forged.wrong, forged.signer, forged.known) == ((), evidence.STRANGER, False)
     assert forged.key != mine
 
 
@@ -115,8 +128,50 @@ def test_a_statement_whose_measurements_do_not_give_its_verdict_is_refused(accep
 
 def test_an_acceptance_needs_a_ruling_that_accepts(tmp_path):
     (tmp_path / "results").mkdir()
-    file = evidence.write(tmp_path / "results", [], {"verdict": "accepted", "ruling": None})
-    assert evidence.check(file).wrong == ("The statement accepts without a ruling.",)
+    file = evidence.write(tmp_path / "results", [], {"verdict": "accepted", "ruling": None, "use": "ruling"})
+    assert evidence.check(file).wrong == (
+        "The statement has no time.",
+        "The statement has no nonce.",
+        "The statement accepts and names no submission.",
+        "The statement is a ruling without terms.",
+        "The statement accepts without a ruling.",
+    )
+
+
+def test_modes_links_and_empty_folders_are_in_the_digest(tmp_path):
+    (tmp_path / "a").write_text("a")
+    seen = {evidence.tree_digest(tmp_path)}
+    for change in (
+        lambda: (tmp_path / "a").chmod(0o755),
+        (tmp_path / "empty").mkdir,
+        lambda: (tmp_path / "link").symlink_to("a"),
+        (tmp_path / "empty").rmdir,
+    ):
+        change()
+        seen.add(evidence.tree_digest(tmp_path))
+    assert len(seen) == 5
+
+
+def test_a_stored_verification_is_read_back_and_ruled_on_again(accepted):
+    document = json.loads((accepted.evidence).read_bytes())
+    predicate = json.loads(evidence.base64.b64decode(document["payload"]))["predicate"]
+    stored = Verification.from_dict(predicate)
+    assert (stored.verdict, stored.reason, stored.use) == ("accepted", accepted.reason, "self-check")
+    assert stored.rule_again() == accepted.ruling == stored.ruling
+    assert [step.name for step in stored.steps] == [step.name for step in accepted.steps]
+    assert stored.findings == accepted.findings
+    assert stored.as_dict()["measured"] == accepted.as_dict()["measured"]
+    for field in ("claim", "measured", "reason", "checks"):
+        with pytest.raises(InputError, match=r"no stored verification|malformed"):
+            Verification.from_dict({**predicate, field: {"runs": 3}})
+
+
+def test_escape_sequences_of_a_stranger_steer_nothing(tmp_path):
+    (tmp_path / "results").mkdir()
+    predicate = {"verdict": "\x1b[2Jaccepted", "reason": "\x1b]0;x\x07", "time": "\r", "nonce": "1"}
+    file = evidence.write(tmp_path / "results", [{"name": "\x1b[1A", "digest": {"sha256": "0"}}], predicate)
+    told = json.dumps(evidence.check(file).as_dict(), ensure_ascii=False)
+    assert told.isprintable()
 
 
 def test_a_key_is_made_once_and_private(keys):

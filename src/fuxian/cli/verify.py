@@ -18,6 +18,8 @@ from fuxian.errors import InputError
 if TYPE_CHECKING:
     from fuxian.verify.verify import Verification
 
+STRANGE = 3
+"""The exit code of evidence that holds, and was signed with a key that nobody here knows."""
 MARKS = {
     "pass": ("pass", "green"),
     "fail": ("FAIL", "bold red"),
@@ -68,7 +70,7 @@ def verify(
     ruling only the terms count: the test is drawn after the commit is fixed, and what was not shown rejects.
 
     Exit code: 0 accepted, 1 rejected, 2 bad input, 3 inconclusive, 4 this machine failed. With --evidence: 0 the
-    signature and every hash hold, 1 something was changed.
+    signature and every hash hold, 1 something was changed, 3 all holds but the key is a stranger's.
 
     Example: fuxian verify my-paper --terms maml/omniglot-5way-1shot --json
     """
@@ -175,20 +177,25 @@ def _check_evidence(file: Path, submission: str | None, as_json: bool) -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="fuxian-verify-") as place:
             checked = check(file, pin(submission, Path(place)).folder)
+    told = checked.as_dict()
     if as_json:
-        print_json(checked.as_dict())
+        print_json(told)
     else:
         console = Console()
-        for sentence in checked.wrong:
+        for sentence in told["wrong"]:
             console.print(Text(sentence, style="bold red"), soft_wrap=True)
         word = "does not hold" if checked.wrong else "holds"
         console.print(
-            f"The evidence {word}: {checked.predicate.get('verdict')} ({checked.predicate.get('reason')});"
-            f" key {checked.key}, {checked.signer}.",
+            f"The evidence {word}: {told['verdict']} ({told['reason']}), {told['time']}.",
             markup=False,
             soft_wrap=True,
         )
-    return 1 if checked.wrong else 0
+        # Last, so that nothing is printed after it that could hide it.
+        style = "green" if checked.known else "bold red"
+        console.print(Text(f"Signed with {told['signer']} {checked.key}.", style=style), soft_wrap=True)
+    if checked.wrong:
+        return 1
+    return 0 if checked.known else STRANGE
 
 
 def _show(done: Verification) -> None:

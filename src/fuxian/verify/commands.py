@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fuxian import deadline
 from fuxian.datasets.root import find_root
 from fuxian.errors import PlatformError
 from fuxian.paper import Claim
@@ -131,7 +132,7 @@ def run_command(
     saved = SaveLimits(size=room, entries=20_000)
     threads = threads or max(1, int(at.allowance.cpus))
     limits = Limits(
-        wall=min(at.manifest.seconds(name), at.allowance.seconds, seconds or float("inf")),
+        wall=deadline.left(min(at.manifest.seconds(name), at.allowance.seconds, seconds or float("inf"))),
         cpus=at.allowance.cpus,
         memory=at.allowance.memory,
         pids=at.allowance.pids,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,12 @@ class Measured:
         """Ready for JSON, and for Measurements.from_dict."""
         stated = [value if math.isfinite(value) else None for value in self.stated]
         return {**self.measurements.as_dict(), "how": self.how, "labels": self.labels, "stated": stated}
+
+    @classmethod
+    def from_dict(cls, data: Any, arrays: Mapping[str, np.ndarray] | None = None) -> Measured:
+        """The inverse of ``as_dict``. Raises what Measurements.from_dict raises, and KeyError."""
+        stated = tuple(math.nan if value is None else float(value) for value in data["stated"])
+        return cls(Measurements.from_dict(data, arrays), data["how"], stated, str(data["labels"]))
 
 
 def evaluate(at: Workplace, seeds: int | None = None) -> Measured:

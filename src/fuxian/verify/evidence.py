@@ -19,16 +19,20 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fuxian.errors import InputError
-from fuxian.paper import Claim
-from fuxian.verdict import Measurements, rule
+from fuxian.printable import printable
 from fuxian.verify import signing
 from fuxian.verify.source import file_digest, tree_digest
+from fuxian.verify.verification import Verification
+from fuxian.weights import load_tensors
 
 FILE_NAME = "evidence.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:fuxian:verification:v1"
 PAYLOAD = "application/vnd.in-toto+json"
 LARGEST = 256 << 20
+LONGEST = 500
+"""Characters of a text that somebody else may have written."""
+OWN, STRANGER = "this user's own key", "a stranger's key"
 
 
 @dataclass(frozen=True)
@@ -40,21 +44,30 @@ class Checked:
     key: str
     """The id of the key that signed."""
     signer: str
-    """The key's name in the reader's list of trusted keys, else ``self-signed``."""
+    """Whose key it is: ``OWN``, the name in the reader's list of trusted keys, or ``STRANGER``."""
     unchecked: tuple[str, ...]
     """Subjects whose files were not at hand."""
     predicate: dict[str, Any]
 
+    @property
+    def known(self) -> bool:
+        """Whether the reader's own key signed, or one that the reader trusts."""
+        return self.signer != STRANGER
+
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Ready for JSON; nothing in it steers a terminal."""
+        said = {
+            name: printable(str(self.predicate.get(name)))[:LONGEST]
+            for name in ("verdict", "reason", "headline", "time")
+        }
         return {
             "valid": not self.wrong,
-            "wrong": list(self.wrong),
+            "wrong": [printable(sentence)[:LONGEST] for sentence in self.wrong],
             "key": self.key,
-            "signer": self.signer,
-            "unchecked": list(self.unchecked),
-            "verdict": self.predicate.get("verdict"),
-            "reason": self.predicate.get("reason"),
+            "signer": printable(self.signer),
+            "known_key": self.known,
+            "unchecked": [printable(name)[:LONGEST] for name in self.unchecked],
+            **said,
         }
 
 
@@ -131,8 +144,8 @@ def check(file: Path, submission: Path | None = None) -> Checked:
             f"{file}: the statement in it is not one of `fuxian verify`; make it again."
         ) from error
     found, unchecked = _check_subjects(file.parent, submission, named)
-    wrong += found + _check_verdict(predicate)
-    signer = signing.trusted_keys().get(key, "self-signed")
+    wrong += found + _missing(predicate, named) + _check_verdict(predicate, file.parent)
+    signer = signing.trusted_keys().get(key) or (OWN if key == signing.own_id() else STRANGER)
     return Checked(tuple(wrong), key, signer, tuple(unchecked), predicate)
 
 
@@ -187,19 +200,42 @@ def _check_subjects(
     return wrong, unchecked
 
 
-def _check_verdict(predicate: Mapping[str, Any]) -> list[str]:
-    """The measurements and the claim in the statement must give the ruling in it."""
+def _missing(predicate: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+    """What a statement must be about: without it, a verdict on one thing could be shown for another."""
+    wrong = [f"The statement has no {field}." for field in ("time", "nonce") if not predicate.get(field)]
+    if predicate.get("verdict") != "accepted":
+        return wrong
+    kinds = {name.partition(":")[0] for name in named}
+    claim = predicate.get("claim")
+    needs_weights = isinstance(claim, dict) and claim.get("subject") == "weights"
+    if "code" not in kinds:
+        wrong.append("The statement accepts and names no submission.")
+    if needs_weights and predicate.get("use") == "ruling" and "weights" not in kinds:
+        wrong.append("The statement accepts weights and names none.")
+    if predicate.get("use") == "ruling" and not predicate.get("terms"):
+        wrong.append("The statement is a ruling without terms.")
+    return wrong
+
+
+def _check_verdict(predicate: Mapping[str, Any], folder: Path) -> list[str]:
+    """The measurements and the claim in the statement must give the ruling in it, and the draw what it says."""
     if predicate.get("ruling") is None:
         return ["The statement accepts without a ruling."] if predicate.get("verdict") == "accepted" else []
     try:
-        claim = Claim.model_validate(predicate["claim"])
-        ruled = rule(claim, Measurements.from_dict(predicate["measured"])).as_dict()
-    except (KeyError, TypeError, ValueError, InputError) as error:
+        stored = Verification.from_dict(predicate, _arrays(folder))
+        ruled = stored.rule_again()
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         return [
-            f"The claim and the measurements in the statement cannot be ruled on ({type(error).__name__})."
+            f"What is stated cannot be ruled on again ({type(error).__name__}: {printable(str(error))[:200]})."
         ]
-    if _canonical(ruled) != _canonical(predicate["ruling"]):
+    if ruled is None or _canonical(ruled.as_dict()) != _canonical(predicate["ruling"]):
         return ["The measurements do not give the ruling in the statement."]
-    if predicate.get("verdict") == "accepted" and ruled["verdict"] != "accepted":
+    if stored.verdict == "accepted" and ruled.verdict != "accepted":
         return ["The statement accepts what its ruling does not."]
     return []
+
+
+def _arrays(folder: Path) -> dict[str, Any]:
+    """What the units of the measurements contributed, where that lies beside the statement, as it names it."""
+    file = folder / "measurements.safetensors"
+    return load_tensors(file) if file.is_file() else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fuxian.submission.checklist.weights_origin import MANY, share_of_reference
+from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.terms import Terms
 from fuxian.weights import load_tensors
@@ -27,7 +28,7 @@ class Origin:
 
 def origin(weights: Path, terms: Terms) -> Origin:
     """Raises Failed for weights that are known ones, and InputError for weights that cannot be read."""
-    tensors = load_tensors(weights)
+    tensors = load_weights(weights)
     shares = {}
     for name, file in zip(terms.known_weights, terms.known_files, strict=True):
         shares[name] = share_of_reference(tensors, load_tensors(file))

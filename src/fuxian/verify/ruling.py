@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fuxian.errors import InputError, PlatformError
@@ -22,6 +23,7 @@ from fuxian.verify.commands import Workplace, data_folder
 from fuxian.verify.control import judge_controls
 from fuxian.verify.data_digest import data_digest
 from fuxian.verify.drawing import Draw
+from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.environment import environment_for
 from fuxian.verify.evaluate import Measured
 from fuxian.verify.examiner import Test, draw_test, score_predictions
@@ -120,36 +122,38 @@ class Ruling:
         return manifest.model_copy(update={"waive": waived})
 
     def _claim(self, manifest: Manifest) -> Claim:
-        """The submission's claim that is the terms', whatever it calls it."""
-        differing: dict[str, list[str]] = {}
-        for name in manifest.claims:
-            claim = manifest.claim(name)
-            differing[name] = same_claim(self.terms.claim, claim)
-            if not differing[name]:
-                self.flow.done.claim = self.terms.claim
-                self._require_weights(manifest, claim)
-                odd = sorted(manifest.data.keys() - set(self.terms.claim.data))
-                if odd:
-                    # It would be seen by the submission, and could be labels.
-                    raise Failed(
-                        Reason.LAYOUT, f"the claim needs no data set {odd[0]!r}; take it out of [data]."
-                    )
-                return claim
-        nearest = min(differing, key=lambda name: len(differing[name]))
-        raise Failed(
-            Reason.CLAIM,
-            f"the terms rule on {self.terms.paper}/{self.terms.claim.id}, and the submission claims something else:"
-            f" its {nearest} differs in {', '.join(differing[nearest])}; use the organiser's paper.toml.",
-        )
-
-    def _require_weights(self, manifest: Manifest, claim: Claim) -> None:
-        named = manifest.checkpoint_of(claim)
-        if named is None:
-            raise Failed(Reason.NO_WEIGHTS, "the manifest names no checkpoint; hand in the trained weights.")
-        if not (manifest.folder / named).is_file():
-            raise Failed(
-                Reason.NO_WEIGHTS, f"there is no file {named}, which the manifest names as checkpoint."
+        """The submission's claim that is the terms', whatever it calls it, with weights that can be read."""
+        self.flow.done.claim = self.terms.claim
+        claims = [manifest.claim(name) for name in manifest.claims]
+        with_weights = [claim for claim in claims if self._weights(manifest, claim) is not None]
+        if not with_weights:
+            named = manifest.checkpoint_of(claims[0])
+            missing = (
+                "names no checkpoint" if named is None else f"names {named} as checkpoint, which is not there"
             )
+            raise Failed(Reason.NO_WEIGHTS, f"the manifest {missing}; hand in the trained weights.")
+        differing = {claim.id: same_claim(self.terms.claim, claim) for claim in with_weights}
+        same = next((claim for claim in with_weights if not differing[claim.id]), None)
+        nearest = same or min(with_weights, key=lambda claim: len(differing[claim.id]))
+        weights = self._weights(manifest, nearest)
+        assert weights is not None  # noqa: S101 - it is one of those with weights
+        load_weights(weights)
+        if same is None:
+            raise Failed(
+                Reason.CLAIM,
+                f"the terms rule on {self.terms.paper}/{self.terms.claim.id}, and the submission claims something else:"
+                f" its {nearest.id} differs in {', '.join(differing[nearest.id])}; use the organiser's paper.toml.",
+            )
+        odd = sorted(manifest.data.keys() - set(self.terms.claim.data))
+        if odd:
+            # It would be seen by the submission, and could be labels.
+            raise Failed(Reason.LAYOUT, f"the claim needs no data set {odd[0]!r}; take it out of [data].")
+        return same
+
+    def _weights(self, manifest: Manifest, claim: Claim) -> Path | None:
+        named = manifest.checkpoint_of(claim)
+        file = None if named is None else manifest.folder / named
+        return file if file is not None and file.is_file() else None
 
     def _check(self, manifest: Manifest) -> Made:
         done = self.flow.done

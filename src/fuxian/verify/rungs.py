@@ -21,17 +21,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fuxian import deadline
 from fuxian.errors import InputError
 from fuxian.sandbox import Limits, ReadOnly, SaveLimits, Scratch, run
 from fuxian.verify.batches import batch_name
 from fuxian.verify.commands import GIVEN, MOST_SAVED, OUT, Done, Workplace, output_place, run_command
+from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.environment import PACKAGE, Environment
 from fuxian.verify.examiner import Test
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason, require_ok
 from fuxian.verify.terms import RUNGS, Terms
 from fuxian.verify.worthless import Kind, write_worthless
-from fuxian.weights import load_tensors, save_tensors
+from fuxian.weights import save_tensors
 
 PARTS = 4
 """The drawn test is predicted in so many runs where a run executes code of the submission."""
@@ -147,7 +149,7 @@ def _in_own_model(scene: Scene) -> Predicted:
     bare = shuffled.with_name("bare.safetensors")
     try:
         # No code of the submission is there to notice the format.
-        save_tensors(bare, load_tensors(scene.weights))
+        save_tensors(bare, load_weights(scene.weights))
         write_worthless("shuffled", bare, shuffled, scene.seed)
     except InputError as error:
         raise Failed(Reason.NOT_SHOWN, f"no control can be made: {error}") from error
@@ -277,7 +279,7 @@ def _run_program(at: Workplace, program: str, arguments: list[str], mounts: list
             Scratch(OUT, MOST_SAVED, save_to=made / "out", save=SaveLimits(size=MOST_SAVED, entries=100)),
         ],
         limits=Limits(
-            wall=at.allowance.seconds,
+            wall=deadline.left(at.allowance.seconds),
             cpus=at.allowance.cpus,
             memory=at.allowance.memory,
             pids=at.allowance.pids,

@@ -52,6 +52,11 @@ def own_key() -> Ed25519PrivateKey:
     return key
 
 
+def own_id() -> str | None:
+    """The id of this user's key; None where none has been made."""
+    return key_id(public_bytes(own_key())) if (config_folder() / KEY_FILE).exists() else None
+
+
 def public_bytes(key: Ed25519PrivateKey) -> bytes:
     """The public half, 32 bytes."""
     return key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)

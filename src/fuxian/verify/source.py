@@ -394,10 +394,26 @@ def _check_entry(path: str, entries: int, size: int) -> None:
 
 
 def tree_digest(folder: Path) -> str:
-    """The sha256 of the sorted lines ``<sha256> <path>`` of every regular file below."""
-    return digest_of_files(
-        {path.relative_to(folder).as_posix(): file_digest(path) for path in regular_files(folder)}
-    )
+    """The sha256 of everything below, in the order of its path: a line ``<kind> <sha256> <path>`` for each.
+
+    Kinds are git's: 100644 a file, 100755 a program, 120000 a link (the hash of where it leads), 040000 a folder with
+    nothing in it (the hash of nothing).
+    """
+    lines = {}
+    for at, folders, files in os.walk(folder):
+        place = Path(at)
+        for name in (*folders, *files):
+            path = place / name
+            mode = path.lstat().st_mode
+            shown = path.relative_to(folder).as_posix()
+            if stat.S_ISLNK(mode):
+                lines[shown] = f"120000 {hashlib.sha256(os.fsencode(path.readlink())).hexdigest()}"
+            elif stat.S_ISREG(mode):
+                lines[shown] = f"{'100755' if mode & 0o100 else '100644'} {file_digest(path)}"
+            elif stat.S_ISDIR(mode) and not any(path.iterdir()):
+                lines[shown] = f"040000 {hashlib.sha256().hexdigest()}"
+    whole = "".join(f"{lines[path]} {path}\n" for path in sorted(lines))
+    return hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def digest_of_files(digests: dict[str, str]) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 from fuxian.submission.checklist.weights_origin import share_of_reference
 from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.drawing import Draw
+from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.evaluate import trained_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.source import file_digest, regular_files
 from fuxian.verify.terms import Terms
-from fuxian.weights import load_tensors
 
 NEAR = 0.3
 """Relative L2 distance: tensors initialised apart differ by about 1.4, one step moves them by much less."""
@@ -62,7 +62,7 @@ def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:
         return None
     first, second = (_after_one_step(at, draw.seed(f"start {number}") % 2**31) for number in (1, 2))
     allowed = [
-        load_tensors(file)
+        load_weights(file)
         for file in regular_files(at.manifest.folder)
         if terms.starting_weights and file_digest(file) in terms.starting_weights
     ]
@@ -89,7 +89,7 @@ def _after_one_step(at: Workplace, seed: int) -> dict[str, np.ndarray]:
         seconds=START_SECONDS,
         without=[path for path in (log, written) if path],
     )
-    return load_tensors(trained_weights(at, done))
+    return load_weights(trained_weights(at, done))
 
 
 def share_in_common(

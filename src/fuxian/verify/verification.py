@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.checklist import Finding
 from fuxian.verdict import Verdict, rule
@@ -83,6 +87,8 @@ class Verification:
     ruling: Verdict | None = None
     environment: Environment | None = None
     commands: list[Done] = field(default_factory=list)
+    recorded: list[dict[str, Any]] = field(default_factory=list)
+    """The commands of one that was read back."""
     seconds: float = 0.0
     evidence: Path | None = None
 
@@ -119,6 +125,44 @@ class Verification:
             return None
         return rule(self.claim, self.measured.measurements)
 
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
+    ) -> Verification:
+        """One that was stored as an evidence's predicate; ``arrays`` are those of the measurements' units.
+
+        ``rule_again`` makes its ruling anew. The environment is not restored. Raises InputError for what is none.
+        """
+        try:
+            made = cls(
+                submission=str(data["submission"]),
+                use=data["use"],
+                verdict=data["verdict"],
+                reason=Reason(data["reason"]),
+                detail=str(data["detail"]),
+                commit=data["commit"],
+                paper=data["paper"],
+                claim=None if data["claim"] is None else Claim.model_validate(data["claim"]),
+                claim_given=bool(data["claim_given"]),
+                terms=None if data["terms"] is None else Terms.model_validate(data["terms"]),
+                attempt=int(data["attempt"]),
+                draw=Draw.from_dict(data["draw"]),
+                rung=None if data["rung"] is None else int(data["rung"]["number"]),
+                steps=[Step.from_dict(step) for step in data["checks"]],
+                findings=[Finding(**one) for one in data["checklist"]],
+                measured=None if data["measured"] is None else Measured.from_dict(data["measured"], arrays),
+                ruling=None if data["ruling"] is None else Verdict(**data["ruling"]),
+                recorded=list(data["commands"]),
+                seconds=float(data["seconds"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"this is no stored verification ({type(error).__name__}: {str(error)[:100]}); restore it."
+            ) from error
+        if made.draw is not None and made.draw.attempt != made.attempt:
+            raise InputError("the draw is another attempt's; restore it.")
+        return made
+
     def as_dict(self) -> dict[str, Any]:
         """What an entrant may see; the organiser has all of it in the folder of the evidence."""
         return {
@@ -144,14 +188,22 @@ class Verification:
             "measured": self._measured() if self._figures_shown else None,
             "ruling": self.ruling.as_dict() if self.ruling and self._figures_shown else None,
             "commands": [
-                {
-                    **done.as_dict(),
-                    "stdout": shown(done.outcome.stdout),
-                    "stderr": shown(done.outcome.stderr),
-                }
-                for done in self.commands
+                *self.recorded,
+                *(
+                    {
+                        **done.as_dict(),
+                        "stdout": shown(done.outcome.stdout),
+                        "stderr": shown(done.outcome.stderr),
+                    }
+                    for done in self.commands
+                ),
             ],
-            "sandboxed": all(done.outcome.sandboxed for done in self.commands),
+            "sandboxed": all(
+                [
+                    *(done.outcome.sandboxed for done in self.commands),
+                    *(bool(done["sandboxed"]) for done in self.recorded),
+                ]
+            ),
             "seconds": round(self.seconds, 3),
             "evidence": str(self.evidence) if self.evidence else None,
         }

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import fuxian
-from fuxian.errors import InputError, PlatformError
+from fuxian import deadline
+from fuxian.errors import InputError, PlatformError, Stopped
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
 from fuxian.verdict import write_measurements
@@ -99,10 +100,14 @@ def verify(
             )
 
         try:
-            if terms is None:
-                SelfCheck(flow, workplace, claim_id, seeds, replay_steps).run(submission)
-            else:
-                Ruling(flow, terms, secret or new_secret(), workplace).run(submission)
+            with deadline.within(None if terms is None else 60 * terms.limits.minutes, cancel):
+                if terms is None:
+                    SelfCheck(flow, workplace, claim_id, seeds, replay_steps).run(submission)
+                else:
+                    Ruling(flow, terms, secret or new_secret(), workplace).run(submission)
+        except Stopped as error:
+            done.reason = Reason.CANCELLED if error.cancelled else Reason.TIMEOUT
+            done.verdict, done.detail = ("inconclusive" if error.cancelled else "rejected"), str(error)
         except Failed as error:
             done.reason, done.detail = error.reason, flow.without_paths(error.sentence)
             done.verdict = "inconclusive" if error.reason in UNDECIDING else "rejected"
@@ -151,6 +156,9 @@ def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: P
         shown_to_entrant.update(command.as_dict())
         del shown_to_entrant["stdout"], shown_to_entrant["stderr"]
     predicate |= {
+        "detail": done.detail,
+        "checks": [step.as_dict() for step in done.steps],
+        "ruling": done.ruling.as_dict() if done.ruling else None,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "nonce": secrets.token_hex(16),
         "terms": done.terms.as_dict() if done.terms else None,
