@@ -28,6 +28,13 @@ Seeds = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A smoke run of about a minute; it rules on no claim.")]
 Iterations = Annotated[int | None, typer.Option(min=1, help="Stop after so many; the claim's own if absent.")]
+Reproducible = Annotated[
+    bool,
+    typer.Option(
+        "--reproducible",
+        help="Train with the same bits on every processor, so that a replay is exact; takes about twice the time.",
+    ),
+]
 Resume = Annotated[Path | None, typer.Option(help="Go on with this run folder from its newest checkpoint.")]
 Name = Annotated[str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="As `fuxian papers` lists them.")]
 
@@ -38,6 +45,7 @@ def reproduce(
     quick: Quick = False,
     iterations: Iterations = None,
     resume: Resume = None,
+    reproducible: Reproducible = False,
     device: DeviceOption = Device.cpu,
     out: Runs = Path("runs"),
     lang: LanguageOption = Language.en,
@@ -47,9 +55,9 @@ def reproduce(
 
     Example: fuxian reproduce maml/sinusoid-10shot --seeds 3
     """
+    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, device, out)
     from fuxian.papers import reproduction
 
-    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, device, out)
     try:
         with progress_bar() as progress:
             weights = reproduction.train(plan, run, progress)
@@ -72,6 +80,7 @@ def train(
     quick: Quick = False,
     iterations: Iterations = None,
     resume: Resume = None,
+    reproducible: Reproducible = False,
     device: DeviceOption = Device.cpu,
     out: Runs = Path("runs"),
     as_json: AsJson = False,
@@ -80,9 +89,9 @@ def train(
 
     Example: fuxian train maml/omniglot-5way-1shot --iterations 1000
     """
+    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, device, out)
     from fuxian.papers import reproduction
 
-    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, device, out)
     try:
         with progress_bar() as progress:
             weights = reproduction.train(plan, run, progress)
@@ -156,15 +165,23 @@ def _plan_and_run(
     quick: bool,
     iterations: int | None,
     resume: Path | None,
+    reproducible: bool,
     device: Device,
     out: Path,
 ) -> tuple[Any, Path]:
+    from fuxian.training import numeric_mode
+
+    # Before anything imports Paddle.
+    if resume is not None:
+        numeric_mode.follow(resume)
+    if reproducible:
+        numeric_mode.make_portable()
     from fuxian.papers import reproduction, shelf
 
     if resume is not None:
-        if seeds is not None or quick or iterations is not None:
+        if seeds is not None or quick or iterations is not None or reproducible:
             raise InputError(
-                "--resume goes on with the run's own plan; leave --seeds, --quick and --iterations out."
+                "--resume goes on with the run's own plan; leave --seeds, --quick, --iterations and --reproducible out."
             )
         plan = reproduction.read_plan(resume)
         if name is not None and name not in (plan.paper.id, f"{plan.paper.id}/{plan.claim.id}"):

@@ -20,7 +20,7 @@ from fuxian.papers import shelf
 from fuxian.papers.verdict_file import verdict_document
 from fuxian.recipe import Recipe
 from fuxian.report.run_report import write_report
-from fuxian.training import environment
+from fuxian.training import environment, numeric_mode
 from fuxian.training.checkpoints import latest, load_evaluated, weights_of
 from fuxian.training.evaluate import Evaluation, evaluate
 from fuxian.training.fit import Length, fit
@@ -56,10 +56,12 @@ class Plan:
             "evaluate_every": self.length.evaluate_every,
             "quick": self.quick,
             "device": self.device,
+            "numeric_mode": numeric_mode.current(),
             "command": f"fuxian reproduce {self.paper.id}/{self.claim.id} --seeds {len(self.seeds)}"
             + (" --quick" if self.quick else "")
             + f" --iterations {self.length.iterations}"
-            * (self.length.iterations != self.claim.iterations and not self.quick),
+            * (self.length.iterations != self.claim.iterations and not self.quick)
+            + " --reproducible" * (numeric_mode.current() == "portable"),
         }
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: a folder ``checkpoints/step_00010000`` of safetensors files and ``state.json``, never a pickle.
 
 A checkpoint is written beside its place and renamed into it, so that a process killed at any moment leaves only whole
-checkpoints. The two newest are kept.
+checkpoints. The two newest are kept, and those that a replay of the training may begin from (see ``chain``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import paddle
 
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
+from fuxian.training.chain import state_digest
 from fuxian.training.step import Trainer
 from fuxian.weights import load_tensors, save_tensors
 
@@ -26,41 +28,71 @@ MODEL, EVALUATED = "model.safetensors", "evaluated.safetensors"
 """The model in training, and what is evaluated where that is a part or a moving average of it."""
 
 
-def save(folder: Path, trainer: Trainer, *, since_log: Sequence[dict[str, float]] = ()) -> Path:
-    """Writes the state of a training under ``folder`` (a run's ``checkpoints``) and returns its path.
+@dataclass(frozen=True)
+class State:
+    """All that decides how a training goes on: tensors by file name, and the schedules' states."""
 
-    ``since_log`` are the losses that the next log line will average. In the middle of an accumulation the gradients
-    are kept too.
+    files: dict[str, dict[str, np.ndarray]]
+    schedules: dict[str, Any]
+
+    def digest(self) -> str:
+        """Of every bit of it."""
+        return state_digest(self.files, self.schedules)
+
+
+def state_of(trainer: Trainer) -> State:
+    """The state of a training as it is now; in the middle of an accumulation with the gradients."""
+    model = trainer.model
+    files = {MODEL: _arrays(model.state_dict())}
+    if trainer.evaluated is not model:
+        files[EVALUATED] = _arrays(trainer.evaluated.state_dict())
+    schedules = {}
+    for name, (optimizer, schedule) in trainer.optimizers.items():
+        moments = _with_structured_names(optimizer.state_dict(), model)
+        files[f"optimizer.{name}.safetensors"] = {
+            key: value.numpy() for key, value in moments.items() if isinstance(value, paddle.Tensor)
+        }
+        if schedule is not None:
+            schedules[name] = schedule.state_dict()
+    if trainer.done % trainer.recipe.accumulate:
+        files["gradients.safetensors"] = {
+            name: p.grad.numpy() for name, p in _named(model) if p.grad is not None
+        }
+    return State(files, schedules)
+
+
+def save(
+    folder: Path,
+    trainer: Trainer,
+    state: State,
+    *,
+    since_log: Sequence[dict[str, float]] = (),
+    keeps: Callable[[int, int], bool] = lambda step, size: False,
+) -> Path:
+    """Writes a training's state under ``folder`` (a run's ``checkpoints``) and returns its path.
+
+    ``since_log`` are the losses that the next log line will average; ``keeps(step, bytes)`` says whether an older
+    checkpoint stays for a replay.
     """
-    step, model = trainer.done, trainer.model
+    step = trainer.done
     place = folder / f"step_{step:08d}"
     for left_over in folder.glob(".step_*"):
         shutil.rmtree(left_over)
     draft = folder / f".{place.name}"
     draft.mkdir(parents=True)
-    about = {"iterations": str(step)}
-    save_tensors(draft / MODEL, _arrays(model.state_dict()), about)
-    if trainer.evaluated is not model:
-        save_tensors(draft / EVALUATED, _arrays(trainer.evaluated.state_dict()), about)
-    schedules = {}
-    for name, (optimizer, schedule) in trainer.optimizers.items():
-        state = _with_structured_names(optimizer.state_dict(), model)
-        tensors = {key: value.numpy() for key, value in state.items() if isinstance(value, paddle.Tensor)}
-        save_tensors(draft / f"optimizer.{name}.safetensors", tensors, {})
-        if schedule is not None:
-            schedules[name] = schedule.state_dict()
-    if step % trainer.recipe.accumulate:
-        kept = {name: p.grad.numpy() for name, p in _named(model) if p.grad is not None}
-        save_tensors(draft / "gradients.safetensors", kept, {})
+    for name, tensors in state.files.items():
+        save_tensors(draft / name, tensors, {"iterations": str(step)} if name in (MODEL, EVALUATED) else {})
     with (draft / "state.json").open("w") as file:
-        state = {"step": step, "schedules": schedules, "since_log": list(since_log)}
-        json.dump(state | ({"followed": trainer.followed} if trainer.followed[1] else {}), file)
+        written = {"step": step, "schedules": state.schedules, "since_log": list(since_log)}
+        json.dump(written | ({"followed": trainer.followed} if trainer.followed[1] else {}), file)
         file.flush()
         os.fsync(file.fileno())
     shutil.rmtree(place, ignore_errors=True)
     draft.rename(place)
+    size = sum(file.stat().st_size for file in place.iterdir())
     for old in _all(folder)[:-KEPT]:
-        shutil.rmtree(old)
+        if not keeps(int(old.name.removeprefix("step_")), size):
+            shutil.rmtree(old)
     return place
 
 

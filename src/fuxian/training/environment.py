@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import fuxian
+from fuxian.training import numeric_mode
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "numpy", "scipy", "safetensors")
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "NVIDIA_TF32_OVERRIDE")
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR", "NVIDIA_TF32_OVERRIDE")
 
 
 def describe() -> dict[str, Any]:
@@ -35,6 +36,7 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": paddle.device.get_device(),
+        "numeric_mode": numeric_mode.current(),
         **{name: os.environ[name] for name in VARIABLES if name in os.environ},
         "flags": flags,
     }

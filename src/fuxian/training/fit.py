@@ -13,7 +13,7 @@ import paddle
 
 from fuxian.errors import InputError
 from fuxian.recipe import Batch, Recipe, framework_of, leaves
-from fuxian.training import checkpoints
+from fuxian.training import chain, checkpoints, numeric_mode
 from fuxian.training.distributed import from_first, mean, share, wait, world
 from fuxian.training.evaluate import evaluate
 from fuxian.training.log import TrainingLog
@@ -26,12 +26,16 @@ FIRST_STEPS_LOGGED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
-    """How long to train and how often to write, all in steps. ``evaluate_every`` 0 means never."""
+    """How long to train and how often to write, all in steps. ``evaluate_every`` 0 means never.
+
+    ``keep_bytes``: what the checkpoints that are kept for a replay may take on disk.
+    """
 
     iterations: int
     log_every: int = 100
     checkpoint_every: int = 1000
     evaluate_every: int = 0
+    keep_bytes: int = chain.KEPT_BYTES
 
 
 def build(recipe: Recipe, seed: int, processes: int = 1) -> Trainer:
@@ -89,6 +93,8 @@ def _fit(
     trainer.model.train()
     folder.mkdir(parents=True, exist_ok=True)
     log = TrainingLog(folder, start) if rank == 0 else None
+    if log:
+        _begin_chain(log, seed, start, lambda: checkpoints.state_of(trainer))
     batches = _batches(recipe, seed, start)
     reader_cost = batch_cost = 0.0
     timed = examples = 0
@@ -139,12 +145,40 @@ def _fit(
             if step % recipe.accumulate:
                 trainer.average_gradients()
             if log:
+                state = checkpoints.state_of(trainer)
+                if log.link is not None:
+                    log.write_link(chain.next_link(log.link, step, state.digest()))
                 log.sync()
-                checkpoints.save(folder / "checkpoints", trainer, since_log=since_log)
+                checkpoints.save(
+                    folder / "checkpoints", trainer, state, since_log=since_log, keeps=_keeps(length)
+                )
     wait(processes)
     if log:
         log.close()
     return trainer.evaluated
+
+
+def _begin_chain(log: TrainingLog, seed: int, start: int, state: Callable[[], checkpoints.State]) -> None:
+    """Writes the first link of a new training; a resumed one must go on in the mode that its log says."""
+    mode = numeric_mode.current()
+    if start == 0:
+        log.write_link(chain.first_link(seed, mode, state().digest()), seed, mode)
+    elif log.chain is not None and log.chain.numeric_mode != mode:
+        raise InputError(
+            f"{log.path}: this training was begun in the {log.chain.numeric_mode} numeric mode and this process is in"
+            f" the {mode} one; resume it with `--resume`, or set the variables that docs/reproduce.md names."
+        )
+
+
+def _keeps(length: Length) -> Callable[[int, int], bool]:
+    """Whether the checkpoint of a step stays for a replay, given the bytes that one takes."""
+    in_all = math.ceil(length.iterations / length.checkpoint_every)
+
+    def keeps(step: int, size: int) -> bool:
+        every = length.checkpoint_every * chain.stride(in_all, size, length.keep_bytes)
+        return step % every == 0
+
+    return keeps
 
 
 def _rates(trainer: Trainer) -> dict[str, float]:

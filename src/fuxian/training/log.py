@@ -2,7 +2,8 @@
 
 Fields: ``step``, ``loss`` and further losses, ``lr`` (``lr.<name>`` of further optimizers), ``reader_cost`` and
 ``batch_cost`` (seconds a step), ``ips`` (examples a second); evaluations are lines with ``step`` and ``eval`` (figures
-by name).
+by name). The line of step 0 has ``seed`` and ``numeric_mode``; it and a line for every checkpoint have ``state`` and
+``chain`` (see ``chain``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import json
 import os
 from pathlib import Path
 
+from fuxian.training.chain import Chain, Link, read_chain
+from fuxian.training.numeric_mode import Mode
+
 
 class TrainingLog:
     """Appends to a run's log; lines of steps after ``start`` (left by a killed process) are dropped first."""
@@ -18,6 +22,8 @@ class TrainingLog:
     def __init__(self, folder: Path, start: int):
         self.path = folder / "log.jsonl"
         kept = [line for line in read_log(self.path) if line["step"] <= start]
+        self.chain: Chain | None = read_chain(kept)
+        self.link: Link | None = self.chain.links[-1] if self.chain else None
         draft = folder / f".{self.path.name}.draft"
         draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
         draft.replace(self.path)
@@ -34,6 +40,13 @@ class TrainingLog:
             self.scalars.add_scalar(f"train/{name}", value, step)
         for name, value in (evaluation or {}).items():
             self.scalars.add_scalar(f"eval/{name}", value, step)
+
+    def write_link(self, link: Link, seed: int | None = None, mode: Mode | None = None) -> None:
+        """One more link of the chain; the first with the seed and the numeric mode."""
+        first = {} if mode is None else {"seed": seed, "numeric_mode": mode}
+        self.file.write(json.dumps({"step": link.step, **first, **link.as_dict()}) + "\n")
+        self.file.flush()
+        self.link = link
 
     def sync(self) -> None:
         """The log reaches the disk before the checkpoint that follows it."""

@@ -22,7 +22,7 @@ def prepare() -> None:
     told which code to run.
 
     Matrix products run on one thread unless ``MKL_NUM_THREADS`` says otherwise: a result then does not depend on how
-    many cores a machine has.
+    many cores a machine has. Which code to run is left alone where ``MKL_CBWR`` asks for a portable one.
     """
     # Paddle says at each import that ccache is absent, which concerns only those who compile operators, and at every
     # batch norm in training mode that it tracks statistics.
@@ -32,7 +32,7 @@ def prepare() -> None:
         return
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     path = _mkl_code_path(Path("/proc/cpuinfo"))
-    if path is not None:
+    if path is not None and "MKL_CBWR" not in os.environ:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", path)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

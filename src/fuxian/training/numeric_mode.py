@@ -1,0 +1,51 @@
+"""The numeric mode of a training: fast on this processor, or the same bits on every one.
+
+Matrix products take the code that suits the processor, and float32 then differs in its last digits, which a training
+soon amplifies. In the portable mode MKL takes one code path for all processors, on one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from fuxian.errors import PlatformError
+
+Mode = Literal["fast", "portable"]
+PORTABLE = {"MKL_CBWR": "COMPATIBLE", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Variables of the environment that make the portable mode, to be set before Paddle is imported."""
+OVERRULES = "MKL_DEBUG_CPU_TYPE"
+"""On an AMD processor it chooses MKL's code path whatever ``MKL_CBWR`` says."""
+
+
+def current() -> Mode:
+    """The mode of this process, from its environment."""
+    same = all(os.environ.get(name) == value for name, value in PORTABLE.items())
+    return "portable" if same and OVERRULES not in os.environ else "fast"
+
+
+def make_portable() -> None:
+    """Puts this process into the portable mode. Raises PlatformError where Paddle already runs in the other one."""
+    if current() == "portable":
+        return
+    if "paddle" in sys.modules:
+        settings = " ".join(f"{name}={value}" for name, value in PORTABLE.items())
+        raise PlatformError(
+            f"Paddle is already loaded in the fast mode; start the process with {settings}, or call"
+            " fuxian.training.numeric_mode.make_portable() before Paddle is imported."
+        )
+    os.environ.update(PORTABLE)
+    os.environ.pop(OVERRULES, None)
+
+
+def follow(run: Path) -> None:
+    """Puts this process into the mode that a run folder's config.json was started in."""
+    try:
+        portable = json.loads((run / "config.json").read_text())["numeric_mode"] == "portable"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # whoever reads the plan says what is wrong with it
+    if portable:
+        make_portable()
