@@ -163,6 +163,8 @@ class TrainingLogFile(_Part):
     """What this log calls a field, where it is not the official name."""
     seed: Seed | None = None
     """The seed of that training; without it nothing can be replayed."""
+    checkpoints: RelativePath | None = None
+    """The folder of the checkpoints that were kept of it (``step_00001000`` and so on), for the chain in the log."""
 
 
 class ReferenceCommand(_Part):
@@ -253,6 +255,10 @@ class Manifest(_Part):
     def log_of(self, claim: Claim) -> str | None:
         """The claim's training log, relative to the folder."""
         return self._of_claim(self.log.file if self.log else None, claim)
+
+    def checkpoints_of(self, claim: Claim) -> str | None:
+        """The folder of the claim's kept checkpoints, relative to the folder."""
+        return self._of_claim(self.log.checkpoints if self.log else None, claim)
 
     def _of_claim(self, path: str | None, claim: Claim) -> str | None:
         if path is None:
@@ -427,7 +433,12 @@ def _with_recipe(recipe: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "metric": {"file": "measurements.json"},
         "checkpoint": "weights/{claim}.safetensors",
-        "log": {"file": "logs/{claim}.jsonl", "format": "jsonl", "seed": seeds[0]},
+        "log": {
+            "file": "logs/{claim}.jsonl",
+            "format": "jsonl",
+            "seed": seeds[0],
+            "checkpoints": "checkpoints/{claim}",
+        },
         **data,
         "commands": {name: command for name, command in {**commands, **given}.items() if command != []}
         if isinstance(given, dict)

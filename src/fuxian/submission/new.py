@@ -42,9 +42,11 @@ def new(folder: Path, paper: str) -> Package:
         if source.is_file() and "__pycache__" not in source.parts:
             _write(source, folder, id=paper)
     manifest = load_manifest(folder)
-    run_recipe_command(folder, "train", "--out=output")
+    # In the mode that a ruling can replay on any processor.
+    run_recipe_command(folder, "train", "--reproducible", "--out=output")
     for name, target in KEPT_OF_RUN.items():
         _keep(folder / "output" / name, folder / target.format(claim=manifest.claim().id))
+    shutil.copytree(folder / "output" / "checkpoints", folder / "checkpoints" / manifest.claim().id)
     return _measured(manifest)
 
 

@@ -30,6 +30,6 @@ def official_line(row: dict[str, Any], iterations: int) -> str:
 
 
 def official_log(rows: list[dict[str, Any]]) -> str:
-    """A whole ``log.jsonl`` in the official form."""
+    """A whole ``log.jsonl`` in the official form, which has no place for the chain of checkpoints."""
     iterations = max((row["step"] for row in rows), default=0)
-    return "".join(official_line(row, iterations) + "\n" for row in rows)
+    return "".join(official_line(row, iterations) + "\n" for row in rows if "loss" in row or "eval" in row)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -86,10 +87,20 @@ def recipe_of_file(
     return made
 
 
-def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path) -> Path:
+def train(
+    manifest: Manifest,
+    claim: Claim,
+    *,
+    seed: int,
+    steps: int,
+    out: Path,
+    resume: Path | None = None,
+    until: int | None = None,
+) -> Path | None:
     """Trains ``steps`` steps into the run folder ``out`` and returns the weights after the last.
 
-    Writes log.jsonl, vdl/, checkpoints/, environment.json and model.safetensors.
+    Writes log.jsonl, vdl/, checkpoints/, environment.json and model.safetensors. For a replay, ``resume`` is the
+    checkpoint to go on from, and the training ends after step ``until``: 0 writes what it starts from into the log.
     """
     from fuxian.training import environment
     from fuxian.training.checkpoints import latest, weights_of
@@ -97,13 +108,16 @@ def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path)
 
     made = make_recipe(manifest, claim, seed=seed, iterations=steps, split="validation")
     length = Length(
-        iterations=steps,
+        iterations=steps if until is None else until,
         log_every=claim.log_every,
         checkpoint_every=claim.checkpoint_every,
-        evaluate_every=claim.evaluate_every,
+        evaluate_every=claim.evaluate_every if until is None else 0,
     )
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "environment.json", environment.describe())
+    if resume is not None:
+        step = int(json.loads((resume / "state.json").read_text(encoding="utf-8"))["step"])
+        shutil.copytree(resume, out / "checkpoints" / f"step_{step:08d}")
 
     def report(step: int, figures: dict[str, float]) -> None:
         if figures:
@@ -111,7 +125,8 @@ def train(manifest: Manifest, claim: Claim, *, seed: int, steps: int, out: Path)
 
     fit(made, out, seed=seed, length=length, progress=report)
     newest = latest(out / "checkpoints")
-    assert newest is not None  # noqa: S101 - fit() writes one after the last step
+    if newest is None:
+        return None
     shutil.copyfile(weights_of(newest), out / WEIGHTS)
     return out / WEIGHTS
 
@@ -293,6 +308,13 @@ def _parser(name: CommandName | None) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="the log's, if absent")
     parser.add_argument("--steps", type=int, help="the claim's, if absent")
     parser.add_argument("--checkpoint", type=Path, help="the manifest's, if absent")
+    parser.add_argument("--resume", type=Path, help="train: go on from this checkpoint")
+    parser.add_argument("--until", type=int, help="train: end after this step of all --steps")
+    parser.add_argument(
+        "--reproducible",
+        action="store_true",
+        help="train: the same bits on every processor, in about twice the time",
+    )
     parser.add_argument("--inputs", default="", help="a folder of drawn batches; the test split, if empty")
     parser.add_argument(
         "--exported", type=Path, default=Path("output"), help="the folder that export wrote to"
@@ -313,8 +335,11 @@ def main(name: CommandName | None = None, folder: Path | None = None) -> None:
 
 
 def _run(name: str, folder: Path, given: argparse.Namespace) -> None:
+    from fuxian.training import numeric_mode
     from fuxian.training.machine import prepare
 
+    if given.reproducible:
+        numeric_mode.make_portable()
     prepare()
     manifest = read_manifest(folder)
     if given.recipe is not None:
@@ -326,7 +351,15 @@ def _run(name: str, folder: Path, given: argparse.Namespace) -> None:
 
     paddle.set_device("gpu" if given.use_gpu == "True" else "cpu")
     if name == "train":
-        train(manifest, claim, seed=seed, steps=given.steps or claim.iterations, out=given.out)
+        train(
+            manifest,
+            claim,
+            seed=seed,
+            steps=given.steps or claim.iterations,
+            out=given.out,
+            resume=given.resume,
+            until=given.until,
+        )
         return
     if name == "lite-data":
         lite_data(manifest, claim, out=given.out)

@@ -94,19 +94,24 @@ def run_command(
     instead: Mapping[str, Path] | None = None,
     inputs: Path | None = None,
     bare: bool = False,
+    data: bool | None = None,
+    arguments: Sequence[str] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Done:
     """Runs a command of the manifest and keeps what it made under ``at.place / label``.
 
     ``checkpoint`` and ``exported`` are what an earlier command made; ``before`` is put before the command;
     ``without`` names files that are taken out of its copy of the submission, ``instead`` some that others stand for.
     ``inputs`` is a folder of drawn batches. A ``bare`` run sees no data set, and neither the submission's checkpoint
-    nor its log: all that it is given lies where every such run is given it.
+    nor its log: all that it is given lies where every such run is given it. ``data``: whether it sees data sets all the
+    same. ``arguments`` stand for the manifest's, ``variables`` are more of the environment.
 
     Raises Failed where it does not end with exit code 0 within its limits.
     """
     made = at.place / label
     made.mkdir()
-    own = [path for path in (at.manifest.checkpoint_of(at.claim), at.manifest.log_of(at.claim)) if path]
+    of_training = (at.manifest.checkpoint_of, at.manifest.log_of, at.manifest.checkpoints_of)
+    own = [path for path in (where(at.claim) for where in of_training) if path]
     copy = _copy(at, made, [*without, *own] if bare else without)
     for path, file in (instead or {}).items():
         shutil.copyfile(file, copy / path)
@@ -117,7 +122,7 @@ def run_command(
         given.append(ReadOnly(exported, f"{GIVEN}/exported"))
     if inputs is not None:
         given.append(ReadOnly(inputs, f"{GIVEN}/inputs"))
-    arguments = at.manifest.arguments(
+    command = arguments or at.manifest.arguments(
         name,
         out=OUT,
         claim=at.claim.id,
@@ -138,12 +143,12 @@ def run_command(
         pids=at.allowance.pids,
         output=at.allowance.output,
     )
-    data, variables = ([], {}) if bare else _data(at)
+    mounted, named = _data(at) if (not bare if data is None else data) else ([], {})
     outcome = run(
-        [*before, *arguments],
+        [*before, *command],
         mounts=[
             *at.environment.mounts,
-            *data,
+            *mounted,
             *given,
             Scratch(WORK, room, source=copy, save_to=made / "work" if keeps_work else None, save=saved),
             Scratch(OUT, ROOM, save_to=made / "out", save=saved),
@@ -151,8 +156,9 @@ def run_command(
         limits=limits,
         env={
             **at.environment.variables,
-            **variables,
+            **named,
             **{name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
+            **(variables or {}),
         },
         cwd=WORK,
         cancel=at.cancel,

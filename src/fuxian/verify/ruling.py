@@ -73,7 +73,7 @@ class Ruling:
         done.rung = predicted.rung
         flow.step("rule", lambda: self._rule(test, predicted))
         self._shown("control", lambda: said(judge_controls(terms, test, predicted, _made(done.ruling))))
-        self._shown("training", lambda: said(training(at, terms, weights, done.draw)))
+        self._shown("training", lambda: said(training(at, terms, done.draw)))
         self._shown("replay", lambda: said(replay(at, terms.steps_replayed)))
         self._shown("chain", lambda: said(run_chain(at)))
         conclude(done)

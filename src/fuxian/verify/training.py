@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
 import numpy as np
 
 from fuxian.submission.checklist.weights_origin import share_of_reference
@@ -13,6 +9,7 @@ from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.evaluate import trained_weights
+from fuxian.verify.intervals import Training, check_chain, read_log_chain, replay_intervals
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.source import file_digest, regular_files
 from fuxian.verify.terms import Terms
@@ -26,28 +23,26 @@ SPREAD = 0.1
 MANY = 0.5
 """Share of the elements that two seeds have in common from which the training does not start from nothing."""
 START_SECONDS = 1800.0
-Status = Literal["pass", "not_applicable"]
 
 
-@dataclass(frozen=True)
-class Training:
-    """What was found of the training."""
+def training(at: Workplace, terms: Terms, draw: Draw | None) -> Training:
+    """Looks at what two trainings start from, and replays drawn intervals of the log's chain of checkpoints.
 
-    status: Status
-    detail: str
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"status": self.status, "detail": self.detail, **self.more}
-
-
-def training(at: Workplace, terms: Terms, weights: Path, draw: Draw | None) -> Training:
-    """Raises Failed where the training starts from weights that the terms do not allow."""
+    Raises Failed where the training starts from weights that the terms do not allow, or where chain, checkpoints and
+    weights do not belong together, or a replayed interval does not arrive at its end.
+    """
     assert draw is not None  # noqa: S101 - a ruling has drawn
-    common = _common_start(at, terms, draw)
-    if common is None:
+    if _common_start(at, terms, draw) is None:
         return Training("not_applicable", "train takes no {steps} and {seed}, so its start cannot be seen")
-    return Training("not_applicable", "the log holds no chain of checkpoints")
+    if at.manifest.recipe is None:
+        return Training(
+            "not_applicable", "it is no recipe of Fuxian's, whose trainings chain their checkpoints"
+        )
+    chain = read_log_chain(at)
+    if chain is None:
+        return Training("not_applicable", "the log holds no chain of checkpoints")
+    kept = check_chain(at, terms, chain)
+    return replay_intervals(at, chain, kept, terms.intervals, draw.seed("intervals"))
 
 
 def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:

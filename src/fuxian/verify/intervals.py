@@ -1,0 +1,217 @@
+"""Replays intervals of a training: from one kept checkpoint to the next, which must come out bit for bit.
+
+The log's chain of hashes (``fuxian.training.chain``) says what every checkpoint was. Which intervals are replayed is
+drawn after the commit is fixed, so that an invented one among N is caught with the probability m / N.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fuxian.errors import InputError
+from fuxian.training.chain import Chain, Link, read_chain, stored_digest
+from fuxian.training.numeric_mode import PORTABLE
+from fuxian.untrusted import parsed
+from fuxian.verify.commands import GIVEN, OUT, Workplace, run_command
+from fuxian.verify.entrant_weights import MEMORY, load_weights
+from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.terms import Terms
+
+LARGEST_LOG = 200_000_000
+"""Bytes."""
+SECONDS = 600.0
+FAST = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+OWN_COMMAND = ("python", "-P", "-m", "fuxian.submission.recipe_commands", "train")
+Status = Literal["pass", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What was found of the training."""
+
+    status: Status
+    detail: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "detail": self.detail, **self.more}
+
+
+def read_log_chain(at: Workplace) -> Chain | None:
+    """The chain in the submitted log; None where there is none. Raises Failed for one that is broken."""
+    log = at.manifest.log_of(at.claim)
+    if log is None or at.manifest.log is None or at.manifest.log.format != "jsonl":
+        return None
+    file = at.manifest.folder / log
+    if not file.is_file():
+        return None
+    if file.stat().st_size > LARGEST_LOG:
+        raise Failed(Reason.MALFORMED, f"{log} has more than {LARGEST_LOG / 1e6:.0f} MB; log less often.")
+    try:
+        found = parsed(_chain_of, file, what=log, seconds=SECONDS, memory=MEMORY + 4 * file.stat().st_size)
+    except InputError as error:
+        raise Failed(Reason.REPLAY_MISMATCH, str(error)) from error
+    if found is None:
+        return None
+    return Chain(found["seed"], found["mode"], tuple(Link(*link) for link in found["links"]))
+
+
+def _chain_of(file: Path) -> dict[str, Any] | None:
+    """In the child."""
+    lines = []
+    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if '"chain"' in text:
+            line = json.loads(text)
+            if isinstance(line, dict):
+                lines.append(line)
+    chain = read_chain(lines)
+    if chain is None:
+        return None
+    links = [[link.step, link.state, link.chain] for link in chain.links]
+    return {"seed": chain.seed, "mode": chain.numeric_mode, "links": links}
+
+
+def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
+    """The kept checkpoints by step, each being what the chain says, the last being the submitted weights.
+
+    Raises Failed where anything does not belong together.
+    """
+    seeds = terms.seeds or terms.claim.seeds
+    if chain.seed not in seeds:
+        issued = ", ".join(map(str, seeds))
+        raise Failed(Reason.CLAIM, f"the training's seed is {chain.seed}, and the terms issue {issued}.")
+    last = chain.links[-1]
+    if chain.links[0].step != 0 or last.step != terms.claim.iterations:
+        raise Failed(
+            Reason.REPLAY_MISMATCH,
+            f"the chain goes from step {chain.links[0].step} to {last.step}, and the claim's training from 0 to"
+            f" {terms.claim.iterations}.",
+        )
+    states = {link.step: link.state for link in chain.links}
+    kept = {step: place for step, place in _stored(at).items() if step in states}
+    if last.step not in kept:
+        raise Failed(
+            Reason.NOT_SHOWN, "the last checkpoint was not kept, so the weights are not tied to the log."
+        )
+    for step, place in kept.items():
+        size = sum(file.stat().st_size for file in place.rglob("*"))
+        found = parsed(stored_digest, place, what=place.name, seconds=SECONDS, memory=MEMORY + 3 * size)
+        if found != states[step]:
+            raise Failed(
+                Reason.REPLAY_MISMATCH,
+                f"the kept checkpoint of step {step} is not the one that the log's chain names.",
+            )
+    evaluated = kept[last.step] / "evaluated.safetensors"
+    of_training = load_weights(evaluated if evaluated.is_file() else kept[last.step] / "model.safetensors")
+    submitted = load_weights(at.manifest.folder / str(at.manifest.checkpoint_of(at.claim)))
+    same = of_training.keys() == submitted.keys() and all(
+        np.array_equal(array, submitted[name]) and array.dtype == submitted[name].dtype
+        for name, array in of_training.items()
+    )
+    if not same:
+        raise Failed(
+            Reason.REPLAY_MISMATCH, "the submitted weights are not those that the logged training ended in."
+        )
+    return kept
+
+
+def _stored(at: Workplace) -> dict[int, Path]:
+    named = at.manifest.checkpoints_of(at.claim)
+    folder = None if named is None else at.manifest.folder / named
+    if folder is None or not folder.is_dir():
+        return {}
+    found = {}
+    for place in sorted(folder.glob("step_*")):
+        number = place.name.removeprefix("step_")
+        if place.is_dir() and number.isascii() and number.isdecimal() and len(number) <= 12:
+            found[int(number)] = place
+    return found
+
+
+def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: int, seed: int) -> Training:
+    """Replays ``count`` intervals between kept checkpoints, drawn with ``seed``, and what the seed starts from.
+
+    Raises Failed where one does not arrive at the state that the chain names.
+    """
+    steps = [0, *sorted(kept)]
+    intervals = list(itertools.pairwise(steps))
+    drawn = np.random.default_rng(seed).permutation(len(intervals))[:count]
+    chosen = sorted(intervals[int(index)] for index in drawn)
+    states = {link.step: link.state for link in chain.links}
+    if chosen[0][0] != 0:
+        _replay(at, chain, None, 0, states[0])
+    for begin, end in chosen:
+        _replay(at, chain, kept.get(begin), end, states[end])
+    return Training(
+        "pass",
+        f"{len(chosen)} of {len(intervals)} intervals were replayed bit for bit: one invented interval is caught with"
+        f" the probability {len(chosen) / len(intervals):.2g}",
+        {
+            "seed": chain.seed,
+            "numeric_mode": chain.numeric_mode,
+            "intervals": len(intervals),
+            "replayed": [list(one) for one in chosen],
+            "chance": len(chosen) / len(intervals),
+        },
+    )
+
+
+def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: str) -> None:
+    """Trains up to step ``end``, from a kept checkpoint or from the seed, and compares the state that comes out."""
+    given = None
+    if begin is not None:
+        given = at.place / f"given-{secrets.token_hex(8)}" / "checkpoint"
+        shutil.copytree(begin, given)
+    resume = [] if given is None else [f"--resume={GIVEN}/checkpoint"]
+    done = run_command(
+        at,
+        "train",
+        f"interval-{len(at.done) + 1:02d}",
+        checkpoint=given,
+        bare=True,
+        data=True,
+        variables=PORTABLE if chain.numeric_mode == "portable" else FAST,
+        arguments=[
+            *OWN_COMMAND,
+            f"--recipe={at.manifest.recipe}",
+            f"--claim={at.claim.id}",
+            f"--seed={chain.seed}",
+            f"--steps={at.claim.iterations}",
+            f"--until={end}",
+            *resume,
+            f"--out={OUT}",
+        ],
+    )
+    if _state(done.made / "out", end) != wanted:
+        where = "from the seed" if begin is None else f"from {begin.name}"
+        if chain.numeric_mode != "portable":
+            raise Failed(
+                Reason.NOT_SHOWN,
+                f"the training {where} to step {end} does not come out as logged; it was made in the fast numeric mode,"
+                " whose bits differ between processors: train with --reproducible.",
+            )
+        raise Failed(
+            Reason.REPLAY_MISMATCH,
+            f"the training {where} to step {end} does not arrive at the state that the log names.",
+        )
+
+
+def _state(out: Path, step: int) -> str | None:
+    """The digest of what a replay arrived at; None where it left nothing."""
+    if step == 0:
+        file = out / "log.jsonl"
+        found = parsed(_chain_of, file, what="log.jsonl") if file.is_file() else None
+        return None if found is None else str(found["links"][0][1])
+    place = out / "checkpoints" / f"step_{step:08d}"
+    if not place.is_dir():
+        return None
+    size = sum(file.stat().st_size for file in place.rglob("*"))
+    return parsed(stored_digest, place, what=place.name, seconds=SECONDS, memory=MEMORY + 3 * size)
