@@ -1,0 +1,170 @@
+"""The chain of checkpoints: what does not belong together is found, and drawn intervals must come out bit for bit."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fuxian.training import chain as chains
+from fuxian.verify import intervals
+from fuxian.verify.intervals import check_chain, read_log_chain, replay_intervals
+from fuxian.verify.reasons import Failed, Reason
+from fuxian.weights import save_tensors
+
+STEPS = (10, 20, 30, 40)
+SEED = 3
+
+
+def write_checkpoint(folder, step):
+    """The state after a step of a training that adds the seed at each."""
+    place = folder / f"step_{step:08d}"
+    place.mkdir(parents=True)
+    save_tensors(place / "model.safetensors", {"w": np.full(4, SEED * step, np.float32)})
+    save_tensors(place / "optimizer.main.safetensors", {"w/moment": np.full(4, step, np.float32)})
+    (place / "state.json").write_text(json.dumps({"step": step, "schedules": {}}))
+    return place
+
+
+@pytest.fixture
+def submission(tmp_path):
+    """A submission's folder with weights, log and kept checkpoints, the log's lines, and the scene around it."""
+    folder = tmp_path / "work"
+    places = {step: write_checkpoint(folder / "checkpoints", step) for step in (0, *STEPS)}
+    links = [chains.first_link(SEED, "portable", chains.stored_digest(places[0]))]
+    for step in STEPS:
+        links.append(chains.next_link(links[-1], step, chains.stored_digest(places[step])))
+    shutil.rmtree(places[0])  # what a training starts from is not kept
+    shutil.copy(places[40] / "model.safetensors", folder / "weights.safetensors")
+    lines = [{"step": link.step, **link.as_dict()} for link in links]
+    lines[0] |= {"seed": SEED, "numeric_mode": "portable"}
+    lines.insert(1, {"step": 1, "loss": 2.0})
+    place = tmp_path / "runs"
+    place.mkdir()
+    manifest = SimpleNamespace(
+        folder=folder,
+        recipe="recipe.py",
+        log=SimpleNamespace(format="jsonl"),
+        log_of=lambda claim: "log.jsonl",
+        checkpoints_of=lambda claim: "checkpoints",
+        checkpoint_of=lambda claim: "weights.safetensors",
+    )
+    claim = SimpleNamespace(id="c", iterations=40, seeds=(SEED,))
+    at = SimpleNamespace(manifest=manifest, claim=claim, place=place, done=[])
+    terms = SimpleNamespace(claim=claim, seeds=())
+    write_log(folder, lines)
+    return SimpleNamespace(folder=folder, at=at, terms=terms, lines=lines, claim=claim)
+
+
+def write_log(folder, lines):
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def checked(submission):
+    return check_chain(submission.at, submission.terms, read_log_chain(submission.at))
+
+
+def test_an_honest_chain_is_whole(submission):
+    assert list(checked(submission)) == list(STEPS)
+    submission.lines[0].pop("chain")
+    write_log(submission.folder, [line for line in submission.lines if "chain" not in line])
+    assert read_log_chain(submission.at) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "says"),
+    [
+        (lambda s: s.lines[2].update(state="0" * 64), Reason.REPLAY_MISMATCH, "broken"),
+        (lambda s: s.lines[0].update(seed=4), Reason.REPLAY_MISMATCH, "broken"),
+        (lambda s: s.lines.pop(), Reason.REPLAY_MISMATCH, "from step 0 to 30"),
+        (lambda s: setattr(s.terms, "seeds", (7,)), Reason.CLAIM, "seed is 3"),
+        (
+            lambda s: save_tensors(
+                s.folder / "checkpoints/step_00000020/model.safetensors", {"w": np.zeros(4, np.float32)}
+            ),
+            Reason.REPLAY_MISMATCH,
+            "step 20",
+        ),
+        (
+            lambda s: save_tensors(s.folder / "weights.safetensors", {"w": np.zeros(4, np.float32)}),
+            Reason.REPLAY_MISMATCH,
+            "submitted weights",
+        ),
+        (lambda s: shutil.rmtree(s.folder / "checkpoints/step_00000040"), Reason.NOT_SHOWN, "not kept"),
+    ],
+)
+def test_what_does_not_belong_together_is_found(submission, spoil, reason, says):
+    spoil(submission)
+    write_log(submission.folder, submission.lines)
+    with pytest.raises(Failed, match=says) as error:
+        checked(submission)
+    assert error.value.reason is reason
+
+
+@pytest.fixture
+def replays(submission, monkeypatch):
+    """Runs the training that was logged, but for the steps that were invented."""
+    asked = []
+    invented = set()
+
+    def run_command(at, name, label, *, checkpoint, arguments, **_):
+        until = next(int(word.partition("=")[2]) for word in arguments if word.startswith("--until="))
+        begin = json.loads((checkpoint / "state.json").read_text())["step"] if checkpoint else 0
+        asked.append((begin, until))
+        made = at.place / f"made-{len(asked)}"
+        out = made / "out"
+        out.mkdir(parents=True)
+        if until == 0:
+            write_log(out, submission.lines[:1])
+        else:
+            place = write_checkpoint(out / "checkpoints", until)
+            if until in invented:
+                save_tensors(place / "model.safetensors", {"w": np.ones(4, np.float32)})
+        return SimpleNamespace(made=made)
+
+    monkeypatch.setattr(intervals, "run_command", run_command)
+
+    def go(count, seed=0):
+        chain = read_log_chain(submission.at)
+        return replay_intervals(submission.at, chain, checked(submission), count, seed)
+
+    return SimpleNamespace(go=go, asked=asked, invented=invented)
+
+
+def test_drawn_intervals_are_replayed_and_the_chance_is_said(replays):
+    done = replays.go(2)
+    assert (done.more["intervals"], done.more["chance"]) == (4, 0.5)
+    assert [list(one) for one in replays.asked if one != (0, 0)] == done.more["replayed"]
+    # What the seed starts from is looked at even where the first interval was not drawn.
+    assert replays.asked[0][0] == 0
+    assert {tuple(map(tuple, replays.go(2, seed).more["replayed"])) for seed in range(20)} != {
+        tuple(map(tuple, done.more["replayed"]))
+    }
+
+
+def test_an_invented_interval_is_caught_as_often_as_is_said(replays):
+    replays.invented.add(30)
+    caught = 0
+    for seed in range(40):
+        try:
+            replays.go(1, seed)
+        except Failed as error:
+            assert error.reason is Reason.REPLAY_MISMATCH
+            caught += 1
+    assert 2 <= caught <= 20  # 10 of 40 are expected
+    with pytest.raises(Failed):
+        replays.go(4)
+
+
+def test_the_fast_mode_shows_nothing_where_it_does_not_come_out(submission, replays):
+    links = [chains.first_link(SEED, "fast", submission.lines[0]["state"])]
+    for line in submission.lines[2:]:
+        links.append(chains.next_link(links[-1], line["step"], line["state"]))
+    lines = [{"step": link.step, **link.as_dict()} for link in links]
+    write_log(submission.folder, [lines[0] | {"seed": SEED, "numeric_mode": "fast"}, *lines[1:]])
+    replays.go(4)
+    replays.invented.add(20)
+    with pytest.raises(Failed, match="--reproducible") as error:
+        replays.go(4)
+    assert error.value.reason is Reason.NOT_SHOWN
