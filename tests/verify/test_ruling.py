@@ -176,6 +176,23 @@ def test_a_warm_start_is_rejected(toy, ruled):
     assert (done.verdict, done.reason) == ("rejected", Reason.WARM_START)
 
 
+def test_a_procedure_is_trained_anew_from_drawn_seeds(toy, ruled, tmp_path):
+    organiser = shutil.copytree(ORGANISER, tmp_path / "organiser")
+    for file in (toy / "fuxian.toml", organiser / "paper.toml"):
+        edit(file, 'subject = "weights"', 'subject = "procedure"')
+        edit(file, "seeds = [3]", "seeds = [3, 4]")
+        edit(file, "target = 0.9\n", "target = 0.8\n")
+    (toy / "weights/model.npz").unlink()
+    changed = load_terms(str(organiser / "paper.toml")).model_copy(update={"must_pass": LENIENT})
+    changed._folder = changed._place = organiser
+    done = ruled(terms=changed)
+    assert (done.verdict, done.rung) == ("accepted", 3), done.detail
+    seeds = [run.seed for run in done.measured.measurements.runs]
+    assert len(seeds) == 2
+    assert not {3, 4} & set(seeds)
+    assert seeds == [done.draw.seed(f"training {number}") % 2**31 for number in range(2)]
+
+
 def test_the_lowest_rung_is_the_terms(ruled):
     done = ruled(terms=terms_of(lowest_rung=1))
     assert (done.verdict, done.reason) == ("rejected", Reason.RUNG)

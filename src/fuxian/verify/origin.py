@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fuxian.errors import InputError, PlatformError
 from fuxian.submission.checklist.weights_origin import MANY, share_of_reference
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.reasons import Failed, Reason
@@ -31,12 +32,14 @@ def origin(weights: Path, terms: Terms) -> Origin:
     tensors = load_weights(weights)
     shares = {}
     for name, file in zip(terms.known_weights, terms.known_files, strict=True):
-        shares[name] = share_of_reference(tensors, load_tensors(file))
+        try:
+            known = load_tensors(file)
+        except InputError as error:
+            raise PlatformError(f"the terms' known weights cannot be read: {error}") from error
+        shares[name] = share_of_reference(tensors, known)
         if shares[name] >= MANY:
             raise Failed(
                 Reason.CONVERTED_WEIGHTS, f"{100 * shares[name]:.0f} % of the weights are those of {name}."
             )
-    known = len(shares)
-    return Origin(
-        "pass", f"compared with {known} known files" if known else "the terms name no known weights", shares
-    )
+    compared = f"compared with {len(shares)} known files" if shares else "the terms name no known weights"
+    return Origin("pass", compared, shares)

@@ -1,15 +1,15 @@
 """A ruling: the acceptance on the organiser's terms. What the submission states decides nothing in it.
 
-prepare -> claim -> check -> origin -> environment -> draw -> predict -> rule -> control -> training -> replay -> chain.
-The commit is fixed before the test is drawn, and only what Fuxian computed from predictions of the named weights is
-ruled on.
+prepare -> claim -> check -> origin -> environment -> draw -> predict -> rule -> control -> training -> replay -> chain;
+a claim about a procedure is trained anew, from drawn seeds, before it predicts. The commit is fixed before anything is
+drawn, and only what Fuxian computed from predictions of the named weights is ruled on.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,18 @@ from fuxian.submission.checklist import check_manifest
 from fuxian.submission.manifest import FILE_NAME, Manifest, Waiver, load_manifest
 from fuxian.verdict import Measurements, Verdict, rule
 from fuxian.verify.chain import run_chain
-from fuxian.verify.commands import Workplace, data_folder
+from fuxian.verify.commands import Workplace, data_folder, run_command
 from fuxian.verify.control import judge_controls
 from fuxian.verify.data_digest import data_digest
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.environment import environment_for
-from fuxian.verify.evaluate import Measured
+from fuxian.verify.evaluate import Measured, trained_weights
 from fuxian.verify.examiner import Test, draw_test, score_predictions
 from fuxian.verify.flow import Flow, Made, conclude, differences, failing_line, pinned, require_ruling, said
 from fuxian.verify.origin import origin
 from fuxian.verify.reasons import Failed, Reason
-from fuxian.verify.replay import replay
+from fuxian.verify.replay import replay as replay_log
 from fuxian.verify.rungs import Predicted, Scene, predict
 from fuxian.verify.source import Source, tree_digest
 from fuxian.verify.terms import Terms, same_claim
@@ -58,23 +58,26 @@ class Ruling:
         manifest = self._entrants("manifest", lambda: self._manifest(source))
         done.paper = terms.paper
         claim = self._entrants("claim", lambda: self._claim(manifest))
-        weights = source.folder / str(manifest.checkpoint_of(claim))
         flow.subject_weights(source, manifest, claim)
         self._shown("check", lambda: self._check(manifest))
-        self._shown("origin", lambda: said(origin(weights, terms)))
         for name in sorted({*claim.data, *terms.claim.data}):
             flow.subject(f"data:{name}", data_digest(data_folder(name)))
-        done.environment = flow.step("environment", lambda: environment_for(manifest))
+        submitted = source.folder / str(manifest.checkpoint_of(claim))
+        if terms.claim.subject == "weights":
+            self._shown("origin", lambda: said(origin(submitted, terms)))
+        done.environment = self._entrants("environment", lambda: environment_for(manifest))
         at = self.workplace(manifest, claim)
+        weights = {terms.claim.seeds[0]: submitted}
+        if terms.claim.subject == "procedure":
+            weights = self._entrants("train", lambda: self._retrained(at))
         test = flow.step("draw", lambda: self._draw(at), _drawn)
-        predicted = flow.step(
-            "predict", lambda: predict(Scene(at, terms, test, weights, self._seed("control"))), _by
-        )
-        done.rung = predicted.rung
-        flow.step("rule", lambda: self._rule(test, predicted))
-        self._shown("control", lambda: said(judge_controls(terms, test, predicted, _made(done.ruling))))
+        predicted = self._entrants("predict", lambda: self._predict(at, test, weights), _by)
+        done.rung = max(one.rung for one in predicted.values())
+        self._entrants("rule", lambda: self._rule(test, predicted))
+        first = next(iter(predicted.values()))
+        self._shown("control", lambda: said(judge_controls(terms, test, first, _made(done.ruling))))
         self._shown("training", lambda: said(training(at, terms, done.draw)))
-        self._shown("replay", lambda: said(replay(at, terms.steps_replayed)))
+        self._shown("replay", lambda: said(replay_log(at, terms.steps_replayed)))
         self._shown("chain", lambda: said(run_chain(at)))
         conclude(done)
 
@@ -82,7 +85,9 @@ class Ruling:
         assert self.flow.done.draw is not None  # noqa: S101 - run() has set it
         return self.flow.done.draw.seed(what)
 
-    def _entrants(self, name: str, action: Callable[[], Any]) -> Any:
+    def _entrants(
+        self, name: str, action: Callable[[], Any], say: Callable[[Any], str] = lambda made: ""
+    ) -> Any:
         """A step that reads what the entrant wrote: what cannot be read rejects."""
 
         def read() -> Any:
@@ -95,7 +100,7 @@ class Ruling:
                     Reason.MALFORMED, f"its {name} cannot be read ({type(error).__name__}); make it simpler."
                 ) from error
 
-        return self.flow.step(name, read)
+        return self.flow.step(name, read, say)
 
     def _shown(self, name: str, action: Callable[[], Made]) -> None:
         """A step that the terms may want passed."""
@@ -125,7 +130,8 @@ class Ruling:
         """The submission's claim that is the terms', whatever it calls it, with weights that can be read."""
         self.flow.done.claim = self.terms.claim
         claims = [manifest.claim(name) for name in manifest.claims]
-        with_weights = [claim for claim in claims if self._weights(manifest, claim) is not None]
+        retrained = self.terms.claim.subject == "procedure"
+        with_weights = [claim for claim in claims if retrained or self._weights(manifest, claim) is not None]
         if not with_weights:
             named = manifest.checkpoint_of(claims[0])
             missing = (
@@ -136,8 +142,8 @@ class Ruling:
         same = next((claim for claim in with_weights if not differing[claim.id]), None)
         nearest = same or min(with_weights, key=lambda claim: len(differing[claim.id]))
         weights = self._weights(manifest, nearest)
-        assert weights is not None  # noqa: S101 - it is one of those with weights
-        load_weights(weights)
+        if weights is not None:
+            load_weights(weights)
         if same is None:
             raise Failed(
                 Reason.CLAIM,
@@ -167,12 +173,33 @@ class Ruling:
             # It is the organiser's own paper that cannot be drawn from.
             raise PlatformError(f"the terms' test cannot be drawn: {error}") from error
 
-    def _rule(self, test: Test, predicted: Predicted) -> Made:
+    def _retrained(self, at: Workplace) -> dict[int, Path]:
+        """Weights by seed, of as many trainings as the claim has seeds, each from a drawn one."""
+        made = {}
+        for number in range(len(self.terms.claim.seeds)):
+            seed = self._seed(f"training {number}") % 2**31
+            log = at.manifest.log_of(at.claim)
+            trained = run_command(
+                at, "train", f"train-{number}", seed=seed, bare=True, data=True, without=[log] if log else []
+            )
+            made[seed] = trained_weights(at, trained)
+        return made
+
+    def _predict(self, at: Workplace, test: Test, weights: dict[int, Path]) -> dict[int, Predicted]:
+        return {
+            seed: predict(Scene(at, self.terms, test, file, self._seed("control")))
+            for seed, file in weights.items()
+        }
+
+    def _rule(self, test: Test, predicted: dict[int, Predicted]) -> Made:
         done, claim = self.flow.done, self.terms.claim
         try:
-            (run,) = score_predictions(self.terms, test, [(predicted.predictions, range(test.batches))])
+            scored = score_predictions(
+                self.terms, test, [(one.predictions, range(test.batches)) for one in predicted.values()]
+            )
+            runs = tuple(replace(run, seed=seed) for seed, run in zip(predicted, scored, strict=True))
             done.measured = Measured(
-                Measurements((run,)), "predictions scored by the organiser", (), test.labels
+                Measurements(runs), "predictions scored by the organiser", (), test.labels
             )
             done.ruling = rule(claim, done.measured.measurements)
         except InputError as error:
@@ -189,6 +216,7 @@ def _drawn(test: Test) -> str:
     return f"{test.units or test.batches} {'units' if test.units else 'batches'}, {test.labels}"
 
 
-def _by(predicted: Predicted) -> str:
-    weaker = f"; not stronger, for {'; '.join(predicted.why_not_higher)}" if predicted.why_not_higher else ""
-    return f"rung {predicted.rung}{weaker}"
+def _by(predicted: dict[int, Predicted]) -> str:
+    weakest = max(predicted.values(), key=lambda one: one.rung)
+    weaker = f"; not stronger, for {'; '.join(weakest.why_not_higher)}" if weakest.why_not_higher else ""
+    return f"rung {weakest.rung}{weaker}"

@@ -34,6 +34,8 @@ def training(at: Workplace, terms: Terms, draw: Draw | None) -> Training:
     assert draw is not None  # noqa: S101 - a ruling has drawn
     if _common_start(at, terms, draw) is None:
         return Training("not_applicable", "train takes no {steps} and {seed}, so its start cannot be seen")
+    if at.claim.subject == "procedure":
+        return Training("pass", "the ruling is on trainings that were made here, from drawn seeds")
     if at.manifest.recipe is None:
         return Training(
             "not_applicable", "it is no recipe of Fuxian's, whose trainings chain their checkpoints"
