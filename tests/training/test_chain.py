@@ -150,7 +150,7 @@ def test_the_portable_mode_gives_the_same_bits_whatever_code_the_processor_would
 def test_a_resumed_training_goes_on_in_its_own_mode(tmp_path):
     run = tmp_path / "runs"
     command = [sys.executable, "-m", "fuxian.cli.main"]
-    short = ["train", "maml/sinusoid-10shot", "--quick", "--seeds", "1", "--out", str(run)]
+    short = ["train", "maml/sinusoid-10shot", "--iterations", "20", "--seeds", "1", "--out", str(run)]
     environment = {name: value for name, value in os.environ.items() if name not in (*PORTABLE, OVERRULES)}
     subprocess.run([*command, *short, "--reproducible"], env=environment, check=True, capture_output=True)
     (folder,) = run.iterdir()
