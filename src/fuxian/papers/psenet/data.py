@@ -17,6 +17,7 @@ from PIL import Image, ImageEnhance
 
 from fuxian.datasets import icdar2015
 from fuxian.datasets.icdar2015 import Icdar2015
+from fuxian.datasets.scene_text import Word
 from fuxian.papers.psenet import labels
 from fuxian.papers.psenet.rendered import render
 from fuxian.papers.psenet.settings import Setting
@@ -31,6 +32,8 @@ MOST_ANGLE = 10
 MOST_WORDS = 200
 OWN_SPLIT_SEED = 2015
 OWN_TEST = 100
+MOST_SIDE = 4096
+"""No picture is scaled to more, however long and narrow it is."""
 VALIDATION_SEED = 1_000_000
 
 
@@ -49,7 +52,7 @@ def scaled(picture: np.ndarray, vertical: float, horizontal: float) -> np.ndarra
 
 def scaled_to_short_side(picture: np.ndarray, short_side: int) -> np.ndarray:
     """The picture with its shorter side at ``short_side``, sides rounded up to multiples of 32: the test's scaling."""
-    factor = short_side / min(picture.shape[:2])
+    factor = min(short_side / min(picture.shape[:2]), MOST_SIDE / max(picture.shape[:2]))
     return scaled(picture, factor, factor)
 
 
@@ -186,15 +189,19 @@ class Evaluation(Sequence[Batch]):
 
     def __getitem__(self, index):
         row = self.rows[index]
-        picture, words = self.pictures.picture(row), self.pictures.words[row]
-        return {
-            "inputs": (normalised(scaled_to_short_side(picture, self.setting.short_side))[None],),
-            "targets": (
-                np.array([picture.shape[:2]]),
-                np.array([word.polygon for word in words]).reshape(-1, 4, 2),
-                np.array([word.ignored for word in words], bool),
-            ),
-        }
+        return evaluation_batch(self.pictures.picture(row), self.pictures.words[row], self.setting)
+
+
+def evaluation_batch(picture: np.ndarray, words: Sequence[Word], setting: Setting) -> Batch:
+    """What ``Evaluation`` gives for one picture, uint8 [H, W, 3]."""
+    return {
+        "inputs": (normalised(scaled_to_short_side(picture, setting.short_side))[None],),
+        "targets": (
+            np.array([picture.shape[:2]]),
+            np.array([word.polygon for word in words]).reshape(-1, 4, 2),
+            np.array([word.ignored for word in words], bool),
+        ),
+    }
 
 
 @dataclass(frozen=True, eq=False)
