@@ -69,7 +69,7 @@ def official_shrink(folder: Path) -> Any:
     import Polygon  # type: ignore[import-not-found]
 
     names: dict[str, Any] = {"np": np, "plg": Polygon, "pyclipper": pyclipper, "print": lambda *_: None}
-    exec(compile(ast.Module(wanted, []), "psenet_ic15.py", "exec"), names)  # noqa: S102
+    exec(compile(ast.Module([*wanted], []), "psenet_ic15.py", "exec"), names)  # noqa: S102
     return names["shrink"]
 
 
