@@ -18,8 +18,6 @@ from fuxian.papers.psenet.model import PSENet
 from fuxian.papers.psenet.settings import ALIGNED, SETTINGS, Setting
 from fuxian.recipe import Recipe
 
-ALIGN_ENTRIES = ("network",)
-
 
 def recipe(
     claim: str = "ic15-own-split",
@@ -94,6 +92,6 @@ def metric(setting: Setting, kernels: int | None = None) -> Hmean:
     return Hmean(counts)
 
 
-def aligned(entry: str = "network") -> Recipe:
-    """What ``fuxian align`` compares: ResNet-50 in full width on rendered pictures of 64 x 64."""
+def aligned(claim: str = "ic15-r50") -> Recipe:
+    """What ``fuxian align`` compares: ResNet-50 in full width, whatever the claim, on rendered pictures of 64 x 64."""
     return recipe("ic15-r50", setting=ALIGNED)

@@ -1,6 +1,6 @@
 """PSENet's experiments as PyTorch recipes, part for part the counterpart of the port's recipe.py.
 
-fuxian align run psenet/network
+fuxian align run psenet/ic15-r50
 """
 
 from __future__ import annotations
@@ -51,6 +51,6 @@ def recipe(
     )
 
 
-def aligned(entry: str = "network") -> Recipe:
+def aligned(claim: str = "ic15-r50") -> Recipe:
     """What ``fuxian align`` compares."""
     return recipe("ic15-r50", setting=ALIGNED)
