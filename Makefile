@@ -30,6 +30,10 @@ test-setup: $(VENV)/.tested
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null || echo "bubblewrap could not be installed: the sandbox's tests will skip" >&2; \
 	else echo "bubblewrap is not installed (apt-get install bubblewrap): the sandbox's tests will skip" >&2; fi
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get install -y -qq postgresql >/dev/null || echo "PostgreSQL could not be installed: its tests will skip" >&2; \
+	else echo "PostgreSQL is not installed (apt-get install postgresql): its tests will skip" >&2; fi
 
 test: test-setup lint
 	$(BIN)/python -m pytest

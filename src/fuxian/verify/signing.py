@@ -26,8 +26,15 @@ def config_folder() -> Path:
 
 
 def own_key() -> Ed25519PrivateKey:
-    """This user's signing key, made when it is first needed, readable by this user alone."""
-    file = config_folder() / KEY_FILE
+    """This user's signing key, made when it is first needed."""
+    return key_at(config_folder() / KEY_FILE)
+
+
+def key_at(file: Path) -> Ed25519PrivateKey:
+    """The signing key in a file, made when it is first needed, readable by this user alone.
+
+    Raises InputError where the file holds no such key.
+    """
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         made = Ed25519PrivateKey.generate().private_bytes(

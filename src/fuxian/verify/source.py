@@ -60,7 +60,7 @@ class Source:
 def pin(submission: str, place: Path) -> Source:
     """Copies a folder, or a repository at a commit, into the empty folder ``place``.
 
-    A repository is ``https://...@COMMIT``, ``file:///...@COMMIT`` or ``DIR@COMMIT``, with 40 digits; a ``#FOLDER``
+    A repository is ``https://...@COMMIT``, ``file:///...@COMMIT``, ``DIR@COMMIT`` or ``FILE.bundle@COMMIT``, with 40 digits; a ``#FOLDER``
     after it names a folder of the repository that is the submission. A folder that is itself a git repository (it has
     a .git of its own) is taken at its HEAD, as the organiser will receive it.
 
@@ -73,9 +73,12 @@ def pin(submission: str, place: Path) -> Source:
     if asked:
         below = _below(submission, asked["below"])
         repository = asked["repo"]
-        if not _REMOTE.fullmatch(repository):
-            repository = str(_local_repository(repository.removeprefix("file://")))
-        commit, bundle = _fetch(repository, asked["commit"], place)
+        if repository.endswith(".bundle") and Path(repository).is_file():
+            commit, bundle = fetch_bundle(Path(repository), asked["commit"], place)
+        else:
+            if not _REMOTE.fullmatch(repository):
+                repository = str(_local_repository(repository.removeprefix("file://")))
+            commit, bundle = _fetch(repository, asked["commit"], place)
         _export(place / "repository.git", commit, below, work)
         return Source(asked["repo"], work, commit, bundle)
     folder = Path(submission)
@@ -187,7 +190,28 @@ def _git(*arguments: str, timeout: float = GIT_SECONDS, most: int = MOST_LISTED)
     raise Failed(Reason.LAYOUT, f"git cannot read the repository ({sentence}).")
 
 
-def _fetch(repository: str, commit: str | None, place: Path) -> tuple[str, Path]:
+def fetch_remote(repository: str, commit: str | None, place: Path) -> tuple[str, Path]:
+    """The commit (the head where none is named) of an https repository, and a bundle of it in the folder ``place``.
+
+    Raises Failed where the repository does not have it, and PlatformError where the network did not answer.
+    """
+    if not _REMOTE.fullmatch(repository):
+        raise Failed(
+            Reason.LAYOUT, "the repository's address is no https address; name one that anybody can read."
+        )
+    return _fetch(repository, commit, place)
+
+
+def fetch_bundle(file: Path, commit: str, place: Path) -> tuple[str, Path]:
+    """The same out of a git bundle, one of whose heads must be the commit."""
+    heads = _git("bundle", "list-heads", str(file.resolve())).decode("utf-8", "replace").splitlines()
+    refs = [ref for head, _, ref in (line.partition(" ") for line in heads) if head == commit]
+    if not refs:
+        raise Failed(Reason.LAYOUT, f"no head of the bundle is {commit}; bundle that commit.")
+    return _fetch(str(file.resolve()), commit, place, ref=refs[0])
+
+
+def _fetch(repository: str, commit: str | None, place: Path, ref: str | None = None) -> tuple[str, Path]:
     """A bare copy of one commit with its history, and a bundle of it."""
     bare = place / "repository.git"
     _git("init", "--bare", "--quiet", "--template=", str(bare))
@@ -202,7 +226,7 @@ def _fetch(repository: str, commit: str | None, place: Path) -> tuple[str, Path]
         "--no-recurse-submodules",
         "--no-write-fetch-head",
         repository,
-        f"{commit or 'HEAD'}:refs/heads/submission",
+        f"{ref or commit or 'HEAD'}:refs/heads/submission",
     )
     found = _git(f"--git-dir={bare}", "rev-parse", "refs/heads/submission^{commit}").decode().strip()
     if commit is not None and found != commit:
