@@ -1,6 +1,7 @@
 """A contest to try things on: a clock set by hand, people without passwords, evaluations that end as they are told."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -73,6 +74,15 @@ class Arena:
         file = self.bundles / f"{number}.bundle"
         file.write_bytes(b"# v2 git bundle\n" + str(number).encode())
         return submissions.submit(self.at, captain, paper, commit=commit or f"{number:040x}", bundle=file)
+
+    def with_sources(self, **changes):
+        """The context with other sources."""
+        sources = self.at.contest.sources.model_copy(update=changes)
+        return replace(self.at, contest=self.at.contest.model_copy(update={"sources": sources}))
+
+    def pinned(self) -> None:
+        """Ends the next fetch well."""
+        rulings.pinned(self.at, self.claim(), "d" * 40, "e" * 64)
 
     def claim(self, worker="w") -> jobs.Claim | None:
         return jobs.claim(self.database, worker, self.time)

@@ -15,7 +15,19 @@ from contextlib import nullcontext
 
 import typer
 
-from fuxian.cli import align, data, doctor, export, papers, predict, reproduce, submission, verify, weights
+from fuxian.cli import (
+    align,
+    contest,
+    data,
+    doctor,
+    export,
+    papers,
+    predict,
+    reproduce,
+    submission,
+    verify,
+    weights,
+)
 from fuxian.cli.options import print_json, stdout_for_json_alone
 from fuxian.errors import InputError, PlatformError
 from fuxian.training.machine import prepare
@@ -42,6 +54,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(align.app, name="align")
 app.add_typer(submission.reference_app, name="reference")
 app.add_typer(weights.app, name="weights")
+app.add_typer(contest.app, name="contest")
 
 
 def run() -> None:

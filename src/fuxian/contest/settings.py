@@ -210,6 +210,8 @@ class Sources(_Part):
     """A git bundle that the entrant uploads: for contests of a class, where nobody can reach a repository."""
     readme: bool = True
     """Whether registration needs a repository whose README names the paper."""
+    mail: bool = True
+    """Whether a submission in the old thread needs the mail besides."""
 
 
 class Contest(_Part):

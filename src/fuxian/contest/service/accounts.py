@@ -290,6 +290,11 @@ def mark_false_identity(at: Context, actor: Actor | None, id: int, found: bool) 
         note(at, session, "account.false_identity", {"account": id, "found": found, "by": acting.account})
 
 
+def hashed(password: str) -> str:
+    """The password as it is kept."""
+    return _hasher.hash(password)
+
+
 def make_organiser(at: Context, email: str, name: str, password: str) -> int:
     """The first organiser's account, by who runs the server."""
     _good_password(password)

@@ -39,6 +39,8 @@ class Context:
     clock: Callable[[], datetime] = utc_now
     readme: Callable[[str], str] = field(default=lambda repo: "")
     """Fetches the README of a repository; a seam, because it goes over the network."""
+    imported: bool = False
+    """What is done was posted or mailed before, at the clock's time: events then say when."""
     address: str = ""
     """Where the pages are served, for links in mails."""
 
@@ -130,6 +132,8 @@ def note(
     private: dict[str, Any] | None = None,
 ) -> Event:
     """An event of the audit log."""
+    if at.imported:
+        public = {**public, "posted_at": at.now().isoformat()}
     return log.append(session, at.now(), kind, public, private)
 
 

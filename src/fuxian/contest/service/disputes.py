@@ -211,3 +211,24 @@ def cancel_rejudge(at: Context, actor: Actor | None, id: int) -> None:
         for item in session.scalars(select(RejudgeItem).where(RejudgeItem.rejudge_id == id)):
             jobs.cancel(session, at.now(), item.submission_id, id)
         note(at, session, "rejudge.cancelled", {"rejudge": id, "by": acting.account})
+
+
+def listed(at: Context, actor: Actor | None, state: str) -> list[dict[str, Any]]:
+    """Challenges and appeals, for an organiser."""
+    require_organiser(actor)
+    with at.database.read() as session:
+        rows = session.scalars(select(Dispute).where(Dispute.state == state).order_by(Dispute.id).limit(200))
+        return [
+            {
+                "id": row.id,
+                "submission": row.submission_id,
+                "team": row.team_id,
+                "kind": row.kind,
+                "text": row.text,
+                "opened_at": row.opened_at.isoformat(),
+                "state": row.state,
+                "answer": row.answer,
+                "rejudge": row.rejudge_id,
+            }
+            for row in rows
+        ]

@@ -314,9 +314,14 @@ def visible(session: Session, actor: Actor | None, id: int) -> Submission:
     submission = session.get(Submission, id)
     if submission is None:
         raise missing("submission", "提交")
-    if actor is None or not (actor.is_organiser or team_of(session, actor.account) == submission.team_id):
+    if not may_see(session, actor, submission):
         raise denied()
     return submission
+
+
+def may_see(session: Session, actor: Actor | None, submission: Submission) -> bool:
+    """Its own team and the organisers see reasons, logs and evidence."""
+    return actor is not None and (actor.is_organiser or team_of(session, actor.account) == submission.team_id)
 
 
 def withdraw(at: Context, actor: Actor | None, id: int) -> None:
@@ -408,3 +413,17 @@ def _earlier(at: Context, session: Session, team: int, people: list[int]) -> lis
         for row in rows
         if row.received_at is not None
     ]
+
+
+def evidence_of(at: Context, actor: Actor | None, id: int) -> str:
+    """Name of a submission's evidence among the artifacts; not before the ruling is final."""
+    with at.database.read() as session:
+        submission = visible(session, actor, id)
+        undecided = submission.status in ("incomplete", "queued", "review", "provisional")
+        if submission.evidence is None or (undecided and not (actor and actor.is_organiser)):
+            raise Refused(
+                "no_evidence_yet",
+                en="there is no evidence to be had before the ruling is final.",
+                zh="裁定生效前没有可下载的证据。",
+            )
+        return submission.evidence

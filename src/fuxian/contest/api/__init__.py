@@ -1,0 +1,1 @@
+"""The REST API: every action of the service behind a token, and the public views."""

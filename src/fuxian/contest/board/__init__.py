@@ -1,0 +1,1 @@
+"""What people read: the board, papers, submissions, the thread's table. Nothing here changes anything."""
