@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import parseaddr, parsedate_to_datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -126,7 +127,7 @@ def _figure(text: str) -> float | None:
     """The first number of the line of predictions that is a word of its own: ``accuracy_after_10 98.70 %`` is 0.987."""
     found = _FIGURES.search(text)
     words = [] if found is None else found[1].replace("；", ";").replace(";", " ").split()
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         number = _NUMBER.fullmatch(word)
         if number:
             return float(number[1]) / (100 if number[2] or following == "%" else 1)
