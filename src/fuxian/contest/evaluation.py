@@ -37,6 +37,8 @@ class Work:
     looks: int
     """How many those are: each is ruled on at alpha / looks."""
     alpha: float
+    seed: int | None = None
+    """Issued at registration, where the contest asks for a training from it."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,32 @@ Evaluate = Callable[[Work, Path, threading.Event, Progress], Result]
 
 def by_fuxian(work: Work, results: Path, cancel: threading.Event, progress: Progress) -> Result:
     """The whole acceptance, on the contest's terms, of the commit in the bundle."""
-    from fuxian.papers import shelf
+    from fuxian.verify.terms import load_terms
     from fuxian.verify.verify import verify
 
-    if work.claim is None:
+    source = work.terms or work.claim
+    if source is None:
         return Result("inconclusive", "UNDECIDED", "the paper has no published claim; a person decides.")
-    _, claim = shelf.find(work.claim)
-    submission = f"{work.bundle}@{work.commit}"
+    ours: dict[str, Any] = {"attempts": work.looks, "alpha": work.alpha}
+    if work.seed is not None:
+        ours["seeds"] = (work.seed,)
     try:
-        done = verify(submission, results, claim=claim, cancel=cancel, progress=progress)
+        terms = load_terms(source).model_copy(update=ours)
+    except InputError as error:
+        # The organiser's own file is wrong: nothing that an entrant did.
+        raise PlatformError(str(error)) from error
+    submission = f"{work.bundle}@{work.commit}"
+    secret = bytes.fromhex(work.secret)
+    try:
+        done = verify(
+            submission,
+            results,
+            terms=terms,
+            secret=secret,
+            attempt=work.look,
+            cancel=cancel,
+            progress=progress,
+        )
     except InputError as error:
         return Result("rejected", "MALFORMED", str(error).replace(submission, "the submission"))
     report = done.as_dict()

@@ -117,6 +117,8 @@ class Paper(_Part):
     """PAPER/CLAIM of Fuxian, whose default terms rule."""
     terms: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")] | None = None
     """A terms file beside the contest.toml, in place of the default ones."""
+    issued_seed: bool = False
+    """Whether the training must begin from the seed that was issued at registration, in place of the claim's."""
     issue: Url | None = None
     url: Url | None = None
     note: Both | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from fuxian.contest.mail import Letter, NotOurs
@@ -111,7 +111,9 @@ def _take_reply(then: Context, session: Session, reply: Reply, comment: Comment)
             select(func.count())
             .select_from(Submission)
             .where(
-                Submission.team_id == team.id, Submission.paper == paper.id, Submission.status != "withdrawn"
+                Submission.team_id == team.id,
+                Submission.paper == paper.id,
+                or_(Submission.number.is_not(None), Submission.thread_at.is_not(None)),
             )
         )
         if (made or 0) >= reply.tries:

@@ -15,7 +15,7 @@ from fuxian.contest.rules.race import Next, Ruling, after_look
 from fuxian.contest.rules.refused import Refused
 from fuxian.contest.service.context import Actor, Context, missing, note, paragraph, require_organiser
 from fuxian.contest.service.race import record_ruling, settle
-from fuxian.contest.service.submissions import bundle_name
+from fuxian.contest.service.submissions import bundle_name, registration_of
 from fuxian.contest.store.models import (
     Fingerprint,
     Judgement,
@@ -47,6 +47,7 @@ def work_of(at: Context, held: jobs.Claim, bundle: Path) -> Work:
         limits = at.contest.limits
         assert submission.commit is not None and submission.secret is not None  # noqa: S101
         assert submission.attempt is not None  # noqa: S101
+        registration = registration_of(session, submission.team_id, submission.paper)
         return Work(
             submission=submission.id,
             paper=submission.paper,
@@ -58,6 +59,7 @@ def work_of(at: Context, held: jobs.Claim, bundle: Path) -> Work:
             look=(submission.attempt - 1) * limits.looks_per_attempt + held.look,
             looks=limits.attempts_per_paper * limits.looks_per_attempt,
             alpha=limits.alpha,
+            seed=registration.seed if paper.issued_seed and registration is not None else None,
         )
 
 
