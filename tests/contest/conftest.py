@@ -47,16 +47,33 @@ def migrated(tmp_path_factory):
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def emptied(kind, request, tmp_path):
+    """Empties the test's database, as often as it is called; returns its address."""
+
+    def empty():
+        if kind == "sqlite":
+            for old in tmp_path.glob("contest.sqlite*"):
+                old.unlink()
+            shutil.copy(request.getfixturevalue("migrated"), tmp_path / "contest.sqlite")
+            return f"sqlite:///{tmp_path / 'contest.sqlite'}"
+        database = request.getfixturevalue("tables")
+        names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+        with database.engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        return database.url
+
+    return empty
+
+
+@pytest.fixture
+def url(emptied):
     """The address of a database whose tables are there and empty."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "contest.sqlite")
-        return f"sqlite:///{tmp_path / 'contest.sqlite'}"
-    database = request.getfixturevalue("tables")
-    names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
-    with database.engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    return database.url
+    return emptied()
 
 
 @pytest.fixture

@@ -1,0 +1,112 @@
+"""A whole contest with real verifications: a worse checkpoint first, a cheat between, an honest one, then the audit."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fuxian.contest.audit import audit_database
+from fuxian.contest.evaluation import by_fuxian
+from fuxian.contest.place import create, open_contest
+from fuxian.contest.service import accounts, submissions, teams
+from fuxian.contest.service.context import Actor, Role
+from fuxian.contest.store.models import Mail, Submission
+from fuxian.contest.worker import Worker
+from fuxian.errors import PlatformError
+from fuxian.sandbox import run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "verify"))
+
+from toy_submission import write_toy
+
+VERIFY = Path(__file__).parents[1] / "verify"
+TERMS = """\
+paper = "organiser"
+must_pass = ["check", "origin", "control", "replay", "chain"]
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    try:
+        run(["/bin/true"])
+    except PlatformError as error:
+        pytest.skip(f"no sandbox here: {error}")
+    monkeypatch.setenv("FUXIAN_CONFIG", str(tmp_path / "keys"))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("ARTIFACTS_URL", raising=False)
+    return tmp_path
+
+
+def committed(folder: Path) -> tuple[str, Path]:
+    """The folder as a commit, and a bundle of it."""
+
+    def git(*words):
+        names = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+        done = subprocess.run(
+            ["git", "-C", folder, *names, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", "-A", "-f")
+    git("commit", "-q", "-m", "work")
+    bundle = folder.with_suffix(".bundle")
+    git("bundle", "create", "-q", str(bundle.resolve()), "HEAD")
+    return git("rev-parse", "HEAD"), bundle
+
+
+def cheat(folder: Path) -> None:
+    """Says the right answers without looking."""
+    predict = folder / "tools" / "predict.py"
+    text = predict.read_text(encoding="utf-8")
+    predict.write_text("import os\nos._exit(0)\n" + text, encoding="utf-8")
+
+
+def test_the_right_team_wins(place):
+    folder = place / "contest"
+    create(folder, "class").database.close()
+    shutil.copytree(VERIFY / "organiser", folder / "organiser")
+    (folder / "terms.toml").write_text(TERMS)
+    toml = folder / "contest.toml"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(
+        text.replace('claim = "maml/omniglot-5way-1shot"', 'terms = "terms.toml"'), encoding="utf-8"
+    )
+    at = open_contest(folder, migrate=True)
+
+    honest = write_toy(place / "honest")
+    entries = {}
+    for number, name in enumerate(("cheat", "honest", "late")):
+        copy = place / f"team-{name}"
+        shutil.copytree(honest, copy)
+        if name == "cheat":
+            cheat(copy)
+        with at.database.write() as session:
+            account = accounts.imported_account(at, session, f"{name}@example.org", name)
+            actor = Actor(account.id, Role.entrant)
+        teams.found(at, actor, name)
+        submissions.register_paper(at, actor, "maml", "")
+        (copy / "team.txt").write_text(str(number))
+        commit, bundle = committed(copy)
+        entries[name] = submissions.submit(at, actor, "maml", commit=commit, bundle=bundle)["submission"]
+
+    worker = Worker(at, by_fuxian)
+    while worker.step():
+        pass
+    with at.database.read() as session:
+        rows = {name: session.get(Submission, id) for name, id in entries.items()}
+        said = {name: (row.status, row.reason, row.detail) for name, row in rows.items()}
+        assert said["cheat"][0] == "rejected", said
+        assert said["honest"][0] == "won", said
+        assert said["late"][0] == "void", said
+        assert at.artifacts.has(rows["honest"].evidence)
+        assert rows["honest"].report["verdict"] == "accepted"
+        assert str(place) not in str(rows["honest"].report)
+        assert session.query(Mail).count() >= 6
+    found = audit_database(at.contest, at.database)
+    assert found.wrong == []
+    assert found.winners == {"maml": 2}
+    at.database.close()
