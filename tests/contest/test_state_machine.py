@@ -80,10 +80,9 @@ class Life(RuleBasedStateMachine):
     def invite(self, pick, other):
         at, closes = self.arena.at, CONTEST.schedule.registration_closes
         secret = self.may(lambda: teams.invite(at, self.someone(pick)), closes)
-        if secret:
-            if self.may(lambda: teams.join(at, self.someone(other), secret), closes):
-                # The link is used up.
-                assert self.may(lambda: teams.join(at, self.arena.person(), secret)) is None
+        if secret and self.may(lambda: teams.join(at, self.someone(other), secret), closes):
+            # The link is used up.
+            assert self.may(lambda: teams.join(at, self.arena.person(), secret)) is None
 
     @rule(pick=PICK, other=PICK)
     def merge(self, pick, other):

@@ -60,9 +60,9 @@ class Source:
 def pin(submission: str, place: Path) -> Source:
     """Copies a folder, or a repository at a commit, into the empty folder ``place``.
 
-    A repository is ``https://...@COMMIT``, ``file:///...@COMMIT``, ``DIR@COMMIT`` or ``FILE.bundle@COMMIT``, with 40 digits; a ``#FOLDER``
-    after it names a folder of the repository that is the submission. A folder that is itself a git repository (it has
-    a .git of its own) is taken at its HEAD, as the organiser will receive it.
+    A repository is ``https://...@COMMIT``, ``file:///...@COMMIT``, ``DIR@COMMIT`` or ``FILE.bundle@COMMIT``, with 40
+    digits; a ``#FOLDER`` after it names a folder of the repository that is the submission. A folder that is itself a
+    git repository (it has a .git of its own) is taken at its HEAD, as the organiser will receive it.
 
     Raises InputError where there is no such submission, Failed where it must not be copied, and PlatformError where
     the network or the server did not answer.
