@@ -18,10 +18,11 @@ from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.evaluate import Measured, outputs, read_measured, trained_weights
 from fuxian.verify.examiner import Test, score_predictions
+from fuxian.verify.numbers import read_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.rungs import Predicted
 from fuxian.verify.terms import Terms
-from fuxian.weights import read, save_tensors
+from fuxian.weights import save_tensors
 
 SEED = 20210417
 LOWEST = 3
@@ -98,7 +99,7 @@ def _shuffle(weights: Path, out: Path) -> bool:
     """Writes the tensors with their elements in another order; whether that changed any. Integers are left alone:
     they count steps and index tables. Raises InputError for a file that cannot be read or written."""
     random = np.random.Generator(np.random.PCG64(SEED))
-    stored = read(weights)
+    stored = read_weights(weights)
     tensors = stored.tensors
     shuffled = {
         name: random.permutation(tensor.reshape(-1)).reshape(tensor.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from fuxian.sandbox import readable
 from fuxian.submission.output_pattern import read_figure
 from fuxian.verdict import LARGEST, Measurements, Run
 from fuxian.verify.commands import Done, Workplace, output_place, run_command
-from fuxian.verify.numbers import LARGEST_TEXT, read_numbers
+from fuxian.verify.numbers import MOST_EXAMPLES, read_json, read_numbers
 from fuxian.verify.reasons import Failed, Reason
 
 How = Literal[
@@ -138,13 +137,8 @@ def _recomputed(run: Run) -> Run:
 def _stated(file: Path) -> Measurements:
     if file.is_symlink() or not file.is_file():
         raise InputError(f"it wrote no {file.name}; mend [metric] in fuxian.toml.")
-    if file.stat().st_size > LARGEST_TEXT:
-        raise InputError(f"{file.name} has {file.stat().st_size / 1e6:.0f} MB; write the figures alone.")
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file.name} is not JSON; write it as `fuxian evaluate` does.") from error
-    found = Measurements.from_dict(document)
+    found = Measurements.from_dict(read_json(file))
+    _require_few(file, sum(len(run.examples or ()) for run in found.runs))
     if not found.runs or any(run.examples == () for run in found.runs):
         raise InputError(f"{file.name} holds no figure; write it as `fuxian evaluate` does.")
     return found
@@ -157,4 +151,13 @@ def _examples(file: Path, metric: str) -> tuple[float, ...]:
     )
     if found is None or found.size == 0 or found.dtype.kind not in "biuf":
         raise InputError(f"{file.name}: holds no array {metric!r} with a figure per example; write it.")
+    _require_few(file, found.size)
     return tuple(np.asarray(found, dtype=np.float64).ravel().tolist())
+
+
+def _require_few(file: Path, examples: int) -> None:
+    if examples > MOST_EXAMPLES:
+        raise InputError(
+            f"{file.name}: it holds the figures of {examples} examples, more than {MOST_EXAMPLES}; write one a unit of"
+            " the test."
+        )

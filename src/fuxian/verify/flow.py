@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fuxian.errors import PlatformError
+from fuxian import deadline
+from fuxian.errors import PlatformError, Stopped
 from fuxian.paper import Claim
+from fuxian.printable import printable
 from fuxian.submission.checklist import Finding
 from fuxian.submission.checklist.finding import listed
 from fuxian.submission.manifest import Manifest
@@ -36,12 +39,19 @@ class Flow:
     def step(self, name: str, action: Callable[[], Any], say: Callable[[Any], str] = lambda made: "") -> Any:
         """Runs a step and notes how it ended; ``say`` is a clause on what it made."""
         self.progress(name)
+        deadline.check()
         began = time.monotonic()
+        status: Status
         try:
             made = action()
+        except Stopped as error:
+            reason = Reason.CANCELLED if error.cancelled else Reason.TIMEOUT
+            status = "inconclusive" if reason in UNDECIDING else "fail"
+            self._note(name, status, reason, str(error), began, {})
+            raise Failed(reason, f"{name}: {error}") from error
         except (Failed, PlatformError) as error:
             reason = error.reason if isinstance(error, Failed) else Reason.INTERNAL
-            status: Status = "inconclusive" if reason in UNDECIDING else "fail"
+            status = "inconclusive" if reason in UNDECIDING else "fail"
             self._note(name, status, reason, self.without_paths(str(error)), began, {})
             raise
         status, detail, more = made if _has_status(made) else ("pass", say(made), {})
@@ -67,7 +77,19 @@ class Flow:
     def _note(
         self, name: str, status: Status, reason: Reason, detail: str, began: float, more: dict[str, Any]
     ) -> None:
-        self.done.steps.append(Step(name, status, reason, detail, time.monotonic() - began, more))
+        step = Step(name, status, reason, printable(detail), time.monotonic() - began, finite(more))
+        self.done.steps.append(step)
+
+
+def finite(value: Any) -> Any:
+    """The value with None for every number that JSON does not have: a command may give any."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    return value
 
 
 def _has_status(made: Any) -> bool:

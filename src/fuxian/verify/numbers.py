@@ -1,4 +1,7 @@
-"""Reads the numbers that a command wrote (.npz, .npy, .json, .csv), which nobody trusts."""
+"""Reads the numbers that a command wrote (.npz, .npy, .json, .csv) and the weights handed in, which nobody trusts.
+
+All of it is parsed in a child process. Raises Malformed where that takes too long or too much memory.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.untrusted import Arrays, parsed
-from fuxian.weights import load_tensors
+from fuxian.weights.storage import Stored, load_tensors, read
 
 LARGEST = 1 << 30
+LARGEST_WEIGHTS = 8 << 30
 LARGEST_TEXT = 64 << 20
 MOST_ARRAYS = 100_000
 MOST_NUMBERS = 1 << 28
@@ -35,6 +39,36 @@ def read_numbers(file: Path) -> dict[str, np.ndarray]:
     copies = COPIES_OF_TEXT if _is_text(file) else COPIES
     memory = MEMORY + copies * min(size, LARGEST)
     return parsed(_read, file, what=file.name, seconds=SECONDS, memory=memory).arrays
+
+
+def read_weights(file: Path) -> Stored:
+    """A file of weights, as ``weights.read``. Raises InputError for one that cannot be read."""
+    size = file.stat().st_size if file.is_file() else 0
+    memory = MEMORY + COPIES * min(size, LARGEST_WEIGHTS)
+    answer = parsed(_stored, file, what=file.name, seconds=SECONDS, memory=memory)
+    return Stored(answer.arrays, **answer.document)
+
+
+def read_json(file: Path) -> Any:
+    """A document. Raises InputError where the file is missing, too large, or no JSON."""
+    if file.is_symlink() or not file.is_file():
+        raise InputError(f"{file.name}: the command did not write it; mend fuxian.toml.")
+    size = file.stat().st_size
+    if size > LARGEST_TEXT:
+        raise InputError(f"{file.name}: {size / 1e6:.0f} MB; write the figures alone.")
+    return parsed(_json, file, what=file.name, seconds=SECONDS, memory=MEMORY + COPIES_OF_TEXT * size)
+
+
+def _stored(file: Path) -> Arrays:
+    found = read(file)
+    return Arrays(found.tensors, {"notes": found.notes, "metadata": found.metadata})
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file.name} is not JSON; write it as `fuxian evaluate` does.") from error
 
 
 def _read(file: Path) -> Arrays:

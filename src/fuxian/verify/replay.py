@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from fuxian.submission.log_lines import LogLine, read_log_lines
+from fuxian.submission.log_lines import LogLine, parse_log_lines
 from fuxian.verify.commands import OUT, WORK, Done, Workplace, output_place, run_command
 from fuxian.verify.environment import PACKAGE
 from fuxian.verify.reasons import Failed, Reason
@@ -93,7 +93,8 @@ def _losses(at: Workplace, file: Path) -> list[LogLine]:
         raise Failed(Reason.LAYOUT, f"the training log {file.name} is missing; train must write it anew.")
     with file.open("rb") as opened:
         text = opened.read(LARGEST_LOG).decode("utf-8", "replace")
-    return [line for line in read_log_lines(text, at.manifest.log, at.claim.metric) if "loss" in line.fields]
+    lines = parse_log_lines(text, at.manifest.log, at.claim.metric, file.name)
+    return [line for line in lines if "loss" in line.fields]
 
 
 def _log_of_run(at: Workplace, logged: str, lines: int, threads: int) -> Path:

@@ -11,7 +11,6 @@ import json
 import platform
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 import traceback
@@ -25,6 +24,7 @@ from fuxian import deadline
 from fuxian.errors import InputError, PlatformError, Stopped
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
+from fuxian.temporary import temporary_folder
 from fuxian.verdict import write_measurements
 from fuxian.verify import evidence
 from fuxian.verify.commands import GIB, Allowance, Workplace
@@ -53,6 +53,7 @@ def verify(
     replay_steps: int = REPLAY_STEPS,
     allowance: Allowance | None = None,
     allow_unsandboxed: bool = False,
+    total_seconds: float | None = None,
     cancel: threading.Event | None = None,
     progress: Progress = lambda what: None,
 ) -> Verification:
@@ -62,6 +63,10 @@ def verify(
     (``drawing.commitment``) an organiser has published before the submission was known, and from ``attempt``: after
     INTERNAL, the same two give the same test. Without terms it is a self-check, where ``claim_id`` chooses among the
     submission's claims, ``seeds`` trains so many of the claim's seeds, and ``replay_steps`` logged steps are replayed.
+
+    ``total_seconds`` is what all of it may take (None: the terms' minutes, and in a
+    self-check no limit beyond each command's own), and ``cancel`` ends it early:
+    the evidence of what was done by then is left all the same.
 
     Raises InputError for a submission that is not there, and in a self-check for one that cannot be read. What is
     wrong with anything later is in the verdict; a ruling rejects what it cannot read.
@@ -74,6 +79,7 @@ def verify(
     done = Verification(submission, terms=terms, attempt=attempt, claim_given=terms is not None)
     done.use = "self-check" if terms is None else "ruling"
     room = allowance or Allowance()
+    total = 60 * terms.limits.minutes if terms is not None and total_seconds is None else total_seconds
     if terms is not None:
         room = replace(
             room,
@@ -81,8 +87,7 @@ def verify(
             cpus=terms.limits.cpus,
             seconds=min(room.seconds, 60 * terms.limits.minutes),
         )
-    with tempfile.TemporaryDirectory(prefix="fuxian-verify-") as temporary:
-        place = Path(temporary)
+    with temporary_folder("verify") as place:
         flow = Flow(done, place, progress)
 
         def workplace(manifest: Manifest, claim: Claim) -> Workplace:
@@ -100,14 +105,15 @@ def verify(
             )
 
         try:
-            with deadline.within(None if terms is None else 60 * terms.limits.minutes, cancel):
+            with deadline.within(total, cancel):
                 if terms is None:
                     SelfCheck(flow, workplace, claim_id, seeds, replay_steps).run(submission)
                 else:
                     Ruling(flow, terms, secret or new_secret(), workplace).run(submission)
         except Stopped as error:
             done.reason = Reason.CANCELLED if error.cancelled else Reason.TIMEOUT
-            done.verdict, done.detail = ("inconclusive" if error.cancelled else "rejected"), str(error)
+            done.detail = str(error)
+            done.verdict = "inconclusive" if done.reason in UNDECIDING else "rejected"
         except Failed as error:
             done.reason, done.detail = error.reason, flow.without_paths(error.sentence)
             done.verdict = "inconclusive" if error.reason in UNDECIDING else "rejected"

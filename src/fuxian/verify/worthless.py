@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from fuxian.errors import InputError
-from fuxian.weights import read, save_tensors
+from fuxian.verify.numbers import read_weights
+from fuxian.weights import save_tensors
 
 Kind = Literal["shuffled", "fresh"]
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -33,7 +34,7 @@ def write_worthless(kind: Kind, weights: Path, out: Path, seed: int) -> None:
     if suffix == ".safetensors":
         changed = _write_safetensors(weights, out, change, random)
     else:
-        stored = read(weights)
+        stored = read_weights(weights)
         if stored.notes:
             raise InputError(f"{weights.name}: {stored.notes[0]}; save the bare tensors as .safetensors.")
         made = {name: _changed(tensor, change, random) for name, tensor in stored.tensors.items()}
@@ -77,7 +78,7 @@ def _fresh(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def _write_safetensors(weights: Path, out: Path, change: Change, random: np.random.Generator) -> bool:
     """In place in a copy of the file, so that every type and the header stay as they are."""
-    read(weights)  # what cannot be read is refused here
+    read_weights(weights)  # what cannot be read is refused here
     content = bytearray(weights.read_bytes())
     length = int.from_bytes(content[:8], "little")
     if length > min(LARGEST_HEADER, len(content)):

@@ -18,7 +18,7 @@ LARGEST_TREE = 2_000_000_000
 LONGEST_PATH = 240
 """Bytes of a relative path; beyond it a clone on Windows fails."""
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".marshal")
-WEIGHTS = (".pdparams", ".pdopt", ".pt", ".pth", ".npz", ".npy")
+WEIGHTS = (".safetensors", ".pdparams", ".pdopt", ".pt", ".pth", ".npz", ".npy")
 
 
 def links(tree: Tree) -> Result:

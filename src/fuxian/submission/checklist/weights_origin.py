@@ -41,7 +41,7 @@ def weights_origin(tree: Tree) -> Result:
         try:
             ours, theirs = load_tensors(tree.folder / file), load_tensors(tree.folder / reference.weights)
         except InputError as error:
-            return failed(str(error).rstrip("."), "save the bare weights", file)
+            return not_applicable(f"they cannot be compared: {str(error).rstrip('.')}")
         share = share_of_reference(ours, theirs)
         if share >= MANY:
             return failed(
