@@ -19,8 +19,8 @@ from fuxian.toml_files import TomlFile, in_words, load_toml, read_text
 Text = Annotated[str, Field(min_length=1)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, gt=0)]
-Seed = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
 
 class _Part(BaseModel):

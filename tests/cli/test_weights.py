@@ -148,3 +148,12 @@ def test_what_is_dropped_for_one_reason_is_told_once(tmp_path):
 @pytest.mark.parametrize("command", ["convert", "diff", "inspect"])
 def test_help_shows_an_example(command):
     assert f"Example: fuxian weights {command}" in run(command, "--help").stdout
+
+
+def test_without_a_model_the_bare_tensors_are_saved_again(files):
+    for name in ("again.npz", "again.pdparams", "again.safetensors"):
+        done = run("convert", files / "theirs.safetensors", files / name).output
+        assert "no model was given" in done
+        again, before = load_tensors(files / name), load_tensors(files / "theirs.safetensors")
+        assert again.keys() == before.keys()
+        assert all(np.array_equal(again[key], before[key]) for key in before)

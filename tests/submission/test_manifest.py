@@ -193,3 +193,27 @@ def test_nothing_but_a_manifest_or_a_sentence(tmp_path, fields):
         assert "\n" not in str(error) or isinstance(error, tomllib.TOMLDecodeError)
         return
     assert manifest.claims
+
+
+def test_logs_without_pairs_are_read_by_a_pattern():
+    from fuxian.submission.log_lines import parse_log_lines, read_log_lines
+    from fuxian.submission.manifest import TrainingLogFile
+
+    pattern = (
+        r"epoch (?P<epoch>\d+) batch (?P<step>\d+)/\d+ loss (?P<loss>[0-9.]+)(?: acc (?P<metric>[0-9.]+))?"
+    )
+    log = TrainingLogFile.model_construct(file="log", format="text", names={}, pattern=pattern)
+    text = "starting\nepoch 2 batch 30/99 loss 0.5125\nepoch 3 batch 1/99 loss 0.4 acc 0.75\n"
+    first, second = read_log_lines(text, log, "accuracy")
+    assert (first.number, first.epoch, first.step, first.metric) == (2, 2, 30, None)
+    assert (first.fields["loss"].value, first.fields["loss"].half_digit) == (0.5125, pytest.approx(5e-5))
+    assert second.metric == 0.75
+    assert parse_log_lines(text, log, "accuracy", "the log") == [first, second]
+
+
+@pytest.mark.parametrize("pattern", ["loss (?P<lost>x)", "loss", "(?P<loss"])
+def test_patterns_of_a_log_that_cannot_serve(pattern):
+    from fuxian.submission.output_pattern import check_log_pattern
+
+    with pytest.raises(ValueError, match=r"fields of a log|RE2"):
+        check_log_pattern(pattern)

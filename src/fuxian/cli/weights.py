@@ -29,7 +29,7 @@ Key = Annotated[str | None, typer.Option(help="The part of a nested file to read
 def convert(
     *,
     source: Annotated[Path, typer.Argument(help=".pt, .pth, .bin, .safetensors, .pdparams or .npz.")],
-    target: Annotated[Path, typer.Argument(help=".pdparams, .safetensors, or .pt/.pth (needs torch).")],
+    target: Annotated[Path, typer.Argument(help=".pdparams, .safetensors, .npz, or .pt/.pth (needs torch).")],
     port: Annotated[str | None, typer.Option(help="The port: a recipe file, or module:attribute.")] = None,
     reference: Annotated[
         str | None, typer.Option(help="The reference, likewise; without it, SOURCE's names must do.")
@@ -49,7 +49,8 @@ def convert(
 ) -> None:
     """Carry weights between a torch reference and its Paddle port.
 
-    Layouts come from the layers' classes. Every tensor is accounted for, or nothing is written.
+    Layouts come from the layers' classes. Every tensor is accounted for, or nothing is written. Without a model the
+    bare tensors are saved again, in the format that TARGET's ending names.
 
     Example: fuxian weights convert resnet.pth resnet.pdparams --port port.py --reference reference.py
     """
@@ -60,6 +61,9 @@ def convert(
         plan = Plan.from_json(_text(plan_file))
     else:
         overrides = load_overrides(map_file) if map_file else Overrides()
+        if port is None and reference is None and map_file is None:
+            _save_again(stored, target, as_json)
+            return
         if port is None:
             raise InputError("No port was given; name its recipe with --port, or a saved plan with --plan.")
         if reference is not None:
@@ -101,6 +105,18 @@ def convert(
             typer.echo(f"  {_HOW[link.how]}: {link.port.tensor} <-> {link.reference.tensor}{note}")
     _show_left("dropped", dropped)
     _show_left("left as the port initialises it", kept)
+
+
+def _save_again(stored: storage.Stored, target: Path, as_json: bool) -> None:
+    """The bare tensors under their own names: what a file held beside them is left out."""
+    storage.save_tensors(target, stored.tensors)
+    if as_json:
+        about = {"target": str(target), "tensors": len(stored.tensors), "notes": stored.notes}
+        typer.echo(json.dumps({**about, "links": [], "dropped": {}, "kept": {}}))
+        return
+    for note in stored.notes:
+        typer.echo(f"Note: {note}.", err=True)
+    typer.echo(f"{target}: {len(stored.tensors)} tensors under their own names; no model was given.")
 
 
 SHOWN = 4

@@ -6,11 +6,13 @@ import json
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import re2
 
 from fuxian.submission.manifest import TrainingLogFile
+from fuxian.submission.output_pattern import compiled
 from fuxian.untrusted import MIB, parsed
 
 ALIASES = {
@@ -65,6 +67,8 @@ def read_log_lines(text: str, log: TrainingLogFile, metric: str) -> list[LogLine
     names |= {written.casefold(): official for official, written in log.names.items() if official != "metric"}
     wanted = log.names.get("metric", metric).casefold()
     read = _read_json if log.format == "jsonl" else _read_text
+    if log.pattern is not None:
+        read = partial(_read_pattern, compiled(log.pattern))
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         made = read(number, line[:LONGEST_LINE], names, wanted)
@@ -130,14 +134,32 @@ def _read_text(number: int, line: str, names: dict[str, str], metric: str) -> Lo
         pairs["epoch"] = Figure(float(epoch.group(1)))
     if not any(names.get(name) == "step" for name in pairs) and (step := _STEP.search(line)):
         pairs["step"] = Figure(float(step.group(1)))
+    return _line(number, pairs, names, metric, _time_in(line))
+
+
+def _time_in(line: str) -> datetime | None:
     clock = _TIME.search(line)
-    time = None
-    if clock:
+    if clock is None:
+        return None
+    try:
+        return datetime(*map(int, clock.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _read_pattern(pattern: Any, number: int, line: str, names: dict[str, str], metric: str) -> LogLine | None:
+    found = pattern.search(line)
+    if found is None:
+        return None
+    pairs: dict[str, Figure] = {}
+    for name, written in found.groupdict().items():
         try:
-            time = datetime(*map(int, clock.groups()))  # type: ignore[arg-type]
-        except ValueError:
-            time = None
-    return _line(number, pairs, names, metric, time)
+            pairs[name] = Figure(float(written), _half_digit(written))
+        except (TypeError, ValueError, OverflowError):
+            continue
+    if "metric" in pairs:
+        pairs[metric] = pairs.pop("metric")
+    return _line(number, pairs, names, metric, _time_in(line))
 
 
 def _line(

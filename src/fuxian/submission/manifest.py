@@ -49,7 +49,7 @@ from pydantic import (
 from fuxian import paper as paper_files
 from fuxian.errors import InputError, Malformed
 from fuxian.paper import Claim, Identifier, Paper, Seed, Text, load_paper, with_recorded_runs
-from fuxian.submission.output_pattern import check_pattern
+from fuxian.submission.output_pattern import check_log_pattern, check_pattern
 from fuxian.toml_files import TomlFile, in_words, load_toml
 from fuxian.untrusted import parsed
 
@@ -64,6 +64,8 @@ PLACEHOLDERS = {
     "{inputs}": "a folder of drawn batches to predict on (0000.npz and so on); empty: the test split",
 }
 LONGEST_ARGUMENT = 4096
+SECONDS = 8.0
+"""That a manifest may take to be read; an honest one takes hundredths of it."""
 LONGEST_PATH = 1024
 
 CommandName = Literal["train", "evaluate", "predict", "export", "infer"]
@@ -135,7 +137,10 @@ class Command(_Part):
 
 
 class MetricSource(_Part):
-    """How the figure is read: from a measurements.json, else from what ``evaluate`` prints."""
+    """How the figure is read: from a measurements.json, else from what ``evaluate`` prints on either stream.
+
+    Neither is needed where evaluate has an ``output`` of figures per example: their mean is the figure.
+    """
 
     file: RelativePath | None = None
     """A measurements.json, placed as ``Command.output`` is."""
@@ -146,7 +151,7 @@ class MetricSource(_Part):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        if (self.file is None) == (self.pattern is None):
+        if self.file is not None and self.pattern is not None:
             raise ValueError(
                 "give file (a measurements.json) or pattern (a regular expression), one of the two"
             )
@@ -161,6 +166,9 @@ class TrainingLogFile(_Part):
     """``jsonl``: a JSON object a line, as Fuxian writes. ``text``: ``name: number`` pairs in lines."""
     names: dict[Literal["step", "epoch", "loss", "reader_cost", "batch_cost", "ips", "metric"], Text] = {}
     """What this log calls a field, where it is not the official name."""
+    pattern: Annotated[str, AfterValidator(check_log_pattern)] | None = None
+    """For logs without ``name: number`` pairs: a regular expression (RE2) whose named groups are fields, as in
+    ``epoch (?P<epoch>\\d+) batch (?P<step>\\d+)/\\d+ loss (?P<loss>[0-9.]+)``."""
     seed: Seed | None = None
     """The seed of that training; without it nothing can be replayed."""
     checkpoints: RelativePath | None = None
@@ -214,7 +222,7 @@ class Manifest(_Part):
     licence: Text = "Apache-2.0"
     environment: Environment = Environment()
     commands: dict[CommandName, Annotated[Command, BeforeValidator(_as_command)]]
-    metric: MetricSource
+    metric: MetricSource = MetricSource()
     data: dict[Identifier, RelativePath] = {}
     """Data sets needed, and where the commands look for each (mounted there, read-only)."""
     checkpoint: RelativePath | None = None
@@ -239,6 +247,15 @@ class Manifest(_Part):
         if "evaluate" not in commands:
             raise ValueError("evaluate is missing; without it there is nothing to verify")
         return commands
+
+    @model_validator(mode="after")
+    def _has_a_figure(self) -> Self:
+        metric = self.metric
+        if metric.file is None and metric.pattern is None and self.commands["evaluate"].output is None:
+            raise ValueError(
+                "nothing says where the figure is read; give [metric] with file or pattern, or evaluate an output"
+            )
+        return self
 
     def claim(self, id: str | None = None) -> Claim:
         """A claim that the entrant makes; the first without ``id``. Raises InputError for another id."""
@@ -316,7 +333,7 @@ def load_manifest(folder: Path) -> Manifest:
     Raises InputError, naming file, line and field, for anything that is missing, unknown or leads out of the folder,
     and Malformed for bytes that take too long or too much memory.
     """
-    document = parsed(_document, folder, what=str(folder / FILE_NAME))
+    document = parsed(_document, folder, what=str(folder / FILE_NAME), seconds=SECONDS)
     try:
         return Manifest.model_validate(document, context={"folder": folder})
     except ValidationError as error:

@@ -48,6 +48,18 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
+LOG_FIELDS = frozenset({"step", "epoch", "loss", "reader_cost", "batch_cost", "ips", "metric"})
+
+
+def check_log_pattern(pattern: str) -> str:
+    """The pattern itself, if its groups are fields of a log. Raises ValueError with what to mend."""
+    groups = set(compiled(pattern).groupindex)
+    if not groups or groups - LOG_FIELDS:
+        odd = ", ".join(sorted(groups - LOG_FIELDS)) or "none"
+        raise ValueError(f"its named groups are fields of a log, {', '.join(sorted(LOG_FIELDS))}, not {odd}")
+    return pattern
+
+
 def read_figure(pattern: str, output: str | Sequence[str], scale: float = 1.0) -> float:
     """The figure of the last line that matches, times ``scale``; NaN where it is not finite.
 

@@ -107,10 +107,7 @@ def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measure
         if metric.file is not None:
             stated = _stated(folder / metric.file)
         else:
-            assert metric.pattern is not None  # noqa: S101 - one of both is there
-            streams = readable(done.outcome.stdout), readable(done.outcome.stderr)
-            value = read_figure(metric.pattern, streams, metric.scale)
-            stated = Measurements((Run(claim.seeds[0], value),))
+            stated = Measurements((Run(claim.seeds[0], _printed(at, done)),))
         output = at.manifest.commands["evaluate"].output
         if output is not None and output != metric.file and len(stated.runs) == 1:
             stated = Measurements(
@@ -123,6 +120,21 @@ def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measure
     given = all(run.examples is not None for run in counted)
     how: How = "per-example outputs" if given else "stated by the command"
     return Measured(Measurements(counted), how, tuple(run.value for run in runs))
+
+
+def _printed(at: Workplace, done: Done) -> float:
+    """The figure that evaluate printed, on either stream; NaN where its output alone says it."""
+    metric, output = at.manifest.metric, at.manifest.commands["evaluate"].output
+    if metric.pattern is None:
+        return math.nan
+    streams = readable(done.outcome.stdout), readable(done.outcome.stderr)
+    try:
+        return read_figure(metric.pattern, streams, metric.scale)
+    except InputError:
+        if output is None:
+            raise
+        # The figures per example are what counts; an hour's evaluation is not lost for a blank in a pattern.
+        return math.nan
 
 
 def _recomputed(run: Run) -> Run:

@@ -45,6 +45,7 @@ PADDLE_SPLIT_TABLE = "UnpackBigParamInfor@@"
 MAX_DEPTH = 32
 MAX_LEAVES = 1_000_000
 MAX_NPZ_RATIO = 100
+MAX_NPZ_MEMBERS = 20_000
 FREE_NPZ_BYTES = 1 << 30
 BFLOAT16_NOTE = "bfloat16 tensors were widened to float32, which is exact"
 
@@ -76,6 +77,8 @@ def read(path: str | Path, key: str | None = None) -> Stored:
     path = Path(path)
     # model_best.pth.tar, which PyTorch's ImageNet example writes, is a .pth by another name.
     reader = _read_torch if path.name.lower().endswith(".pth.tar") else _READERS.get(path.suffix.lower())
+    if reader is None and _begins_as_pickle(path):
+        reader = _read_paddle
     if reader is None:
         raise InputError(
             f"{path}: {path.suffix or 'a name without an ending'} is not a known format of weights;"
@@ -99,6 +102,29 @@ def read(path: str | Path, key: str | None = None) -> Stored:
 
 
 _Read = tuple[Any, list[str], dict[str, str]]
+
+
+def _begins_as_pickle(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == b"\x80"
+    except OSError:
+        return False
+
+
+def read_inert_pickle(path: Path) -> Any:
+    """What a pickle holds whose instructions build arrays, numbers, text and containers of these alone.
+
+    Raises InputError for any other, and runs nothing of it.
+    """
+    try:
+        return _read_paddle(path)[0]
+    except Refused as error:
+        raise InputError(f"{path}: refused, because it {error}; save the bare arrays again.") from error
+    except Damaged as error:
+        raise InputError(f"{path}: the file is damaged ({error}); save it again.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
 
 
 def _read_safetensors(path: Path) -> _Read:
@@ -152,6 +178,8 @@ def _read_npz(path: Path) -> _Read:
             total = sum(member.file_size for member in archive.infolist())
             if total > max(FREE_NPZ_BYTES, MAX_NPZ_RATIO * path.stat().st_size):
                 raise Refused(f"unfolds into {total / 1e9:.0f} GB, {MAX_NPZ_RATIO} times its size")
+            if len(archive.infolist()) > MAX_NPZ_MEMBERS:
+                raise Refused(f"holds more than {MAX_NPZ_MEMBERS} arrays")
             tensors = {}
             for member in archive.infolist():
                 with archive.open(member) as stream:
@@ -290,7 +318,7 @@ def save_tensors(
     """Write the tensors so that the file is whole or absent, whatever happens meanwhile.
 
     The ending chooses the format: ``.safetensors``, ``.pdparams`` (a dict of numpy arrays, as ``paddle.load``
-    wants it), or ``.pt``/``.pth`` (with torch installed). Only safetensors carries ``metadata``.
+    wants it), ``.npz``, or ``.pt``/``.pth`` (with torch installed). Only safetensors carries ``metadata``.
 
     Raises InputError for another ending, a tensor that is not numeric, or metadata without a place;
     PlatformError when torch is needed and absent.
@@ -350,6 +378,11 @@ def _write_paddle(path: Path, tensors: dict[str, np.ndarray], _metadata: dict[st
         pickle.dump(tensors, file, protocol=4)
 
 
+def _write_npz(path: Path, tensors: dict[str, np.ndarray], _metadata: dict[str, str]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **tensors)
+
+
 def _write_torch(path: Path, tensors: dict[str, np.ndarray], _metadata: dict[str, str]) -> None:
     try:
         import torch
@@ -361,6 +394,7 @@ def _write_torch(path: Path, tensors: dict[str, np.ndarray], _metadata: dict[str
 _WRITERS: dict[str, Callable[[Path, dict[str, np.ndarray], dict[str, str]], None]] = {
     ".safetensors": _write_safetensors,
     ".pdparams": _write_paddle,
+    ".npz": _write_npz,
     ".pt": _write_torch,
     ".pth": _write_torch,
 }

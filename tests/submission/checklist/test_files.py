@@ -148,3 +148,31 @@ def test_leftovers_that_git_ignores_are_no_leftovers(submission):
     assert finding(submission, "leftovers").status == "fail"
     (submission / ".gitignore").write_text("# made by Python\n__pycache__/\n")
     assert finding(submission, "leftovers").status == "pass"
+
+
+def test_a_pickle_of_arrays_alone_runs_no_code_under_any_name(submission):
+    arrays = {"w": np.ones((2, 3), np.float32), "names": ["a", "b"], "epoch": 3}
+    (submission / "lite_data/episodes.pkl").write_bytes(pickle.dumps(arrays, protocol=4))
+    (submission / "model.pdiparams.info").write_bytes(pickle.dumps({"w": {"trainable": True}}, protocol=2))
+    assert finding(submission, "pickles").status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "weights/w.pdparams",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "git LFS",
+        ),
+        ("tools/op.so", b"\x7fELF\x02\x01", "one kind of machine"),
+        ("._README.md", b"\x00\x05\x16\x07", "Mac"),
+        ("lite_data/empty.npy", b"", "empty"),
+    ],
+)
+def test_files_that_are_not_what_their_names_say(submission, name, content, words):
+    assert finding(submission, "contents").status == "pass"
+    (submission / name).write_bytes(content)
+    found = finding(submission, "contents")
+    assert (found.status, found.file) == ("fail", name)
+    assert words in found.what

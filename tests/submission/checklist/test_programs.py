@@ -22,7 +22,7 @@ def test_the_weights_of_a_claim_about_weights_are_there(submission):
 
 def test_weights_that_are_mounted_with_the_data_are_not_looked_for(submission, edit):
     (submission / "weights/best.safetensors").unlink()
-    edit("fuxian.toml", "[team]", '[data]\nlarge = "weights"\n\n[team]')
+    edit("fuxian.toml", "[team]", '[data]\nomniglot = "weights"\n\n[team]')
     assert finding(submission, "commands").status == "pass"
 
 
@@ -78,7 +78,7 @@ def test_names_that_only_look_alike(submission, code):
 def test_notebooks_are_read_too(submission):
     cell = {"cell_type": "code", "source": ["%matplotlib inline\n", "if 1:\n", "    !ls\n", "import torch\n"]}
     (submission / "demo.ipynb").write_text(json.dumps({"cells": [cell]}))
-    assert finding(submission, "port-code").what == "imports torch"
+    assert finding(submission, "port-code").what == "cell 1, line 4: imports torch"
     (submission / "demo.ipynb").write_text("{")
     assert finding(submission, "port-code").status == "pass"
 
@@ -86,3 +86,17 @@ def test_notebooks_are_read_too(submission):
 def test_nesting_without_end_is_no_crash(submission):
     (submission / "mixer/model.py").write_text("# Copyright me\n" + "(" * 100_000)
     assert finding(submission, "port-code").status == "fail"
+
+
+def test_a_placeholder_that_nothing_replaces(submission, edit):
+    edit("fuxian.toml", "{checkpoint}", "{weights}")
+    found = finding(submission, "commands")
+    assert found.status == "fail"
+    assert "{weights}" in found.what
+
+
+def test_a_data_set_that_nobody_has(submission, edit):
+    edit("fuxian.toml", "[team]", '[data]\nnowhere = "data"\n\n[team]')
+    found = finding(submission, "commands")
+    assert found.status == "fail"
+    assert "'nowhere'" in found.what

@@ -38,6 +38,7 @@ CHECKS: dict[str, tuple[str, Callable[[Tree], Result]]] = {
     "limits": ("File sizes", files.limits),
     "pickles": ("Weights run no code", files.pickles),
     "links": ("Links stay inside", files.links),
+    "contents": ("Files hold what they should", files.contents),
     "git": ("One repository", files.git),
     "names": ("File names", files.names),
     "leftovers": ("No leftovers", files.leftovers),

@@ -35,6 +35,9 @@ HEADER = re.compile(r"(?i)licensed under the|SPDX-License-Identifier|copyright|l
 """What one line of a licence header looks like."""
 HEADER_LINES = 30
 LONGEST_REQUIREMENT = 1000
+MOST_REQUIREMENTS = 2000
+MOST_LINES = 50_000
+"""Of a README that are looked at."""
 LARGEST_LITE_DATA = 20_000_000
 
 
@@ -84,7 +87,7 @@ def headings_of(text: str) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     fence = ""
     previous = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.splitlines()[:MOST_LINES], start=1):
         marker = re.match(r"\s{0,3}(`{3,}|~{3,})", line)
         if marker:
             kind = marker.group(1)[0]
@@ -106,13 +109,18 @@ def requirements(tree: Tree) -> Result:
             "the requirements file is missing", "list PaddlePaddle and every package the code imports", file
         )
     named = []
-    for number, raw in enumerate(tree.text(file).splitlines(), start=1):
+    lines = tree.text(file).splitlines()
+    if len(lines) > MOST_REQUIREMENTS:
+        return failed(
+            f"it has more than {MOST_REQUIREMENTS} lines", "list the packages that the code imports", file
+        )
+    for number, raw in enumerate(lines, start=1):
         line = re.sub(r"(^|\s)#.*$", "", raw[:LONGEST_REQUIREMENT]).strip()
         if not line:
             continue
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             return failed(
                 f"this is no package with a version: {line[:60]}",
                 "name packages alone, such as numpy>=1.20; options, URLs and paths are not installed",

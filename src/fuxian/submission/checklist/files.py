@@ -18,6 +18,9 @@ LARGEST_TREE = 2_000_000_000
 LONGEST_PATH = 240
 """Bytes of a relative path; beyond it a clone on Windows fails."""
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".marshal")
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+ELF = b"\x7fELF"
+DATA = (".jpg", ".png", ".npy", ".csv", ".zip", ".tar", ".gz", ".log", ".jsonl")
 WEIGHTS = (".safetensors", ".pdparams", ".pdopt", ".pt", ".pth", ".npz", ".npy")
 
 
@@ -81,6 +84,30 @@ def limits(tree: Tree) -> Result:
     return passed(f"{counted(len(tree.files), 'file')}, {total / 1e6:.1f} MB")
 
 
+def contents(tree: Tree) -> Result:
+    """Files hold what their names promise: no pointers to a storage elsewhere, nothing empty, no programs of a machine.
+
+    An archive made on a Mac holds ``._`` files, which no other system wants.
+    """
+    for path, size in sorted(tree.files.items()):
+        name = PurePosixPath(path).name
+        head = tree.content(path, 64)
+        if head.startswith(LFS_POINTER):
+            return failed(
+                "a pointer of git LFS, not the file itself: what it points to is not in the repository",
+                "commit the file itself, or publish it and name its URL and sha256 in the README",
+                path,
+                1,
+            )
+        if head.startswith(ELF):
+            return failed("a program or library of one kind of machine", "hand in its source", path)
+        if name.startswith("._"):
+            return failed("left by a Mac's archiver", "delete it, and archive with COPYFILE_DISABLE=1", path)
+        if size == 0 and PurePosixPath(path).suffix.lower() in (*WEIGHTS, *DATA, *PICKLES):
+            return failed("the file is empty", "put its content there, or delete it", path)
+    return passed("no pointers, empty files or compiled programs")
+
+
 def git(tree: Tree) -> Result:
     """One repository: no submodules, no repository within, .git itself a folder."""
     if ".git" in tree.links:
@@ -137,10 +164,19 @@ def pickles(tree: Tree) -> Result:
         ending = PurePosixPath(path).suffix.lower()
         head = tree.content(path, 2)
         bare = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-        if ending in PICKLES or (bare and ending not in WEIGHTS):
-            return failed(
-                "a pickle runs code when it is loaded", "save it as .safetensors, .npz or JSON", path
-            )
+        if (size and ending in PICKLES) or (bare and ending not in WEIGHTS):
+            # What it holds decides, not its name: arrays, numbers and text run no code.
+            try:
+                storage.read_inert_pickle(tree.folder / path)
+            except InputError as error:
+                why = str(error).removeprefix(f"{tree.folder / path}: ").rstrip(".")
+                return failed(
+                    f"as a pickle it may run code when it is loaded ({why})",
+                    f"save it as .safetensors, .npz or JSON, as with `fuxian weights convert {path} OUT.npz`",
+                    path,
+                )
+            read += 1
+            continue
         archive = ending == ".bin" and size and zipfile.is_zipfile(tree.folder / path)
         if size and (ending in WEIGHTS or archive):
             read += 1
@@ -150,5 +186,6 @@ def pickles(tree: Tree) -> Result:
                 if ending == ".npy" and is_inert_npy(tree.content(path, LARGEST_FILE)):
                     continue
                 why = str(error).removeprefix(f"{tree.folder / path}: ").rstrip(".")
-                return failed(why, "save the bare weights, best as .safetensors", path)
+                mend = f"save the bare weights: `fuxian weights convert {path} OUT.safetensors` saves those it can read"
+                return failed(why, mend, path)
     return passed(f"{counted(read, 'file')} of weights, none runs code" if read else "no pickles")

@@ -8,8 +8,11 @@ import re
 import warnings
 from pathlib import PurePosixPath
 
+from fuxian.datasets.catalogue import CATALOGUE
+from fuxian.datasets.root import find_root
 from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
 from fuxian.submission.checklist.tree import Tree
+from fuxian.submission.manifest import PLACEHOLDERS
 
 PROGRAMS = {
     "training": ("train.py", "tools/train.py", "main.py"),
@@ -25,6 +28,8 @@ PROGRAMS = {
     "prediction": ("predict.py", "tools/predict.py", "infer.py", "tools/infer.py", "tools/infer/predict.py"),
     "export": ("export.py", "tools/export.py", "export_model.py", "tools/export_model.py"),
 }
+COMMANDS = {"training": "train", "evaluation": "evaluate", "prediction": "predict", "export": "export"}
+"""The manifest's command for each task."""
 SHELL = ("train", "eval", "infer", "export")
 OTHER_FRAMEWORKS = frozenset(
     {
@@ -51,7 +56,7 @@ def scripts(tree: Tree) -> Result:
     missing = [
         f"{task} ({places[1]})"
         for task, places in PROGRAMS.items()
-        if not any(place in tree.files for place in places)
+        if not any(place in tree.files for place in places) and not _by_command(tree, task)
     ]
     if missing:
         return failed(
@@ -65,10 +70,32 @@ def scripts(tree: Tree) -> Result:
     return passed("training, evaluation, prediction and export have their programs and scripts")
 
 
+def _by_command(tree: Tree, task: str) -> bool:
+    """Whether a command of the manifest names a program of the repository for the task, whatever its name."""
+    command = tree.manifest.commands.get(COMMANDS[task])  # type: ignore[call-overload]
+    return command is not None and any(
+        argument.rpartition("=")[2].removeprefix("./") in tree.files for argument in command.run
+    )
+
+
 def commands(tree: Tree) -> Result:
     """Every file that the manifest's commands name is there, and the weights that a claim is about."""
+    for name in tree.manifest.data:
+        if name not in CATALOGUE and not (find_root() / name).is_dir():
+            return failed(
+                f"[data] names {name!r}, a data set that Fuxian does not know and this machine does not have",
+                f"name one of {listed(sorted(CATALOGUE), 8)}, or put it into {find_root() / name}",
+                "fuxian.toml",
+            )
     for name, command in tree.manifest.commands.items():
         for argument in command.run:
+            for placeholder in re.findall(r"\{[a-z_]{1,40}\}", argument):
+                if placeholder not in PLACEHOLDERS:
+                    return failed(
+                        f"the command {name!r} holds {placeholder}, which nothing is put in place of",
+                        f"use {', '.join(PLACEHOLDERS)}",
+                        "fuxian.toml",
+                    )
             path = argument.rpartition("=")[2]
             is_file = re.fullmatch(r"[\w./-]+\.(py|sh|ya?ml|json|toml)", path) and not path.startswith("/")
             known = {path.removeprefix("./")} & {*tree.files, *tree.links}
@@ -146,37 +173,49 @@ def port_code(tree: Tree) -> Result:
             continue
         read += 1
         source = tree.text(path)
-        for number, text in _cells(source) if path.lower().endswith(".ipynb") else [(1, source)]:
+        is_notebook = path.lower().endswith(".ipynb")
+        for number, text in _cells(source) if is_notebook else [(1, source)]:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     parsed = ast.parse(text)
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 line = getattr(error, "lineno", None)
-                return failed("this is no Python 3", "mend the syntax, or remove the file", path, line)
+                where = f"cell {number}, line {line}: " if is_notebook else ""
+                return failed(
+                    f"{where}this is no Python 3",
+                    "mend the syntax, or remove the file",
+                    path,
+                    None if is_notebook else line,
+                )
             for module, line in _imports(parsed):
+                where = f"cell {number}, line {line}: " if is_notebook else ""
+                place = None if is_notebook else line
                 if module.split(".")[0] in OTHER_FRAMEWORKS:
                     return failed(
-                        f"imports {module}",
+                        f"{where}imports {module}",
                         "write it in Paddle, or move it to reference/ or tests/",
                         path,
-                        number - 1 + line,
+                        place,
                     )
                 if module.startswith("paddle.fluid"):
                     return failed(
-                        "imports paddle.fluid", "use the API of Paddle 2 and later", path, number - 1 + line
+                        f"{where}imports paddle.fluid", "use the API of Paddle 2 and later", path, place
                     )
     return passed(f"no other framework is imported in {counted(read, 'file')} of the port")
 
 
 def _cells(source: str) -> list[tuple[int, str]]:
-    """A notebook's code cells, their magic lines emptied; all on line 1, for JSON has no better one."""
+    """A notebook's code cells by their number among all its cells, from 1; their magic lines emptied."""
     try:
-        cells = [cell for cell in json.loads(source)["cells"] if cell["cell_type"] == "code"]
-        texts = ["".join(cell["source"]) for cell in cells]
+        cells = [
+            (number, "".join(cell["source"]))
+            for number, cell in enumerate(json.loads(source)["cells"], start=1)
+            if cell["cell_type"] == "code"
+        ]
     except (ValueError, KeyError, TypeError, RecursionError):
         return [(1, "")]
-    return [(1, re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", text)) for text in texts]
+    return [(number, re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", text)) for number, text in cells]
 
 
 def _imports(parsed: ast.Module) -> list[tuple[str, int]]:

@@ -23,7 +23,7 @@ KEYS = {
     ),
 }
 ASSIGNED = re2.compile(
-    r"(?i)[\"']?\b[\w-]*(?:secret|password|passwd|token|api_?key|access_?key|auth_?key)[\w-]*[\"']?\s*[:=]\s*"
+    r"(?i)[\"']?\b[\w-]*(?:secret|password|passwd|token|api_?key|access_?key|auth_?key)[\w-]*[\"']?[ \t]*[:=][ \t]*"
     r"[\"']?([A-Za-z0-9+/_=-]{20,200})[\"']?"
 )
 NO_SECRET = re2.compile(
@@ -38,28 +38,29 @@ def secrets(tree: Tree) -> Result:
     read = 0
     for path in tree.named(*TEXT):
         read += 1
-        for number, line in enumerate(tree.text(path).splitlines(), start=1):
-            what = secret_in(line[:5000])
-            if what:
-                return failed(
-                    f"this looks like {what}",
-                    "revoke it, then remove it from the whole history",
-                    path,
-                    number,
-                )
+        text = tree.text(path)
+        found = secret_in(text)
+        if found:
+            what, at = found
+            return failed(
+                f"this looks like {what}",
+                "revoke it, then remove it from the whole history",
+                path,
+                text.count("\n", 0, at) + 1,
+            )
     return passed(f"none in {read} text files")
 
 
-def secret_in(line: str) -> str | None:
-    """What kind of secret the line seems to hold."""
+def secret_in(text: str) -> tuple[str, int] | None:
+    """What kind of secret the text seems to hold, and where it begins."""
     for what, pattern in KEYS.items():
-        if pattern.search(line):
-            return what
-    for match in ASSIGNED.finditer(line):
+        if match := pattern.search(text):
+            return what, match.start()
+    for match in ASSIGNED.finditer(text):
         value = match.group(1)
         mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
         if mixed and entropy(value) >= LEAST_ENTROPY and not NO_SECRET.search(value):
-            return "a secret that is assigned"
+            return "a secret that is assigned", match.start()
     return None
 
 
