@@ -69,7 +69,8 @@ def test_calls_of_another_machine_type_end_the_process() -> None:
 def test_only_local_socket_families() -> None:
     program = seccomp.program("x86_64")
     allowed = {family for family in range(64) if verdict(program, 41, family, 1, 0) == ALLOW}
-    assert allowed == {1, 2, 10}
+    assert allowed == {1, 2, 10, 16}
+    assert {kind for kind in range(64) if verdict(program, 41, 16, 3, kind) == ALLOW} == {0}  # routes alone
     pairs = {family for family in range(64) if verdict(program, 53, family, 1, 0) == ALLOW}
     assert pairs == {1}
     assert verdict(program, 41, 40, 1, 0) == "EAFNOSUPPORT"  # AF_VSOCK

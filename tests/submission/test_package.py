@@ -151,3 +151,35 @@ def test_markup_in_names_stays_on_its_line(submission, edit, tmp_path):
     lines = (made.folder / "submission/thread_reply.txt").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 5
     assert lines[0] == "【队名】：A | B 【状态】：提交"
+
+
+def test_the_notebook_of_others_runs_in_the_sandbox(submission, edit, tmp_path, sandbox):
+    from fuxian.verify.packaging import notebook_in_sandbox
+
+    witness = tmp_path / "WITNESS"
+    edit(
+        "tools/eval.py",
+        "import argparse",
+        "import argparse, pathlib\ntry:\n"
+        f"    pathlib.Path({str(witness)!r}).write_text('')\nexcept OSError:\n    pass\n",
+    )
+    made = package(submission, tmp_path / "package", notebook=notebook_in_sandbox)
+    notebook = nbformat.read(made.folder / "mixer.ipynb", as_version=4)
+    printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
+    assert "top1 acc: 91.25" in printed
+    assert not witness.exists()
+    edit("tools/eval.py", "import argparse", "raise SystemExit('no data here')\nimport argparse")
+    with pytest.raises(InputError, match="notebook does not run"):
+        package(submission, tmp_path / "again", notebook=notebook_in_sandbox)
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.fixture
+def sandbox():
+    from fuxian.errors import PlatformError
+    from fuxian.sandbox import run
+
+    try:
+        run(["/bin/true"])
+    except PlatformError as error:
+        pytest.skip(f"no sandbox here: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,7 +94,12 @@ def package(
             help="Take what this folder of `reproduce` or `verify` holds: measurements, weights, log."
         ),
     ] = None,
-    execute: Annotated[bool, typer.Option(help="Run the notebook, to prove that it runs.")] = True,
+    execute: Annotated[
+        bool, typer.Option(help="Run the notebook in the sandbox, to prove that it runs.")
+    ] = True,
+    allow_unsandboxed: Annotated[
+        bool, typer.Option("--allow-unsandboxed", help="For your own code, where there is no bubblewrap.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make all that the official flow wants: README figures, TIPC files, notebook, mails, report; zh and en.
@@ -104,9 +110,17 @@ def package(
     """
     from fuxian.submission.checklist.finding import counted
     from fuxian.submission.package import package as make
+    from fuxian.verify.packaging import lite_data_in_sandbox, notebook_in_sandbox
 
     with Console(stderr=True).status("Packaging; the notebook is being run" if execute else "Packaging"):
-        made = make(folder, out, run=run, execute=execute)
+        made = make(
+            folder,
+            out,
+            run=run,
+            execute=execute,
+            notebook=partial(notebook_in_sandbox, allow_unsandboxed=allow_unsandboxed),
+            lite_data=partial(lite_data_in_sandbox, allow_unsandboxed=allow_unsandboxed),
+        )
     console = Console(stderr=as_json)
     console.print(f"Written: {out} ({counted(len(made.written), 'file')} made)", markup=False, soft_wrap=True)
     failing = [finding for finding in made.findings if finding.status != "pass"]

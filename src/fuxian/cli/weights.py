@@ -112,7 +112,7 @@ def _save_again(stored: storage.Stored, target: Path, as_json: bool) -> None:
     storage.save_tensors(target, stored.tensors)
     if as_json:
         about = {"target": str(target), "tensors": len(stored.tensors), "notes": stored.notes}
-        typer.echo(json.dumps({**about, "links": [], "dropped": {}, "kept": {}}))
+        print_json({**about, "links": [], "dropped": {}, "kept": {}})
         return
     for note in stored.notes:
         typer.echo(f"Note: {note}.", err=True)

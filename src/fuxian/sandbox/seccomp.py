@@ -340,7 +340,8 @@ _X32_BIT = 0x40000000
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_NETLINK_ROUTE = 0
 _IPPROTO_DEFAULT, _IPPROTO_TCP, _IPPROTO_UDP = 0, 6, 17
 
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -422,6 +423,12 @@ def program(machine: str | None = None, *, with_cgroup: bool = True) -> bytes:
         *_when_equal(_IPPROTO_UDP, [_give(_ALLOW)]),
         _refuse(errno.EPROTONOSUPPORT),
     ]
+    # Jupyter's message library asks which interfaces there are: of the sandbox's own network, its loopback.
+    routes_alone = [
+        _argument(2),
+        *_when_equal(_NETLINK_ROUTE, [_give(_ALLOW)]),
+        _refuse(errno.EPROTONOSUPPORT),
+    ]
     steps += _when_equal(
         _SOCKET[column],
         [
@@ -429,6 +436,7 @@ def program(machine: str | None = None, *, with_cgroup: bool = True) -> bytes:
             *_when_equal(_AF_UNIX, [_give(_ALLOW)]),
             *_when_equal(_AF_INET, usual_protocol),
             *_when_equal(_AF_INET6, usual_protocol),
+            *_when_equal(_AF_NETLINK, routes_alone),
             _refuse(errno.EAFNOSUPPORT),
         ],
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +77,25 @@ def execute_notebook(notebook: Any, folder: Path, seconds: float) -> Any:
 
     Raises InputError where a cell fails or takes longer, PlatformError where no Jupyter kernel is installed.
     """
+    from jupyter_client.manager import AsyncKernelManager
+
+    name = notebook.metadata.get("kernelspec", {}).get("name", "python3")
+    with tempfile.TemporaryDirectory(prefix="fuxian-kernel-") as sockets:
+        # Local sockets: no port of this machine is opened, and a sandbox without a network has them too.
+        manager = AsyncKernelManager(kernel_name=name, transport="ipc", ip=f"{sockets}/kernel")
+        _execute(notebook, folder, seconds, manager)
+    return notebook
+
+
+def _execute(notebook: Any, folder: Path, seconds: float, manager: Any) -> None:
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
-    client = NotebookClient(notebook, timeout=int(seconds), resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        notebook, km=manager, timeout=int(seconds), resources={"metadata": {"path": str(folder)}}
+    )
     try:
-        # The kernel warns on stderr that it listens on a port of this machine.
         client.execute(stderr=subprocess.DEVNULL)
     except NoSuchKernel as error:
         raise PlatformError("no Jupyter kernel is installed; install ipykernel.") from error
@@ -94,9 +108,25 @@ def execute_notebook(notebook: Any, folder: Path, seconds: float) -> Any:
         raise InputError(
             f"{folder}: the notebook does not run ({said}); mend the command that it calls."
         ) from error
-    return notebook
 
 
 def write_notebook(notebook: dict[str, Any], file: Path) -> None:
     """Writes the notebook as an .ipynb."""
     file.write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """``python -m fuxian.submission.notebook IN OUT SECONDS``: runs a notebook in the working folder."""
+    import nbformat
+
+    source, target, seconds = sys.argv[1:]
+    try:
+        made = execute_notebook(nbformat.read(source, as_version=4), Path(), float(seconds))
+    except (InputError, PlatformError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 4)
+    write_notebook(made, Path(target))
+
+
+if __name__ == "__main__":
+    main()

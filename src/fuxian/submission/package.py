@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +26,10 @@ from fuxian.submission.official_log import official_log
 from fuxian.submission.readme import write_readmes
 from fuxian.submission.results import MEASUREMENTS, read_results
 
+RunNotebook = Callable[[Any, Path, float], Any]
+"""The executed notebook, of one and the folder that it runs in, with at most so many seconds a cell."""
+WriteLiteData = Callable[[Path], None]
+"""Writes ``lite_data`` into the folder of a submission of recipes."""
 LEFT_BEHIND = (*LEFT_BY_TOOLS, "*.pyc", ".git", ".pytest_cache", "runs")
 
 
@@ -38,13 +43,23 @@ class Package:
     notebook_ran: bool
 
 
-def package(folder: Path, out: Path, *, run: Path | None = None, execute: bool = True) -> Package:
+def package(
+    folder: Path,
+    out: Path,
+    *,
+    run: Path | None = None,
+    execute: bool = True,
+    notebook: RunNotebook = execute_notebook,
+    lite_data: WriteLiteData | None = None,
+) -> Package:
     """Copies the submission into the new folder ``out`` and adds all that the official flow wants.
 
     The README's figures, the mails and the report come from ``results/<claim>/measurements.json``, or from the run
     folder ``run`` (of `fuxian reproduce`, or the evidence of `fuxian verify`), whose weights, log and measurements are
     taken over, where it holds them. With ``execute`` the
-    notebook is run from its first cell to its last, and holds what it gave.
+    notebook is run from its first cell to its last, and holds what it gave. ``notebook`` runs it and ``lite_data``
+    writes the examples: in this process's name unless others are given, so give those of ``verify.packaging`` for a
+    submission that is not your own.
 
     Raises InputError where ``out`` is not new, nothing was measured yet, or the notebook does not run; nothing
     is then left in ``out``.
@@ -59,13 +74,19 @@ def package(folder: Path, out: Path, *, run: Path | None = None, execute: bool =
         manifest = load_manifest(out)
         if run is not None:
             _take_over(run, manifest)
-        return complete(manifest, execute=execute)
+        return complete(manifest, execute=execute, notebook=notebook, lite_data=lite_data)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
 
 
-def complete(manifest: Manifest, *, execute: bool) -> Package:
+def complete(
+    manifest: Manifest,
+    *,
+    execute: bool,
+    notebook: RunNotebook = execute_notebook,
+    lite_data: WriteLiteData | None = None,
+) -> Package:
     """Writes into the submission's own folder what it lacks, and anew what is derived from its measurements."""
     folder = manifest.folder
     results = read_results(manifest)
@@ -73,7 +94,7 @@ def complete(manifest: Manifest, *, execute: bool) -> Package:
     written += write_official_files(manifest)
     written += _write_logs(manifest)
     if manifest.recipe is not None and not any(path.startswith("lite_data") for path in look(manifest).files):
-        run_recipe_command(folder, "lite-data", "--out=lite_data")
+        (lite_data or _write_lite_data)(folder)
         written += ["lite_data"]
     written += write_log_reprod(folder, results)
     for result in results:
@@ -81,18 +102,22 @@ def complete(manifest: Manifest, *, execute: bool) -> Package:
         verdict = file.with_name("verdict.json")
         verdict.write_text(json.dumps(result.verdict.as_dict(), indent=1, ensure_ascii=False) + "\n")
         written.append(str(verdict.relative_to(folder)))
-    notebook = make_notebook(manifest, results)
+    made = make_notebook(manifest, results)
     name = f"{manifest.paper.id}.ipynb"
-    write_notebook(notebook, folder / name)
+    write_notebook(made, folder / name)
     (folder / LETTERS).mkdir(exist_ok=True)  # so that the README lists it
     written += [name, *write_readmes(manifest, results)]
     written += write_letters(manifest, results)
     if execute:
-        write_notebook(execute_notebook(notebook, folder, manifest.seconds("evaluate")), folder / name)
+        write_notebook(notebook(made, folder, manifest.seconds("evaluate")), folder / name)
         shutil.rmtree(folder / "output", ignore_errors=True)
         for left in folder.rglob("__pycache__"):
             shutil.rmtree(left)
     return Package(folder, written, check_manifest(manifest), execute)
+
+
+def _write_lite_data(folder: Path) -> None:
+    run_recipe_command(folder, "lite-data", "--out=lite_data")
 
 
 def run_recipe_command(folder: Path, *arguments: str) -> None:
