@@ -72,10 +72,14 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     Example: fuxian check my-paper
     """
     from fuxian.submission.checklist import check_manifest
-    from fuxian.submission.manifest import load_manifest
+    from fuxian.submission.describe import WITHOUT, undescribed
+    from fuxian.submission.manifest import FILE_NAME, load_manifest
 
-    findings = check_manifest(load_manifest(folder))
     console = Console(stderr=as_json)
+    if folder.is_dir() and not (folder / FILE_NAME).exists() and not as_json:
+        # What can be said without a manifest is said; then that there is none.
+        _show(check_manifest(undescribed(folder), WITHOUT), console)
+    findings = check_manifest(load_manifest(folder))
     _show(findings, console)
     _count(findings, console)
     if as_json:
@@ -83,6 +87,26 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
             {"folder": str(folder), "passed": _passed(findings), "findings": [f.as_dict() for f in findings]}
         )
     raise typer.Exit(0 if _passed(findings) else 1)
+
+
+def describe(folder: Folder, as_json: AsJson = False) -> None:
+    """Write a fuxian.toml for a repository that has none, from its programs, requirements, weights and log.
+
+    What the files do not show, the paper and the claim, is left to be filled in.
+
+    Example: fuxian describe their-repository
+    """
+    from fuxian.submission.describe import describe as write
+
+    made = write(folder)
+    if as_json:
+        print_json(made)
+        return
+    console = Console()
+    console.print(f"Written: {made['file']}", markup=False, soft_wrap=True)
+    for name, what in made["found"].items():
+        console.print(f"  {name}: {what or 'none found'}", markup=False, soft_wrap=True)
+    console.print(f"Fill in: {'; '.join(made['filled_in'])}.", markup=False, soft_wrap=True)
 
 
 def package(

@@ -351,6 +351,10 @@ def read_manifest(folder: Path) -> Manifest:
     file = folder / FILE_NAME
     if file.is_symlink():
         raise InputError(f"{file}: this is a link; put the file itself there.")
+    if folder.is_dir() and not file.exists():
+        raise InputError(
+            f"{folder}: there is no {FILE_NAME}; `fuxian describe {folder}` writes one to fill in."
+        )
     toml = load_toml(file, "a submission's fuxian.toml")
     if "folder" in toml.data:
         raise toml.error(("folder",), "is not a known field; remove it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ def check(folder: Path) -> list[Finding]:
     return check_manifest(load_manifest(folder))
 
 
-def check_manifest(manifest: Manifest) -> list[Finding]:
-    """As ``check``, with the manifest at hand."""
+def check_manifest(manifest: Manifest, lines: Collection[str] | None = None) -> list[Finding]:
+    """As ``check``, with the manifest at hand; of ``lines`` alone, where they are given."""
     reasons = {}
     for waiver in manifest.waive:
         place = f"{manifest.folder / FILE_NAME}: waive {waiver.id!r}"
@@ -77,6 +77,8 @@ def check_manifest(manifest: Manifest) -> list[Finding]:
     largest = parsed(_largest_file, manifest, run, what=f"{manifest.folder}")
     found = []
     for id, (title, _) in CHECKS.items():
+        if lines is not None and id not in lines:
+            continue
         result = Result(
             **parsed(
                 _line,

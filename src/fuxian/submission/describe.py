@@ -1,0 +1,195 @@
+"""`fuxian describe`: a manifest for a repository that was made without one, from what its files show."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fuxian.errors import InputError
+from fuxian.submission.checklist.tree import Tree, look
+from fuxian.submission.manifest import FILE_NAME, Environment, Manifest, MetricSource
+from fuxian.untrusted import parsed
+
+PROGRAMS = {
+    "train": ("train", "main", "run_train", "train_net"),
+    "evaluate": ("eval", "evaluate", "val", "test", "valid", "validate", "main"),
+    "predict": ("predict", "infer", "inference", "demo"),
+    "export": ("export", "export_model"),
+}
+"""By command: names of programs, likeliest first."""
+WEIGHTS = (".pdparams", ".safetensors", ".npz")
+LOGS = (".log", ".jsonl")
+LARGEST_LISTED = 200
+WITHOUT = frozenset(
+    [
+        "layout",
+        "readme",
+        "requirements",
+        "licence",
+        "headers",
+        "scripts",
+        "tipc",
+        "port-code",
+        "secrets",
+        "limits",
+        "pickles",
+        "links",
+        "contents",
+        "git",
+        "names",
+        "leftovers",
+    ]
+)
+"""Lines of the checklist that need no manifest."""
+QUESTIONS = {
+    "paper": "title, authors, venue, year and url of the paper",
+    "claim": "what is claimed: dataset, split, metric, target and margin",
+}
+
+
+def undescribed(folder: Path) -> Manifest:
+    """A manifest that says nothing, for the lines of the checklist in ``WITHOUT``."""
+    return Manifest.model_construct(
+        folder=folder,
+        claims=(),
+        licence="Apache-2.0",
+        environment=Environment.model_construct(python="3.11", requirements=_requirements(folder)),
+        commands={},
+        metric=MetricSource(),
+        recipe=None,
+        data={},
+        checkpoint=None,
+        log=None,
+        reference=None,
+        team=None,
+        waive=(),
+    )
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Writes ``fuxian.toml`` and returns what was ``found``, and what is still to be ``filled_in``.
+
+    Raises InputError where there is one already, or no evaluation program can be found.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; check the path.")
+    file = folder / FILE_NAME
+    if file.exists() or file.is_symlink():
+        raise InputError(f"{file} is there already; mend it by hand, or remove it first.")
+    found = parsed(_found, folder, what=str(folder), seconds=60.0)
+    if "evaluate" not in found["commands"]:
+        raise InputError(
+            f"{folder}: no program looks like an evaluation ({', '.join(PROGRAMS['evaluate'])}, as .py); write one, or"
+            f" write {FILE_NAME} by hand."
+        )
+    file.write_text(_text(folder, found), encoding="utf-8")
+    return {"file": str(file), "found": found, "filled_in": list(QUESTIONS.values())}
+
+
+def _requirements(folder: Path) -> str:
+    for name in ("requirements.txt", "requirement.txt", "requirements/requirements.txt"):
+        if (folder / name).is_file() and not (folder / name).is_symlink():
+            return name
+    return "requirements.txt"
+
+
+def _found(folder: Path) -> dict[str, Any]:
+    tree = look(undescribed(folder))
+    commands = {}
+    for command, names in PROGRAMS.items():
+        program = _program(tree, names)
+        if program is not None:
+            commands[command] = ["python", program, *_options(tree, program, command)]
+    weights = _largest(tree, WEIGHTS)
+    logs = [
+        path for path in tree.named(*LOGS, ".txt") if re.search(r"(?i)log|train", PurePosixPath(path).name)
+    ]
+    logs = [path for path in logs if re.search(r"(?i)\bloss\b", tree.text(path)[:200_000])]
+    return {
+        "commands": commands,
+        "requirements": _requirements(folder) if _requirements(folder) in tree.files else None,
+        "checkpoint": weights,
+        "log": logs[0] if logs else None,
+    }
+
+
+def _program(tree: Tree, names: tuple[str, ...]) -> str | None:
+    programs = [path for path in tree.named(".py") if path.count("/") <= 2]
+    for name in names:
+        near = [path for path in programs if PurePosixPath(path).stem.lower() == name]
+        if near:
+            return min(near, key=lambda path: (path.count("/"), path))
+    return None
+
+
+def _options(tree: Tree, program: str, command: str) -> list[str]:
+    """Options of the program that take what Fuxian puts in place: the weights, and the seed of a training."""
+    text = tree.text(program)
+    options = re.findall(r"add_argument\(\s*[\"'](--[A-Za-z][\w-]{0,40})[\"']", text)[:LARGEST_LISTED]
+    wanted = {
+        "{checkpoint}": r"--(weights?|checkpoint|ckpt|pretrained|params|model[-_]?path|resume|load)$",
+        **({"{seed}": r"--seed$"} if command == "train" else {}),
+    }
+    if command == "train":
+        wanted.pop("{checkpoint}")
+    found = []
+    for placeholder, pattern in wanted.items():
+        option = next((one for one in options if re.match(pattern, one)), None)
+        if option is not None:
+            found += [option, placeholder]
+    return found
+
+
+def _largest(tree: Tree, endings: tuple[str, ...]) -> str | None:
+    found = [path for path in tree.named(*endings) if "lite_data" not in path]
+    return max(found, key=lambda path: tree.files[path]) if found else None
+
+
+def _text(folder: Path, found: dict[str, Any]) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "paper"
+    quoted = json.dumps
+    lines = [
+        "# Written by `fuxian describe` from what the repository shows; fill in what is marked.",
+        'claims = ["main"]',
+        *([f"checkpoint = {quoted(found['checkpoint'])}"] if found["checkpoint"] else []),
+        "",
+        "[paper]",
+        f"id = {quoted(name)}",
+        'title = "fill in"',
+        'authors = ["fill in"]',
+        'venue = "fill in"',
+        "year = 2021",
+        'url = "https://example.org/fill-in"',
+        "",
+        "[[claim]]",
+        'id = "main"',
+        'title = "fill in"',
+        'dataset = "fill in"',
+        'split = "test"',
+        'metric = "accuracy"',
+        'unit = "accuracy"',
+        'direction = "higher"',
+        'scope = "scaled"',
+        'subject = "weights"',
+        "# target = 0.9     # fill in: what is to be reached",
+        "# margin = 0.01    # fill in: how far below the target is still as good",
+        'checkpoint = "last"',
+        "seeds = [0]",
+        "iterations = 1     # fill in: how many steps the training made",
+        "",
+        "[commands]",
+        *(f"{command} = {quoted(words)}" for command, words in found["commands"].items()),
+        "",
+        "[metric]",
+        "# fill in: what evaluate prints the figure after",
+        "pattern = '(?i)acc[a-z0-9]*[ :=]+(?P<accuracy>[0-9.]+)'",
+        "",
+    ]
+    if found["requirements"]:
+        lines += ["[environment]", f"requirements = {quoted(found['requirements'])}", ""]
+    if found["log"]:
+        form = "jsonl" if found["log"].endswith(".jsonl") else "text"
+        lines += ["[log]", f"file = {quoted(found['log'])}", f'format = "{form}"', ""]
+    return "\n".join(lines)

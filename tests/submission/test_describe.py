@@ -1,0 +1,58 @@
+"""`fuxian describe`: a manifest for a repository that has none."""
+
+import tomllib
+
+import pytest
+
+from fuxian.errors import InputError
+from fuxian.submission.checklist import check_manifest
+from fuxian.submission.describe import WITHOUT, describe, undescribed
+from fuxian.submission.manifest import load_manifest
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "Their Repo"
+    (folder / "tools").mkdir(parents=True)
+    (folder / "train.py").write_text("parser.add_argument('--seed')\nparser.add_argument('--weights')\n")
+    (folder / "tools/eval.py").write_text("parser.add_argument('--checkpoint', type=str)\n")
+    (folder / "requirements.txt").write_text("paddlepaddle\n")
+    (folder / "best.pdparams").write_bytes(b"\x80\x04}.")
+    (folder / "train_log.txt").write_text("epoch 1 loss 0.5\n")
+    return folder
+
+
+def test_what_the_files_show_is_written(repository):
+    made = describe(repository)
+    text = tomllib.loads((repository / "fuxian.toml").read_text())
+    assert text["commands"] == {
+        "train": ["python", "train.py", "--seed", "{seed}"],
+        "evaluate": ["python", "tools/eval.py", "--checkpoint", "{checkpoint}"],
+    }
+    assert (text["checkpoint"], text["log"]["file"]) == ("best.pdparams", "train_log.txt")
+    assert text["paper"]["id"] == "their-repo"
+    assert "target" in " ".join(made["filled_in"])
+    with pytest.raises(InputError, match="nothing to reach"):
+        load_manifest(repository)
+    filled = (
+        (repository / "fuxian.toml").read_text().replace("# target", "target").replace("# margin", "margin")
+    )
+    (repository / "fuxian.toml").write_text(filled)
+    assert load_manifest(repository).claim().target == 0.9
+
+
+def test_no_manifest_is_said_and_the_lines_that_need_none_are_checked(repository):
+    with pytest.raises(InputError, match="fuxian describe"):
+        load_manifest(repository)
+    findings = {one.id: one.status for one in check_manifest(undescribed(repository), WITHOUT)}
+    assert findings.keys() == WITHOUT
+    assert (findings["requirements"], findings["licence"]) == ("pass", "fail")
+
+
+def test_what_cannot_be_described_is_one_sentence(repository, tmp_path):
+    describe(repository)
+    with pytest.raises(InputError, match="there already"):
+        describe(repository)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no program looks like an evaluation"):
+        describe(tmp_path / "empty")
