@@ -25,6 +25,8 @@ MIB = 1 << 20
 SECONDS = 20.0
 MEMORY = 768 * MIB
 MOST_TEXT = 256 * MIB
+PATIENCE = 10.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 _TICK = 0.25
 """Seconds between two looks at whether the work was cancelled."""
 # -P: a module that happens to lie in the working directory must not be imported.
@@ -47,6 +49,15 @@ class _Child:
         self.connection = ours
         self.owner = os.getpid()
         self.end = weakref.finalize(self, _end, self.process, ours, self.owner)
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far; 0 where it has ended."""
+        try:
+            about = Path("/proc", str(self.process.pid), "stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return 0.0
+        user, system = about.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / _TICKS
 
     def usable(self) -> bool:
         return self.end.alive and self.owner == os.getpid() and self.process.poll() is None
@@ -75,7 +86,8 @@ def parsed(
         function: a function of a module of Fuxian's; it returns what JSON can hold, or Arrays.
         arguments: of types that the standard library or Fuxian defines.
         what: names what is parsed, as the beginning of a sentence.
-        seconds, memory: what the call may take, in seconds and in bytes beyond what the child has in use.
+        seconds, memory: what the call may take, in CPU seconds (a busy machine makes no submission malformed) and in
+            bytes beyond what the child has in use. On the clock it may take ``PATIENCE`` times the seconds.
 
     Raises:
         Malformed: it took longer, needed more, failed, or ended the child.
@@ -83,7 +95,8 @@ def parsed(
         Stopped: the work was cancelled, or has no time left.
     """
     call = pickle.dumps((str(Path.cwd()), memory, function, arguments))
-    limit = deadline.left(seconds)
+    deadline.check()
+    limit = seconds
     child = getattr(_of_thread, "child", None)
     if child is None or not child.usable():
         child = _of_thread.child = _Child()
@@ -96,7 +109,7 @@ def parsed(
     if answer is _LATE:
         child.end()
         deadline.check()
-        raise Malformed(f"{what}: reading it takes more than {seconds:.0f} s; make it smaller or simpler.")
+        raise Malformed(f"{what}: reading it takes more than {seconds:g} s; make it smaller or simpler.")
     if answer is _DIED:
         how = _how(child.process, memory)
         child.end()
@@ -117,10 +130,9 @@ _LATE, _DIED, _NONE = object(), object(), object()
 
 def _ask(child: _Child, call: bytes, seconds: float, memory: int) -> Any:
     """The answer; _LATE where none came in time, _DIED where the child ended, _NONE for what is no answer."""
-    ends = time.monotonic() + seconds
     connection = child.connection
     connection.settimeout(_TICK)
-    waiting = _Waiting(connection, ends)
+    waiting = _Waiting(child, child.cpu_seconds() + seconds, time.monotonic() + PATIENCE * seconds)
     try:
         send(waiting, call)  # type: ignore[arg-type]
         return receive_answer(waiting, MOST_TEXT, 2 * memory)  # type: ignore[arg-type]
@@ -133,10 +145,13 @@ def _ask(child: _Child, call: bytes, seconds: float, memory: int) -> Any:
 
 
 class _Waiting:
-    """A connection that waits until a given time, and looks meanwhile whether the work was cancelled."""
+    """A connection that waits until the child has used its CPU seconds or the clock says so, and looks meanwhile
+    whether the work was cancelled."""
 
-    def __init__(self, connection: socket.socket, ends: float) -> None:
-        self.connection = connection
+    def __init__(self, child: _Child, cpu_ends: float, ends: float) -> None:
+        self.child = child
+        self.connection = child.connection
+        self.cpu_ends = cpu_ends
         self.ends = ends
 
     def sendall(self, content: bytes | memoryview) -> None:
@@ -153,7 +168,7 @@ class _Waiting:
                 return act()
             except TimeoutError:
                 deadline.check()
-                if time.monotonic() >= self.ends:
+                if self.child.cpu_seconds() >= self.cpu_ends or time.monotonic() >= self.ends:
                     raise
 
 
