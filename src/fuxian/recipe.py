@@ -59,13 +59,16 @@ def call_model(model: Any, inputs: tuple) -> Tree:
 class Recipe:
     """The parts of one experiment. Only ``model`` must be given.
 
-    The framework follows from what ``model()`` returns. ``forward`` may differentiate (inner loops): nothing
-    wraps it in ``no_grad``, and it follows ``model.training``.
+    The framework follows from what ``model()`` returns. ``forward`` follows ``model.training``.
     """
 
     model: Callable[[], Any]
     """``model() -> paddle.nn.Layer | torch.nn.Module``, freshly initialised."""
     train_data: Callable[[], Iterable[Batch]] | None = None
+    """``train_data()`` is one epoch. A sequence of batches can be drawn by worker processes; if it has a method
+    ``share(index, rank, processes)`` too, each process of a distributed training draws only its rows."""
+    batch_size: int | None = None
+    """Examples in a batch of ``train_data``; where absent, the rows of its inputs."""
     eval_data: Callable[[], Iterable[Batch]] | None = None
     forward: Callable[[Any, tuple], Tree] = call_model
     """``forward(model, inputs) -> outputs``; all that the loss needs besides the targets is in outputs."""
@@ -94,6 +97,7 @@ class Recipe:
     where none is named) and clears all gradients; with several processes it averages them first. Losses are as
     ``loss`` returns them. Schedules and the average move once a call of ``step``."""
     higher_order: bool = False
+    """Whether ``forward`` differentiates (inner loops): graphs are then kept in evaluation and prediction too."""
 
 
 def framework_of(model: Any) -> Framework:

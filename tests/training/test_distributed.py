@@ -78,7 +78,7 @@ fit(own, Path(sys.argv[1]), seed=0, length=Length(iterations=12))
 def rows(count):
     return {
         "inputs": (np.arange(count), {"x": np.ones((count, 2))}),
-        "targets": [np.arange(count)],
+        "targets": (np.arange(count), [np.ones((n, 4)) for n in range(count)], np.float32(0.5), "name"),
         "meta": 1,
     }
 
@@ -87,7 +87,18 @@ def test_the_shares_make_up_the_batch():
     parts = [share(rows(6), rank, 3) for rank in range(3)]
     np.testing.assert_array_equal(np.concatenate([part["inputs"][0] for part in parts]), np.arange(6))
     assert all(part["inputs"][1]["x"].shape == (2, 2) for part in parts)
+    boxes = [boxes for part in parts for boxes in part["targets"][1]]
+    assert [len(one) for one in boxes] == list(range(6)), "a ragged list is shared out by its entries"
+    assert {part["targets"][2:] for part in parts} == {(0.5, "name")}
     assert len(share(rows(5), 0, 1)["inputs"][0]) == 5
+
+
+def test_a_batch_that_is_not_what_the_recipe_says_is_refused():
+    assert len(share(rows(6), 0, 2, batch_size=6)["inputs"][0]) == 3
+    with pytest.raises(InputError, match="4 and 6 rows"):
+        share(rows(6), 0, 2, batch_size=4)
+    with pytest.raises(InputError, match="the same in each"):
+        share(rows(6) | {"targets": [np.ones(4)] * 4}, 0, 2)
 
 
 @pytest.mark.parametrize("count", [5, 1])

@@ -9,6 +9,7 @@ from paddle import nn
 
 from fuxian.errors import InputError
 from fuxian.training import checkpoints
+from fuxian.training.evaluate import evaluate
 from fuxian.training.fit import Length, fit
 from fuxian.weights import load_tensors
 
@@ -205,7 +206,7 @@ def test_a_reference_recipe_is_not_trained(tmp_path, line_recipe):
 
 
 def test_inner_steps_may_differentiate_in_evaluation_too(tmp_path, line_recipe):
-    """Nothing wraps forward in no_grad."""
+    """Evaluation builds no graph, unless the recipe says that it differentiates."""
 
     class Slope:
         def update(self, outputs, targets):
@@ -225,7 +226,32 @@ def test_inner_steps_may_differentiate_in_evaluation_too(tmp_path, line_recipe):
         loss=lambda slope, targets: (slope - 2.0) ** 2,
         metric=Slope,
         eval_data=line_recipe().train_data,
+        higher_order=True,
     )
     fit(recipe, tmp_path, seed=0, length=Length(iterations=300, evaluate_every=300))
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert last["eval"]["slope"] == pytest.approx(2.0, abs=1e-3)
+
+
+def test_an_evaluation_builds_no_graph_unless_the_recipe_differentiates(line_recipe):
+    graphs = []
+
+    class Watching:
+        def update(self, outputs, targets):
+            pass
+
+        def figures(self, selection=None):
+            return {"figure": 0.0}
+
+    def forward(model, inputs):
+        outputs = model(*inputs)
+        graphs.append(not outputs.stop_gradient)
+        return outputs
+
+    for differentiates in (False, True):
+        recipe = line_recipe(
+            forward=forward, metric=Watching, eval_data=line_recipe().train_data, higher_order=differentiates
+        )
+        evaluate(recipe, recipe.model())
+        assert set(graphs) == {differentiates}
+        graphs.clear()

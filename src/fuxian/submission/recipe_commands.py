@@ -24,7 +24,7 @@ import numpy as np
 from fuxian.errors import InputError, PlatformError
 from fuxian.json_files import write_json
 from fuxian.paper import Claim
-from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, to_arrays, to_tensors, tree_of
+from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, tree_of
 from fuxian.submission.manifest import CommandName, Manifest, read_manifest
 from fuxian.submission.official_log import official_line
 
@@ -167,6 +167,7 @@ def predict(
     ``inputs`` is a folder of drawn batches, ``0000.npz`` and so on, that are predicted instead.
     """
     from fuxian.training.checkpoints import load_evaluated
+    from fuxian.training.evaluate import outputs_of
 
     made = make_recipe(manifest, claim)
     model = load_evaluated(made, checkpoint)
@@ -175,7 +176,7 @@ def predict(
     batches = (
         (batch["inputs"] for batch in _test_data(made)) if drawn is None else (tree for _, tree in drawn)
     )
-    outputs = (to_arrays(made.forward(model, to_tensors("paddle", given))) for given in batches)
+    outputs = (outputs_of(made, model, given) for given in batches)
     return _write_predictions(out, outputs, None if drawn is None else [name for name, _ in drawn])
 
 

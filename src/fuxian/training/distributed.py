@@ -13,7 +13,7 @@ import paddle
 import paddle.distributed as dist
 
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, leaves, map_tree
+from fuxian.recipe import Batch, Tree
 
 
 def world() -> tuple[int, int]:
@@ -30,30 +30,57 @@ def wait(size: int) -> None:
         dist.barrier()
 
 
-def share(batch: Batch, rank: int, size: int) -> Batch:
-    """This process's rows of a batch (first axis). Raises InputError where they cannot be shared out evenly."""
+def rows(tree: Tree) -> int:
+    """The examples in a tree: the length of its first list, or of its first array's first axis; 0 where none is."""
+    if isinstance(tree, list):
+        return len(tree)
+    if isinstance(tree, (dict, tuple)):
+        return next(filter(None, map(rows, tree.values() if isinstance(tree, dict) else tree)), 0)
+    return len(tree) if getattr(tree, "ndim", 0) else 0
+
+
+def share(batch: Batch, rank: int, size: int, batch_size: int | None = None) -> Batch:
+    """This process's rows of a batch: of an array along its first axis, of a ragged list its entries.
+
+    What has neither (a number, a name) is every process's. ``batch_size`` is the recipe's, if it says one.
+
+    Raises InputError where the rows cannot be shared out evenly.
+    """
     if size == 1:
         return batch
-    rows = {len(leaf) for _, leaf in leaves((batch["inputs"], batch["targets"]))}
-    if len(rows) != 1 or next(iter(rows)) % size:
+    counts = {batch_size} if batch_size else set()
+
+    def cut(tree: Tree) -> Tree:
+        if isinstance(tree, dict):
+            return {key: cut(part) for key, part in tree.items()}
+        if isinstance(tree, tuple):
+            return tuple(map(cut, tree))
+        if not isinstance(tree, list) and not getattr(tree, "ndim", 0):
+            return tree
+        counts.add(len(tree))
+        part = len(tree) // size
+        return tree[rank * part : (rank + 1) * part]
+
+    shared = {"inputs": cut(batch["inputs"]), "targets": cut(batch.get("targets", ()))}
+    if len(counts) != 1 or next(iter(counts)) % size:
         raise InputError(
-            f"a batch with first axes of {sorted(rows)} cannot be shared by {size} processes: choose a batch size"
-            f" that is a multiple of {size}."
+            f"a batch of {' and '.join(map(str, sorted(counts)))} rows cannot be shared by {size} processes: choose a"
+            f" batch size that is a multiple of {size}, the same in each array and ragged list."
         )
-    part = next(iter(rows)) // size
-
-    def cut(leaf: Any) -> Any:
-        return leaf[rank * part : (rank + 1) * part]
-
-    return {"inputs": map_tree(cut, batch["inputs"]), "targets": map_tree(cut, batch["targets"])}
+    return shared
 
 
 def average_gradients(model: Any, size: int) -> None:
     """Replaces each gradient by its mean over the processes.
 
     A parameter that only some shares reach has a gradient of zero in the others; one that none reaches keeps none.
+    One that is spread over the processes (Paddle's mark ``is_distributed``) is left alone.
     """
-    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    parameters = [
+        parameter
+        for parameter in model.parameters()
+        if not parameter.stop_gradient and not parameter.is_distributed
+    ]
     if not parameters:
         return
     reached = paddle.to_tensor([float(parameter.grad is not None) for parameter in parameters])

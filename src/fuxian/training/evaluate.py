@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import paddle
+
 from fuxian.errors import InputError
 from fuxian.metrics import Units
-from fuxian.recipe import Recipe, to_arrays, to_tensors, update_metric
+from fuxian.recipe import Recipe, Tree, to_arrays, to_tensors, update_metric
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,12 @@ class Evaluation:
 
     figures: dict[str, float]
     units: Mapping[str, Units]
+
+
+def outputs_of(recipe: Recipe, model: Any, inputs: Tree) -> Tree:
+    """The outputs for a batch's inputs, as arrays; no graph is built unless the recipe is ``higher_order``."""
+    with nullcontext() if recipe.higher_order else paddle.no_grad():
+        return to_arrays(recipe.forward(model, to_tensors("paddle", inputs)))
 
 
 def evaluate(
@@ -35,7 +44,6 @@ def evaluate(
     data = recipe.eval_data()
     total = len(data) if isinstance(data, Sized) else 0
     for count, batch in enumerate(data, start=1):
-        outputs = recipe.forward(model, to_tensors("paddle", batch["inputs"]))
-        update_metric(metric, to_arrays(outputs), batch)
+        update_metric(metric, outputs_of(recipe, model, batch["inputs"]), batch)
         progress(count, total)
     return Evaluation(metric.figures(), metric.units() if hasattr(metric, "units") else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import paddle
 
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, Recipe, framework_of, leaves
+from fuxian.recipe import Recipe, framework_of
 from fuxian.training import chain, checkpoints, numeric_mode
-from fuxian.training.distributed import from_first, mean, share, wait, world
+from fuxian.training.batches import batches, examples
+from fuxian.training.distributed import from_first, mean, wait, world
 from fuxian.training.evaluate import evaluate
 from fuxian.training.log import TrainingLog
 from fuxian.training.seeds import seed_everything
@@ -58,18 +59,20 @@ def fit(
     *,
     seed: int,
     length: Length,
+    workers: int = 0,
     progress: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
 ) -> Any:
     """Trains, continuing from the newest checkpoint of ``folder`` where there is one, and returns the model.
 
-    Writes ``log.jsonl``, ``vdl/`` and ``checkpoints/`` in ``folder``. ``progress`` hears of every step.
+    Writes ``log.jsonl``, ``vdl/`` and ``checkpoints/`` in ``folder``. ``workers`` processes draw the batches ahead, to
+    the same numbers as this one would. ``progress`` hears of every step.
 
     Raises InputError where the recipe lacks a part or the loss is no longer finite.
     """
     # Paddle names an optimizer's moments when it first steps, and numbers the names unless they are its first ones:
     # without names of its own, a run would not find the moments of one that followed another run in its process.
     with paddle.utils.unique_name.guard():
-        return _fit(recipe, folder, seed, length, progress)
+        return _fit(recipe, folder, seed, length, workers, progress)
 
 
 def _fit(
@@ -77,6 +80,7 @@ def _fit(
     folder: Path,
     seed: int,
     length: Length,
+    workers: int,
     progress: Callable[[int, dict[str, float]], None],
 ) -> Any:
     rank, processes = world()
@@ -88,6 +92,8 @@ def _fit(
     newest = checkpoints.latest(folder / "checkpoints")
     since_log = checkpoints.restore(newest, trainer) if newest else []
     start = trainer.done
+    if any(parameter.is_distributed for parameter in trainer.model.parameters()):
+        raise InputError("parameters spread over the processes are in no checkpoint: train in one process.")
     # No process may write a checkpoint while another still looks for the newest.
     wait(processes)
     trainer.model.train()
@@ -95,23 +101,31 @@ def _fit(
     log = TrainingLog(folder, start) if rank == 0 else None
     if log:
         _begin_chain(log, seed, start, lambda: checkpoints.state_of(trainer))
-    batches = _batches(recipe, seed, start)
+    read = batches(
+        recipe,
+        seed=seed,
+        start=start,
+        stop=length.iterations,
+        rank=rank,
+        processes=processes,
+        workers=workers,
+    )
     reader_cost = batch_cost = 0.0
-    timed = examples = 0
+    timed = trained_on = 0
     for step in range(start + 1, length.iterations + 1):
         began = time.perf_counter()
-        whole, new_epoch = next(batches)
-        batch = share(whole, rank, processes)
-        read = time.perf_counter()
+        batch, new_epoch = next(read)
+        drawn = time.perf_counter()
+        seed_everything(seed, step - 1, of=f"step/{rank}")
         if new_epoch and step > 1:
             trainer.end_epoch()
         rates = _rates(trainer)
         losses = trainer.step(batch)
         since_log.append({"loss": losses.pop("total"), **losses})
         timed += 1
-        reader_cost += read - began
+        reader_cost += drawn - began
         batch_cost += time.perf_counter() - began
-        examples += len(leaves(batch["inputs"])[0][1]) * processes
+        trained_on += examples(recipe, batch, processes)
         last = step == length.iterations
         logs = step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last
         saves = step % length.checkpoint_every == 0 or last
@@ -126,12 +140,12 @@ def _fit(
                 **rates,
                 "reader_cost": reader_cost / timed,
                 "batch_cost": batch_cost / timed,
-                "ips": examples / batch_cost,
+                "ips": trained_on / batch_cost,
             }
             if log:
                 log.write(step, figures)
             progress(step, figures)
-            since_log, reader_cost, batch_cost, timed, examples = [], 0.0, 0.0, 0, 0
+            since_log, reader_cost, batch_cost, timed, trained_on = [], 0.0, 0.0, 0, 0
         else:
             progress(step, {})
         if length.evaluate_every and (step % length.evaluate_every == 0 or last):
@@ -198,37 +212,3 @@ def _check_finite(since_log: list[dict[str, float]], folder: Path, step: int) ->
                 f"{folder}: the loss is {losses['loss']} at step {at}; the training has diverged, lower the learning"
                 " rate or look at the data of that step."
             )
-
-
-def _batches(recipe: Recipe, seed: int, start: int) -> Iterator[tuple[Batch, bool]]:
-    """The batch of every step after ``start``, with whether it is its epoch's first.
-
-    Each epoch's ``train_data()`` is made with the generators seeded by the number of steps before it, each batch is
-    drawn with them seeded by its own step. A sequence is indexed, and epochs before ``start`` are not made again; any
-    other iterable is read from its beginning, epoch after epoch, and what lies before ``start`` thrown away.
-    """
-    assert recipe.train_data is not None  # noqa: S101 - build() has checked
-    done = 0
-    while True:
-        seed_everything(seed, done)
-        data = recipe.train_data()
-        step = done
-        if isinstance(data, Sequence):
-            if 0 < len(data) <= start - done:
-                done += (start - done) // len(data) * len(data)
-                continue
-            for step in range(max(start, done), done + len(data)):
-                seed_everything(seed, step)
-                yield data[step - done], step == done
-            step = done + len(data)
-        else:
-            read = iter(data)
-            seed_everything(seed, step)
-            while (batch := next(read, None)) is not None:
-                step += 1
-                if step > start:
-                    yield batch, step == done + 1
-                seed_everything(seed, step)
-        if step == done:
-            raise InputError("train_data() gave no batch; give it at least one.")
-        done = step
