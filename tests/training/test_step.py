@@ -13,8 +13,8 @@ from fuxian.align.recording import Recording
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
 from fuxian.training import checkpoints
-from fuxian.training.fit import Length, fit
-from fuxian.weights import load_tensors
+from fuxian.training.fit import Best, Length, fit
+from fuxian.weights import load_tensors, read
 
 STEPS = 4
 """Optimizer steps that alignment takes; it calls every two of them an epoch."""
@@ -262,3 +262,63 @@ def test_a_schedule_on_a_plateau_resumes_in_the_middle_of_an_epoch(tmp_path, ass
     fit(recipe, tmp_path / "broken", seed=0, length=Length(iterations=13))
     fit(recipe, tmp_path / "broken", seed=0, length=Length(iterations=18))
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+class Scores:
+    """The figures of evaluations to come, whatever the model is."""
+
+    def __init__(self, *scores):
+        self.scores = list(scores)
+
+    def metric(self):
+        class Told:
+            def update(self, outputs, targets):
+                pass
+
+            def figures(this, selection=None):
+                return {"score": self.scores.pop(0)}
+
+        return Told()
+
+
+@pytest.mark.parametrize(
+    ("higher", "scores", "best_at"),
+    [
+        (True, (0.1, 0.7, 0.3, 0.7, 0.6), 4),
+        (False, (0.5, 0.7, 0.3, 0.3, 0.6), 6),
+        (True, (0.1, 0.2, 0.3, 0.4, 0.5), 10),
+    ],
+)
+@pytest.mark.parametrize("name", ["plain", "average"])
+def test_the_best_evaluations_weights_are_kept_also_over_a_resume(tmp_path, higher, scores, best_at, name):
+    base = replace(CASES[name], eval_data=lambda: batches(1), schedule_every="step")
+    shown = Scores(*scores)
+    recipe = replace(base, metric=shown.metric)
+    fit(base, tmp_path / "until", seed=0, length=Length(iterations=best_at))
+    wanted = load_tensors(checkpoints.weights_of(checkpoints.latest(tmp_path / "until" / "checkpoints")))
+    best, run = Best("score", higher), tmp_path / "run"
+    how = {"checkpoint_every": 3, "evaluate_every": 2}
+    fit(recipe, run, seed=0, length=Length(iterations=6, **how), best=best)
+    fit(recipe, run, seed=0, length=Length(iterations=10, **how), best=best)
+    assert not shown.scores
+    newest = checkpoints.latest(run / "checkpoints")
+    assert newest.name == "step_00000010"
+    kept = checkpoints.weights_of(newest)
+    assert kept.name == "best.safetensors"
+    assert read(kept).metadata["iterations"] == str(best_at)
+    for key, value in load_tensors(kept).items():
+        np.testing.assert_array_equal(value, wanted[key], err_msg=key)
+
+
+def test_the_best_of_a_figure_that_is_not_there_is_refused(tmp_path):
+    recipe = replace(PLAIN, eval_data=PLAIN.train_data, metric=Scores(0.5).metric)
+    with pytest.raises(InputError, match="the metric's figures are score"):
+        fit(
+            recipe,
+            tmp_path,
+            seed=0,
+            length=Length(iterations=2, evaluate_every=2),
+            best=Best("accuracy", True),
+        )
+    with pytest.raises(InputError, match="set evaluate_every"):
+        fit(recipe, tmp_path, seed=0, length=Length(iterations=2), best=Best("score", True))

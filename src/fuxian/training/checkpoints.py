@@ -24,8 +24,9 @@ from fuxian.training.step import Trainer
 from fuxian.weights import load_tensors, save_tensors
 
 KEPT = 2
-MODEL, EVALUATED = "model.safetensors", "evaluated.safetensors"
-"""The model in training, and what is evaluated where that is a part or a moving average of it."""
+MODEL, EVALUATED, BEST = "model.safetensors", "evaluated.safetensors", "best.safetensors"
+"""The model in training; what is evaluated where that is a part or a moving average of it; the same at the step of the
+best evaluation so far, where that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,21 @@ def save(
     draft.mkdir(parents=True)
     for name, tensors in state.files.items():
         save_tensors(draft / name, tensors, {"iterations": str(step)} if name in (MODEL, EVALUATED) else {})
+    if trainer.best is not None:
+        before = latest(folder)
+        if trainer.best[0] == step or before is None:
+            source = draft / (EVALUATED if EVALUATED in state.files else MODEL)
+        else:
+            source = before / BEST
+        try:
+            os.link(source, draft / BEST)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, draft / BEST)
     with (draft / "state.json").open("w") as file:
         written = {"step": step, "schedules": state.schedules, "since_log": list(since_log)}
-        json.dump(written | ({"followed": trainer.followed} if trainer.followed[1] else {}), file)
+        written |= {"followed": trainer.followed} if trainer.followed[1] else {}
+        written |= {"best": trainer.best} if trainer.best else {}
+        json.dump(written, file)
         file.flush()
         os.fsync(file.fileno())
     shutil.rmtree(place, ignore_errors=True)
@@ -104,7 +117,7 @@ def latest(folder: Path) -> Path | None:
 
 def weights_of(place: Path) -> Path:
     """The file of a checkpoint that holds the weights to evaluate, publish and export."""
-    return place / EVALUATED if (place / EVALUATED).exists() else place / MODEL
+    return next(place / name for name in (BEST, EVALUATED, MODEL) if name == MODEL or (place / name).exists())
 
 
 def load_evaluated(recipe: Recipe, weights: Path) -> Any:
@@ -129,7 +142,8 @@ def restore(place: Path, trainer: Trainer) -> list[dict[str, float]]:
         ]
         total, count = state.get("followed", (0.0, 0))
         followed = float(total), int(count)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        best = state.get("best") and (int(state["best"][0]), float(state["best"][1]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{place}: its state.json is missing or damaged; remove this folder to go on from the checkpoint before."
         ) from error
@@ -162,7 +176,7 @@ def restore(place: Path, trainer: Trainer) -> list[dict[str, float]]:
                     f"{place}: the gradient of {key} fits no parameter; give this model's checkpoint."
                 )
             parameters[key].grad = paddle.to_tensor(np.array(value))
-    trainer.done, trainer.followed = step, followed
+    trainer.done, trainer.followed, trainer.best = step, followed, best
     return since_log
 
 

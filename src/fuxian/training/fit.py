@@ -39,6 +39,25 @@ class Length:
     keep_bytes: int = chain.KEPT_BYTES
 
 
+@dataclass(frozen=True)
+class Best:
+    """Which evaluation's weights are kept beside the newest: those of the best ``figure`` of the metric."""
+
+    figure: str
+    higher: bool
+
+    def improves(self, figures: dict[str, float], before: tuple[int, float] | None) -> bool:
+        """Whether the figures are better than the best so far (step, figure): the first of equals stays."""
+        if self.figure not in figures:
+            raise InputError(
+                f"the best {self.figure} is asked for, and the metric's figures are {', '.join(figures)}."
+            )
+        now = figures[self.figure]
+        if before is None:
+            return True
+        return now > before[1] if self.higher else now < before[1]
+
+
 def build(recipe: Recipe, seed: int, processes: int = 1) -> Trainer:
     """A freshly initialised model with its optimizers, the same for the same seed."""
     if recipe.optimizer is None or recipe.train_data is None or (recipe.loss is None and recipe.step is None):
@@ -60,19 +79,21 @@ def fit(
     seed: int,
     length: Length,
     workers: int = 0,
+    best: Best | None = None,
     progress: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
 ) -> Any:
     """Trains, continuing from the newest checkpoint of ``folder`` where there is one, and returns the model.
 
     Writes ``log.jsonl``, ``vdl/`` and ``checkpoints/`` in ``folder``. ``workers`` processes draw the batches ahead, to
-    the same numbers as this one would. ``progress`` hears of every step.
+    the same numbers as this one would. With ``best`` each checkpoint also holds the weights of the best evaluation so
+    far. ``progress`` hears of every step.
 
     Raises InputError where the recipe lacks a part or the loss is no longer finite.
     """
     # Paddle names an optimizer's moments when it first steps, and numbers the names unless they are its first ones:
     # without names of its own, a run would not find the moments of one that followed another run in its process.
     with paddle.utils.unique_name.guard():
-        return _fit(recipe, folder, seed, length, workers, progress)
+        return _fit(recipe, folder, seed, length, workers, best, progress)
 
 
 def _fit(
@@ -81,6 +102,7 @@ def _fit(
     seed: int,
     length: Length,
     workers: int,
+    best: Best | None,
     progress: Callable[[int, dict[str, float]], None],
 ) -> Any:
     rank, processes = world()
@@ -88,6 +110,8 @@ def _fit(
         raise InputError(
             "the schedule moves after each evaluation, and none is asked for: set evaluate_every."
         )
+    if best is not None and not length.evaluate_every:
+        raise InputError(f"the best {best.figure} is asked for, and no evaluation: set evaluate_every.")
     trainer = build(recipe, seed, processes)
     newest = checkpoints.latest(folder / "checkpoints")
     since_log = checkpoints.restore(newest, trainer) if newest else []
@@ -130,9 +154,7 @@ def _fit(
         logs = step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last
         saves = step % length.checkpoint_every == 0 or last
         if logs or saves:
-            means = iter(mean([value for one in since_log for value in one.values()]))
-            since_log = [{name: next(means) for name in one} for one in since_log]
-            _check_finite(since_log, folder, step)
+            since_log = _settled(since_log, folder, step)
         if logs:
             count = len(since_log)
             figures = {name: sum(one[name] for one in since_log) / count for name in since_log[0]}
@@ -153,7 +175,12 @@ def _fit(
                 found = evaluate(recipe, trainer.evaluated).figures
                 log.write(step, {}, found)
                 trainer.model.train()
-            trainer.end_evaluation(from_first(found if log else {}, processes))
+            found = from_first(found if log else {}, processes)
+            trainer.end_evaluation(found)
+            if best is not None and best.improves(found, trainer.best):
+                trainer.best = step, found[best.figure]
+                if not saves:
+                    since_log, saves = _settled(since_log, folder, step), True
         # Last, so that a checkpoint is never ahead of the log: what follows it is dropped and done again.
         if saves:
             if step % recipe.accumulate:
@@ -204,11 +231,15 @@ def _rates(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def _check_finite(since_log: list[dict[str, float]], folder: Path, step: int) -> None:
+def _settled(since_log: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, float]]:
+    """The losses of the last steps as numbers, each the mean over the processes."""
+    means = iter(mean([value for one in since_log for value in one.values()]))
+    settled = [{name: next(means) for name in one} for one in since_log]
     first = step - len(since_log) + 1
-    for at, losses in enumerate(since_log, start=first):
+    for at, losses in enumerate(settled, start=first):
         if not math.isfinite(losses["loss"]):
             raise InputError(
                 f"{folder}: the loss is {losses['loss']} at step {at}; the training has diverged, lower the learning"
                 " rate or look at the data of that step."
             )
+    return settled

@@ -36,6 +36,8 @@ class Trainer:
         self.part = recipe.evaluated(model) if recipe.evaluated else model
         self.evaluated = copy.deepcopy(self.part) if recipe.average else self.part
         self.done = 0
+        self.best: tuple[int, float] | None = None
+        """Step and figure of the best evaluation, where its weights are to be kept."""
         self.followed = (0.0, 0)
         """Sum and number of the losses that a reduce-on-plateau schedule is given the mean of."""
 
