@@ -129,6 +129,46 @@ def test_train_then_resume_does_nothing_more(fuxian, tmp_path):
     assert code in (1, 3)
 
 
+def test_a_changed_setting_is_recorded_and_rules_on_no_claim(fuxian):
+    """And batches drawn by workers are those of a run without."""
+    arguments = ("--iterations", 12, "--seeds", 1, "--set", "gradients=first-order", "--json")
+    code, out, _ = fuxian("reproduce", SINUSOID, "--workers", 2, *arguments)
+    document = json.loads(out)
+    assert (code, document["verdict"]) == (0, "changed")
+    assert document["settings"] == {"gradients": "first-order"}
+    assert document["reason"].startswith("gradients=first-order: not the claim's own settings")
+    run = Path(document["run"])
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"] == {"gradients": "first-order"}
+    assert "--set 'gradients=\"first-order\"'" in config["command"]
+    assert "Changed settings" in (run / "report.html").read_text()
+    _, out, _ = fuxian("train", SINUSOID, *arguments)
+    alone = Path(json.loads(out)["run"])
+    _, out, _ = fuxian("train", SINUSOID, *arguments[:4], "--json")
+    claimed = Path(json.loads(out)["run"])
+    files = [
+        (folder / "checkpoints" / "step_00000012" / "model.safetensors").read_bytes()
+        for folder in (run, alone, claimed)
+    ]
+    assert files[0] == files[1] != files[2]
+    _, out, _ = fuxian("evaluate", SINUSOID, "--run", run, "--json")
+    assert json.loads(out)["verdict"] == "changed"
+    _, out, _ = fuxian("papers", "--json")
+    assert "changed" not in out
+
+
+def test_bad_settings_are_one_sentence(fuxian, tmp_path):
+    assert_one_sentence(
+        fuxian("train", SINUSOID, "--set", "gradient=none"), "'gradient'", "gradients, setting"
+    )
+    assert_one_sentence(fuxian("train", SINUSOID, "--set", "gradients"), "key=value")
+    assert_one_sentence(
+        fuxian("train", SINUSOID, "--set", "gradients=third"), "second-order, first-order, none"
+    )
+    assert_one_sentence(fuxian("train", SINUSOID, "--set", "seed=3"), "'seed'")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     # A shell's background jobs, and so their children, ignore the signal unless told otherwise.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"

@@ -96,11 +96,12 @@ def test_a_training_with_workers_is_the_same_and_resumes(tmp_path, line_recipe, 
         return paddle.nn.Sequential(paddle.nn.Linear(3, 8), paddle.nn.Dropout(0.5), paddle.nn.Linear(8, 1))
 
     recipe = line_recipe(model=model, train_data=Noisy)
-    fit(recipe, tmp_path / "alone", seed=0, length=Length(iterations=12))
+    length = Length(iterations=12, checkpoint_every=7)
+    fit(recipe, tmp_path / "alone", seed=0, length=length)
     assert not pids.exists()
     fit(recipe, tmp_path / "workers", seed=0, length=Length(iterations=7), workers=2)
     assert pids.exists()
-    fit(recipe, tmp_path / "workers", seed=0, length=Length(iterations=12), workers=2)
+    fit(recipe, tmp_path / "workers", seed=0, length=length, workers=2)
     assert_same_run(tmp_path / "alone", tmp_path / "workers")
 
 

@@ -258,9 +258,10 @@ def test_a_schedule_on_a_plateau_follows_the_evaluations(tmp_path, log_of):
 
 def test_a_schedule_on_a_plateau_resumes_in_the_middle_of_an_epoch(tmp_path, assert_same_run):
     recipe = replace(CASES["plateau of epochs"], train_data=lambda: batches(5))
-    fit(recipe, tmp_path / "whole", seed=0, length=Length(iterations=18))
+    length = Length(iterations=18, checkpoint_every=13)
+    fit(recipe, tmp_path / "whole", seed=0, length=length)
     fit(recipe, tmp_path / "broken", seed=0, length=Length(iterations=13))
-    fit(recipe, tmp_path / "broken", seed=0, length=Length(iterations=18))
+    fit(recipe, tmp_path / "broken", seed=0, length=length)
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
 
 

@@ -14,7 +14,7 @@ import typer
 
 from fuxian.json_files import json_text
 
-EXIT_CODES = {"accepted": 0, "smoke": 0, "rejected": 1, "inconclusive": 3}
+EXIT_CODES = {"accepted": 0, "smoke": 0, "changed": 0, "rejected": 1, "inconclusive": 3}
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Runs = Annotated[

@@ -35,6 +35,15 @@ Reproducible = Annotated[
         help="Train with the same bits on every processor, so that a replay is exact; takes about twice the time.",
     ),
 ]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes that draw the batches ahead; any number gives the same result.")
+]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another setting of the recipe; the run then rules on no claim."
+    ),
+]
 Resume = Annotated[Path | None, typer.Option(help="Go on with this run folder from its newest checkpoint.")]
 Name = Annotated[str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="As `fuxian papers` lists them.")]
 
@@ -46,6 +55,8 @@ def reproduce(
     iterations: Iterations = None,
     resume: Resume = None,
     reproducible: Reproducible = False,
+    settings: Set = [],  # noqa: B006 - Typer's way
+    workers: Workers = 0,
     device: DeviceOption = Device.cpu,
     out: Runs = Path("runs"),
     lang: LanguageOption = Language.en,
@@ -55,13 +66,13 @@ def reproduce(
 
     Example: fuxian reproduce maml/sinusoid-10shot --seeds 3
     """
-    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, device, out)
+    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, settings, device, out)
     from fuxian.papers import reproduction
 
     try:
         with progress_bar() as progress:
-            weights = reproduction.train(plan, run, progress)
-            measurements = reproduction.measure(plan.paper, plan.claim, weights, run, progress)
+            weights = reproduction.train(plan, run, progress, workers=workers)
+            measurements = reproduction.measure(plan.paper, plan.claim, weights, run, progress, plan.settings)
     except KeyboardInterrupt:
         Console(stderr=True).print(
             f"Go on with: fuxian reproduce --resume {run}", markup=False, soft_wrap=True
@@ -69,7 +80,14 @@ def reproduce(
         raise
     folders = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
     document = reproduction.conclude(
-        plan.paper, plan.claim, measurements, run, quick=plan.quick, lang=lang.value, parts=folders
+        plan.paper,
+        plan.claim,
+        measurements,
+        run,
+        quick=plan.quick,
+        lang=lang.value,
+        parts=folders,
+        settings=plan.settings,
     )
     _finish(plan.paper, document, lang, as_json)
 
@@ -81,6 +99,8 @@ def train(
     iterations: Iterations = None,
     resume: Resume = None,
     reproducible: Reproducible = False,
+    settings: Set = [],  # noqa: B006 - Typer's way
+    workers: Workers = 0,
     device: DeviceOption = Device.cpu,
     out: Runs = Path("runs"),
     as_json: AsJson = False,
@@ -89,12 +109,12 @@ def train(
 
     Example: fuxian train maml/omniglot-5way-1shot --iterations 1000
     """
-    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, device, out)
+    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, settings, device, out)
     from fuxian.papers import reproduction
 
     try:
         with progress_bar() as progress:
-            weights = reproduction.train(plan, run, progress)
+            weights = reproduction.train(plan, run, progress, workers=workers)
     except KeyboardInterrupt:
         Console(stderr=True).print(f"Go on with: fuxian train --resume {run}", markup=False, soft_wrap=True)
         raise
@@ -125,7 +145,7 @@ def evaluate(
     paper, claim = shelf.find(name)
     set_device(device)
     parts: list[Path] = []
-    quick = False
+    quick, settings = False, {}
     if run is not None:
         if weights is not None:
             raise InputError("--weights and --run both say what to evaluate; give one of them.")
@@ -134,7 +154,7 @@ def evaluate(
             raise InputError(
                 f"{run} is a run of {plan.paper.id}/{plan.claim.id}, not of {paper.id}/{claim.id}; name that one."
             )
-        files, quick = reproduction.trained_weights(plan, run), plan.quick
+        files, quick, settings = reproduction.trained_weights(plan, run), plan.quick, dict(plan.settings)
         parts = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
         folder = run
     else:
@@ -152,9 +172,16 @@ def evaluate(
         }
         folder = reproduction.start_run(paper, claim, out, config)
     with progress_bar() as progress:
-        measurements = reproduction.measure(paper, claim, files, folder, progress)
+        measurements = reproduction.measure(paper, claim, files, folder, progress, settings)
     document = reproduction.conclude(
-        paper, claim, measurements, folder, quick=quick, lang=lang.value, parts=parts
+        paper,
+        claim,
+        measurements,
+        folder,
+        quick=quick,
+        lang=lang.value,
+        parts=parts,
+        settings=settings,
     )
     _finish(paper, document, lang, as_json)
 
@@ -166,6 +193,7 @@ def _plan_and_run(
     iterations: int | None,
     resume: Path | None,
     reproducible: bool,
+    settings: list[str],
     device: Device,
     out: Path,
 ) -> tuple[Any, Path]:
@@ -179,9 +207,10 @@ def _plan_and_run(
     from fuxian.papers import reproduction, shelf
 
     if resume is not None:
-        if seeds is not None or quick or iterations is not None or reproducible:
+        if seeds is not None or quick or iterations is not None or reproducible or settings:
             raise InputError(
-                "--resume goes on with the run's own plan; leave --seeds, --quick, --iterations and --reproducible out."
+                "--resume goes on with the run's own plan; leave --seeds, --quick, --iterations, --reproducible and"
+                " --set out."
             )
         plan = reproduction.read_plan(resume)
         if name is not None and name not in (plan.paper.id, f"{plan.paper.id}/{plan.claim.id}"):
@@ -195,7 +224,13 @@ def _plan_and_run(
     set_device(device)
     paper, claim = shelf.find(name)
     plan = reproduction.plan_run(
-        paper, claim, seeds=seeds, quick=quick, iterations=iterations, device=device.value
+        paper,
+        claim,
+        seeds=seeds,
+        quick=quick,
+        iterations=iterations,
+        device=device.value,
+        settings=reproduction.parse_settings(settings),
     )
     return plan, reproduction.start_run(paper, claim, out, plan.as_dict())
 

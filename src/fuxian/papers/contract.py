@@ -42,7 +42,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -150,16 +150,28 @@ class PaperFolder:
 
         ``settings`` are the recipe's own keyword parameters. Raises InputError for unknown ones.
         """
+        self.check_settings(settings or {})
         make = self._function("recipe", "recipe", ("claim",))
-        known = inspect.signature(make).parameters
-        free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-        for name in settings or {}:
-            if name not in known and not free:
-                own = ", ".join(sorted(set(known) - {"claim", "seed", "iterations", "eval_split"})) or "none"
-                raise InputError(f"{self.name}: the recipe has no setting {name!r}; it has: {own}.")
         with mistakes_in(self.paper.folder / "recipe.py"):
             made = make(claim.id, seed=seed, iterations=iterations, eval_split=eval_split, **(settings or {}))
         return self._checked(made, "recipe.py")
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raises InputError where the recipe has no such setting, or the value is not of its kind."""
+        make = self._function("recipe", "recipe", ("claim",))
+        known = dict(inspect.signature(make, eval_str=True).parameters)
+        free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+        for name in ("claim", "seed", "iterations", "eval_split"):
+            known.pop(name, None)
+        for name, value in settings.items():
+            if name not in known:
+                if free:
+                    continue
+                own = ", ".join(sorted(known)) or "none"
+                raise InputError(f"{self.name}: the recipe has no setting {name!r}; it has: {own}.")
+            fitting = _fitting(known[name], value)
+            if fitting:
+                raise InputError(f"{self.name}: the setting {name} is {fitting}, and {value!r} is not.")
 
     @property
     def align_entries(self) -> tuple[str, ...]:
@@ -313,6 +325,19 @@ class PaperFolder:
                 f" {name}({', '.join(positional)}); mend it."
             )
         return function
+
+
+def _fitting(setting: inspect.Parameter, value: Any) -> str:
+    """What a setting must be, in words, where a value is not; its default or its Literal says so."""
+    if get_origin(setting.annotation) is Literal:
+        allowed = get_args(setting.annotation)
+        return "" if value in allowed else f"one of {', '.join(map(str, allowed))}"
+    kinds = ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "a text"))
+    for kind, words in kinds:
+        if isinstance(setting.default, kind):
+            fits = isinstance(value, (int, float) if kind is float else kind)
+            return "" if fits and (kind is bool or not isinstance(value, bool)) else words
+    return ""
 
 
 @lru_cache(maxsize=256)

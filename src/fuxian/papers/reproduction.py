@@ -7,9 +7,11 @@ verdict.json and report.html. A run of several seeds has a folder of the first f
 from __future__ import annotations
 
 import json
+import shlex
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,15 @@ from fuxian.errors import InputError
 from fuxian.json_files import write_json
 from fuxian.paper import Claim, Paper
 from fuxian.papers import shelf
+from fuxian.papers.contract import PaperFolder
 from fuxian.papers.verdict_file import verdict_document
 from fuxian.recipe import Recipe
 from fuxian.report.run_report import write_report
 from fuxian.training import environment, numeric_mode
 from fuxian.training.checkpoints import latest, load_evaluated, weights_of
 from fuxian.training.evaluate import Evaluation, evaluate
-from fuxian.training.fit import Length, fit
-from fuxian.verdict import Measurements, measured_run, rule, smoke, write_measurements
+from fuxian.training.fit import Best, Length, fit
+from fuxian.verdict import Measurements, changed, measured_run, rule, smoke, write_measurements
 from fuxian.weights import read
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -41,6 +44,8 @@ class Plan:
     length: Length
     quick: bool
     device: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The recipe's own keyword parameters that are not the claim's: nothing is ruled on with them."""
 
     def as_dict(self) -> dict[str, Any]:
         one = {"seed": self.seeds[0]} if len(self.seeds) == 1 else {}
@@ -56,9 +61,11 @@ class Plan:
             "evaluate_every": self.length.evaluate_every,
             "quick": self.quick,
             "device": self.device,
+            "settings": dict(self.settings),
             "numeric_mode": numeric_mode.current(),
             "command": f"fuxian reproduce {self.paper.id}/{self.claim.id} --seeds {len(self.seeds)}"
             + (" --quick" if self.quick else "")
+            + "".join(f" --set {shlex.quote(f'{k}={json.dumps(v)}')}" for k, v in self.settings.items())
             + f" --iterations {self.length.iterations}"
             * (self.length.iterations != self.claim.iterations and not self.quick)
             + " --reproducible" * (numeric_mode.current() == "portable"),
@@ -66,17 +73,24 @@ class Plan:
 
 
 def plan_run(
-    paper: Paper, claim: Claim, *, seeds: int | None, quick: bool, iterations: int | None, device: str
+    paper: Paper,
+    claim: Claim,
+    *,
+    seeds: int | None,
+    quick: bool,
+    iterations: int | None,
+    device: str,
+    settings: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """A run's plan: the claim's own, cut to ``seeds`` seeds or ``iterations`` iterations, or its smoke settings."""
+    """A run's plan: the claim's own, cut to ``seeds`` seeds or ``iterations`` iterations, or its smoke settings.
+
+    ``settings`` are the recipe's own, other than the claim's; nothing is then ruled on.
+    """
     if seeds is not None and not seeds >= 1:
         raise InputError("--seeds must be at least 1; give how many runs to make.")
     if seeds is not None and claim.subject == "weights" and seeds > 1:
         raise InputError(f"{paper.id}/{claim.id} is a claim about one run's weights; leave --seeds at 1.")
-    if claim.checkpoint != "last":
-        raise InputError(
-            f"{paper.id}/{claim.id} asks for the {claim.checkpoint} checkpoint; only last can be kept yet."
-        )
+    PaperFolder(paper).check_settings(settings or {})
     chosen = claim.seeds[:1] if quick else claim.seeds
     if seeds is not None:
         extra = range(max(claim.seeds) + 1, max(claim.seeds) + 1 + max(0, seeds - len(claim.seeds)))
@@ -92,7 +106,21 @@ def plan_run(
         checkpoint_every=(short and short.checkpoint_every) or claim.checkpoint_every,
         evaluate_every=(short and short.evaluate_every) or claim.evaluate_every,
     )
-    return Plan(paper, claim, chosen, length, quick, device)
+    return Plan(paper, claim, chosen, length, quick, device, settings or {})
+
+
+def parse_settings(given: Sequence[str]) -> dict[str, Any]:
+    """Settings by name from ``key=value`` texts; a value that is no JSON is a text."""
+    settings: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--set {text}: give key=value, such as --set learning_rate=0.01.")
+        try:
+            settings[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            settings[name] = value
+    return settings
 
 
 def start_run(paper: Paper, claim: Claim, runs: Path, config: dict[str, Any]) -> Path:
@@ -123,6 +151,7 @@ def read_plan(folder: Path) -> Plan:
         length = Length(iterations=int(config["iterations"]), **every)
         seeds = tuple(map(int, config["seeds"]))
         quick, device = bool(config["quick"]), str(config["device"])
+        settings = dict(config.get("settings", {}))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{folder}: no config.json of a run is there; give a folder that `fuxian reproduce` made."
@@ -132,16 +161,23 @@ def read_plan(folder: Path) -> Plan:
         raise InputError(
             f"{folder}: config.json holds a plan that cannot be followed; restore it or start anew."
         )
-    return Plan(paper, claim, seeds, length, quick, device)
+    PaperFolder(paper).check_settings(settings)
+    return Plan(paper, claim, seeds, length, quick, device, settings)
 
 
-def train(plan: Plan, run: Path, progress: Progress) -> dict[int, Path]:
-    """Trains every seed of the plan, each from its newest checkpoint, and returns the weights by seed."""
+def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dict[int, Path]:
+    """Trains every seed of the plan, each from its newest checkpoint, and returns the weights by seed.
+
+    ``workers`` processes draw the batches ahead; the result is the same for any number of them.
+    """
+    best = None
+    if plan.claim.checkpoint == "best-on-validation":
+        best = Best(plan.claim.metric, plan.claim.direction == "higher")
     for number, seed in enumerate(plan.seeds):
         folder = seed_folder(plan, run, seed)
         if folder != run:
             folder.mkdir(exist_ok=True)
-            one = Plan(plan.paper, plan.claim, (seed,), plan.length, plan.quick, plan.device)
+            one = replace(plan, seeds=(seed,))
             write_json(folder / "config.json", one.as_dict())
             write_json(folder / "environment.json", environment.describe())
         label = f"training, seed {seed}" + (
@@ -151,8 +187,18 @@ def train(plan: Plan, run: Path, progress: Progress) -> dict[int, Path]:
         def report(step: int, figures: dict[str, float], label: str = label) -> None:
             progress(label, step, plan.length.iterations, figures)
 
-        recipe = make_recipe(plan.paper, plan.claim, seed, plan.length.iterations, split="validation")
-        fit(recipe, folder, seed=seed, length=plan.length, progress=report)
+        recipe = make_recipe(
+            plan.paper, plan.claim, seed, plan.length.iterations, "validation", plan.settings
+        )
+        fit(
+            recipe,
+            folder,
+            seed=seed,
+            length=plan.length,
+            workers=workers,
+            best=best,
+            progress=report,
+        )
     return trained_weights(plan, run)
 
 
@@ -173,18 +219,27 @@ def seed_folder(plan: Plan, run: Path, seed: int) -> Path:
     return run if len(plan.seeds) == 1 else run / f"seed_{seed}"
 
 
-def make_recipe(paper: Paper, claim: Claim, seed: int, iterations: int, split: str) -> Recipe:
+def make_recipe(
+    paper: Paper, claim: Claim, seed: int, iterations: int, split: str, settings: Mapping[str, Any]
+) -> Recipe:
     """The recipe of a claim, its evaluation on the ``split`` "validation" or "test"."""
-    return shelf.part(paper, "recipe").recipe(claim.id, seed=seed, iterations=iterations, eval_split=split)
+    return PaperFolder(paper).recipe(
+        claim, seed=seed, iterations=iterations, eval_split=split, settings=settings
+    )
 
 
 def measure(
-    paper: Paper, claim: Claim, weights: dict[int, Path], run: Path, progress: Progress
+    paper: Paper,
+    claim: Claim,
+    weights: dict[int, Path],
+    run: Path,
+    progress: Progress,
+    settings: Mapping[str, Any] | None = None,
 ) -> Measurements:
     """Evaluates each seed's weights on the test split and writes measurements.json."""
     evaluations: dict[int, Evaluation] = {}
     for seed, file in weights.items():
-        recipe = make_recipe(paper, claim, seed, 1, split="test")
+        recipe = make_recipe(paper, claim, seed, 1, "test", settings or {})
         model = load_evaluated(recipe, file)
         evaluations[seed] = evaluate(recipe, model, _labelled(progress, f"testing, seed {seed}"))
     measurements = Measurements(
@@ -224,10 +279,12 @@ def conclude(
     quick: bool,
     lang: str,
     parts: list[Path],
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Rules on the claim, writes verdict.json and report.html, and returns the verdict document."""
-    verdict = (smoke if quick else rule)(claim, measurements)
-    document = verdict_document(paper, claim, verdict, run)
+    ruling = partial(changed, settings=settings) if settings else smoke if quick else rule
+    verdict = ruling(claim, measurements)
+    document = verdict_document(paper, claim, verdict, run, settings or {})
     write_json(run / "verdict.json", document)
     write_report([run, *(part for part in parts if part != run)], run / "report.html", lang, paper)
     return document

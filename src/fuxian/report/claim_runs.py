@@ -10,7 +10,14 @@ from fuxian.report.language import Say
 from fuxian.report.numbers import format_figure, format_interval, format_spread, half_width
 from fuxian.report.run_view import MeasurementsFile, RunView, VerdictFile
 
-SYMBOLS = {"accepted": "✓", "rejected": "✗", "inconclusive": "?", "smoke": "○", "no_verdict": "○"}
+SYMBOLS = {
+    "accepted": "✓",
+    "rejected": "✗",
+    "inconclusive": "?",
+    "smoke": "○",
+    "changed": "○",
+    "no_verdict": "○",
+}
 
 
 @dataclass(frozen=True)

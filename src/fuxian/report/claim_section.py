@@ -22,7 +22,7 @@ def sentences(part: ClaimRuns, say: Say) -> list[str]:
         said = [say("claimed_nothing")]
     if ruling is None:
         return [*said, say("why_no_verdict")]
-    if ruling.verdict != "smoke":
+    if ruling.verdict not in ("smoke", "changed"):
         recorded = claim.reference.sample if claim.reference and claim.target is None else ()
         key = "target_reference" if recorded else "target_is"
         said.append(say(key, target=part.show_target(), margin=part.show_margin(), count=len(recorded)))
@@ -73,7 +73,7 @@ def ruled_otherwise(part: ClaimRuns, say: Say) -> list[str]:
 def interval_picture(part: ClaimRuns, say: Say) -> Picture | None:
     """Our interval against target and margin. None where nothing was ruled on or nothing was measured."""
     ruling, claim = part.ruling, part.claim
-    if ruling is None or ruling.verdict == "smoke" or ruling.measured.value is None:
+    if ruling is None or ruling.verdict in ("smoke", "changed") or ruling.measured.value is None:
         return None
     bars = []
     if claim.published and not part.scaled:

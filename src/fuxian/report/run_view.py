@@ -86,7 +86,7 @@ class VerdictFile(_File):
     paper: str
     claim: str
     scope: Scope
-    verdict: Literal["accepted", "rejected", "inconclusive", "smoke"]
+    verdict: Literal["accepted", "rejected", "inconclusive", "smoke", "changed"]
     measured: Measured
     counted: Literal["seeds", "examples"]
     target: FiniteFloat

@@ -75,8 +75,14 @@ HEADINGS = {
     "zh": ("结果", "指标", "论文", "参考代码实测", "目标", "本仓库", "判定", "权重", "日志"),
 }
 VERDICTS = {
-    "en": {word: word for word in ("accepted", "rejected", "inconclusive", "smoke")},
-    "zh": {"accepted": "达标", "rejected": "未达标", "inconclusive": "无法判定", "smoke": "仅试运行"},
+    "en": {word: word for word in ("accepted", "rejected", "inconclusive", "smoke", "changed")},
+    "zh": {
+        "accepted": "达标",
+        "rejected": "未达标",
+        "inconclusive": "无法判定",
+        "smoke": "仅试运行",
+        "changed": "已更改设置",
+    },
 }
 
 

@@ -8,7 +8,7 @@ from fuxian.verdict.measurements import (
     read_measurements,
     write_measurements,
 )
-from fuxian.verdict.ruling import Bounds, Verdict, Word, rule, smoke
+from fuxian.verdict.ruling import Bounds, Verdict, Word, changed, rule, smoke
 
 __all__ = [
     "LARGEST",
@@ -17,6 +17,7 @@ __all__ = [
     "Run",
     "Verdict",
     "Word",
+    "changed",
     "measured_run",
     "read_measurements",
     "rule",

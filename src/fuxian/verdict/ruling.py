@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -57,7 +57,7 @@ MOST = 10**8
 """More seeds or examples than this are never asked for: then no number would decide."""
 
 Bounds = tuple[float, float]
-Word = Literal["accepted", "rejected", "inconclusive", "smoke"]
+Word = Literal["accepted", "rejected", "inconclusive", "smoke", "changed"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,18 @@ def smoke(claim: Claim, measurements: Measurements, reference: Sequence[float] |
     return replace(
         rule(claim, measurements, reference), verdict="smoke", reason="smoke: rules on no claim", needed=None
     )
+
+
+def changed(
+    claim: Claim,
+    measurements: Measurements,
+    settings: Mapping[str, Any],
+    reference: Sequence[float] | None = None,
+) -> Verdict:
+    """The figures of runs with other settings of the recipe than the claim's own. Raises what ``rule`` raises."""
+    said = ", ".join(f"{name}={value}" for name, value in settings.items())
+    reason = f"{said}: not the claim's own settings, so this rules on no claim"
+    return replace(rule(claim, measurements, reference), verdict="changed", reason=reason, needed=None)
 
 
 def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: _Sample | None) -> Verdict:
