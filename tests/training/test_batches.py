@@ -1,5 +1,6 @@
 """Batches drawn by worker processes are those that the training's own process draws, bit by bit."""
 
+import multiprocessing
 import os
 import random
 from collections.abc import Sequence
@@ -99,10 +100,18 @@ def test_a_training_with_workers_is_the_same_and_resumes(tmp_path, line_recipe, 
     length = Length(iterations=12, checkpoint_every=7)
     fit(recipe, tmp_path / "alone", seed=0, length=length)
     assert not pids.exists()
-    fit(recipe, tmp_path / "workers", seed=0, length=Length(iterations=7), workers=2)
+
+    def interrupted(step, figures):
+        if step == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(recipe, tmp_path / "workers", seed=0, length=length, workers=2, progress=interrupted)
     assert pids.exists()
+    assert not multiprocessing.active_children()
     fit(recipe, tmp_path / "workers", seed=0, length=length, workers=2)
     assert_same_run(tmp_path / "alone", tmp_path / "workers")
+    assert not multiprocessing.active_children()
 
 
 def test_workers_need_a_sequence_and_their_bad_input_is_one_sentence():

@@ -6,7 +6,7 @@ However many workers draw, wherever a training resumes, step n trains on the sam
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,10 @@ def _drawing(
     return draw
 
 
-def _ahead(draw: Callable[[int], Batch], steps: range, workers: int) -> Iterable[Batch]:
+def _ahead(draw: Callable[[int], Batch], steps: range, workers: int) -> Iterator[Batch]:
     if not workers or not steps:
-        return map(draw, steps)
+        yield from map(draw, steps)
+        return
     # Through pipes: the shared memory of a container is often 64 MB, and a batch that finds no room kills its worker.
     loader = paddle.io.DataLoader(
         _Draws(draw, steps),
@@ -99,7 +100,12 @@ def _ahead(draw: Callable[[int], Batch], steps: range, workers: int) -> Iterable
         collate_fn=lambda packed: packed,
         use_shared_memory=False,
     )
-    return map(_unpacked, loader)
+    reading = iter(loader)
+    try:
+        yield from map(_unpacked, reading)
+    finally:
+        # Paddle ends the workers of a loader that is read to its end, and not of one that is let go before.
+        reading._try_shutdown_all(1.0)
 
 
 class _Draws(paddle.io.Dataset):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,8 @@ def fit(
     """
     # Paddle names an optimizer's moments when it first steps, and numbers the names unless they are its first ones:
     # without names of its own, a run would not find the moments of one that followed another run in its process.
-    with paddle.utils.unique_name.guard():
-        return _fit(recipe, folder, seed, length, workers, best, progress)
+    with paddle.utils.unique_name.guard(), ExitStack() as opened:
+        return _fit(recipe, folder, seed, length, workers, best, progress, opened)
 
 
 def _fit(
@@ -104,6 +105,7 @@ def _fit(
     workers: int,
     best: Best | None,
     progress: Callable[[int, dict[str, float]], None],
+    opened: ExitStack,
 ) -> Any:
     rank, processes = world()
     if recipe.schedule_every == "evaluation" and not length.evaluate_every:
@@ -125,7 +127,7 @@ def _fit(
     log = TrainingLog(folder, start) if rank == 0 else None
     if log:
         _begin_chain(log, seed, start, lambda: checkpoints.state_of(trainer))
-    read = batches(
+    drawing = batches(
         recipe,
         seed=seed,
         start=start,
@@ -134,6 +136,7 @@ def _fit(
         processes=processes,
         workers=workers,
     )
+    read = opened.enter_context(closing(drawing))
     reader_cost = batch_cost = 0.0
     timed = trained_on = 0
     for step in range(start + 1, length.iterations + 1):
