@@ -21,7 +21,8 @@ class TrainingLog:
 
     def __init__(self, folder: Path, start: int):
         self.path = folder / "log.jsonl"
-        kept = [line for line in read_log(self.path) if line["step"] <= start]
+        # A training that begins anew, killed before its first checkpoint, writes the chain's first link again.
+        kept = [line for line in read_log(self.path) if start and line["step"] <= start]
         self.chain: Chain | None = read_chain(kept)
         self.link: Link | None = self.chain.links[-1] if self.chain else None
         draft = folder / f".{self.path.name}.draft"
