@@ -10,6 +10,7 @@ import pytest
 from fuxian.errors import InputError
 from fuxian.paper import load_paper
 from fuxian.verify.drawing import Draw, commitment
+from fuxian.verify.examiner import draw_test
 from fuxian.verify.reasons import Reason
 from fuxian.verify.terms import STEPS, Terms, load_terms, same_claim
 from fuxian.verify.verify import verify
@@ -197,6 +198,23 @@ def test_the_lowest_rung_is_the_terms(ruled):
     done = ruled(terms=terms_of(lowest_rung=1))
     assert (done.verdict, done.reason) == ("rejected", Reason.RUNG)
     assert "own model" in done.detail
+
+
+@pytest.mark.parametrize(("units", "batches"), [(None, 4), (1, 1), (501, 2)])
+def test_terms_say_how_many_units_are_drawn(tmp_path, units, batches):
+    test = draw_test(terms_of(units=units), 5, tmp_path / "test")
+    assert (test.batches, test.units) == (batches, 500 * batches)
+    assert len(list(test.inputs.iterdir())) == batches
+
+
+def test_the_same_seed_draws_the_same_test_and_too_small_a_test_is_said(tmp_path):
+    drawn = [
+        draw_test(terms_of(units=1), seed, tmp_path / str(number)) for number, seed in enumerate((5, 5, 6))
+    ]
+    contents = [np.load(test.inputs / "0000.npz")["inputs.0"].tobytes() for test in drawn]
+    assert contents[0] == contents[1] != contents[2]
+    with pytest.raises(InputError, match="2000 units"):
+        draw_test(terms_of(units=9999), 5, tmp_path / "test")
 
 
 def test_terms_are_read_from_a_file_and_from_names(tmp_path):

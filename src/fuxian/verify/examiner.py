@@ -51,7 +51,11 @@ def draw_test(terms: Terms, seed: int, folder: Path) -> Test:
     Raises InputError where the organiser's paper cannot draw, and PlatformError where drawing fails.
     """
     folder.mkdir()
-    made = _ask(terms, {"do": "draw", "seed": seed, "test": terms.test, "folder": str(folder)}, folder)
+    made = _ask(
+        terms,
+        {"do": "draw", "seed": seed, "test": terms.test, "units": terms.units, "folder": str(folder)},
+        folder,
+    )
     return Test(folder, made["batches"], made["units"], made["labels"])
 
 
@@ -144,8 +148,13 @@ def _draw(request: dict[str, Any]) -> dict[str, Any]:
         hidden = {part: batch[part] for part in ("targets", "meta") if part in batch}
         write_tree(place / TARGETS / f"{name}.npz", hidden, text=True)
         ids.append(list(map(str, batch.get("ids", ()))))
+        if request["units"] is not None and sum(map(len, ids)) >= request["units"]:
+            break
     if not ids:
         raise InputError(f"{paper.name}: the drawn test has no batch; mend draw.py.")
+    drawn = sum(map(len, ids))
+    if request["units"] is not None and drawn < request["units"]:
+        raise InputError(f"{paper.name}: the test has {drawn} units, and the terms want {request['units']}.")
     (place / IDS).write_text(json.dumps(ids), encoding="utf-8")
     return {"batches": len(ids), "units": sum(map(len, ids)), "labels": labels}
 

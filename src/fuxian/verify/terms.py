@@ -7,6 +7,7 @@ A terms file is TOML, and every line but ``paper`` has a default::
     must_pass = ["check", "control"]  # the other steps may be not applicable; absent: every step must pass
     waive = ["tipc"]                  # lines of the checklist that are not asked for
     test = "drawn"                    # or "public": the paper's fixed test split, whose labels anyone can look up
+    units = 300                       # at least; absent: as many as the paper draws
     lowest_rung = 2                   # see RUNGS
     starting_weights = ["<sha256>"]   # files that a training may start from
     known_weights = ["theirs.safetensors"]   # weights that must not be handed in as one's own
@@ -44,7 +45,18 @@ RUNGS = {
 }
 """Where a ruling's figure may come from, strongest first."""
 NAMES = frozenset(
-    {"id", "title", "display", "notes", "quick", "evaluate_every", "checkpoint_every", "log_every"}
+    {
+        "id",
+        "title",
+        "display",
+        "notes",
+        "margin_reason",
+        "examples",
+        "quick",
+        "evaluate_every",
+        "checkpoint_every",
+        "log_every",
+    }
 )
 """Fields of a claim that do not say what is claimed."""
 
@@ -76,6 +88,8 @@ class Terms(_Part):
     must_pass: tuple[StepName, ...] = STEPS
     waive: tuple[Identifier, ...] = ()
     test: Literal["drawn", "public"] = "drawn"
+    units: Positive | None = None
+    """How many units of the metric (episodes, pictures) are drawn at least; None: all that the paper draws."""
     lowest_rung: Literal[1, 2, 3] = 3
     seeds: tuple[Seed, ...] = ()
     """Seeds issued for the training. Empty: the claim's."""
@@ -88,8 +102,6 @@ class Terms(_Part):
     attempts: Positive = 1
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """The chance of a wrong acceptance, all attempts together."""
-    gpu_log: Literal["rejected", "retrained"] = "rejected"
-    """What becomes of a training that was logged on a GPU, which cannot be replayed bit for bit here."""
     overlay: Text | None = None
     limits: TermsLimits = TermsLimits()
 
