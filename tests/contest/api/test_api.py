@@ -174,3 +174,8 @@ def test_a_member_is_not_a_captain(arena, client):
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "not_captain"
     assert "队长" in answer.json()["error"]["zh"]
+
+
+def test_what_a_database_cannot_keep_is_no_failure_of_the_server(client):
+    assert client.get("/api/v1/teams?search=%00").status_code in (200, 422)
+    assert client.post("/api/v1/password/ask", json={"email": "\0"}).status_code in (202, 422)

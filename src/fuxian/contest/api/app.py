@@ -19,7 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 import fuxian
 from fuxian.contest.api import organiser, public, team
@@ -73,6 +73,11 @@ def _errors(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return _answer(422, "malformed", f"{where}: {first['msg']}.", f"{where}：格式有误。")
+
+    @app.exception_handler(DataError)
+    def unstorable(request: Request, error: Exception) -> JSONResponse:
+        # PostgreSQL keeps no NUL in a text.
+        return _answer(422, "malformed", "a value cannot be stored; mend it.", "有无法保存的值，请修改。")
 
     @app.exception_handler(DBAPIError)
     def database(request: Request, error: Exception) -> JSONResponse:
