@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -13,9 +15,11 @@ from fuxian.contest import jobs
 from fuxian.contest.service.context import Actor, Context, missing, team_of
 from fuxian.contest.service.submissions import commitment, may_see, queue_place
 from fuxian.contest.settings import Paper
+from fuxian.contest.store.database import Database
 from fuxian.contest.store.models import (
     Account,
     Dispute,
+    Event,
     Grant,
     Job,
     Judgement,
@@ -39,16 +43,24 @@ def page(limit: int, after: int) -> tuple[int, int]:
     return min(max(limit, 1), MOST), max(after, 0)
 
 
+_boards: WeakKeyDictionary[Database, tuple[int, list[dict[str, Any]]]] = WeakKeyDictionary()
+"""The papers of today's board and the event up to which they hold: every change of state is an event."""
+
+
 def board(at: Context, *, day: datetime | None = None) -> dict[str, Any]:
     """Every paper with its race in figures; ``day`` shows it as it was at that moment."""
     now = at.now()
     moment = min(day, now) if day is not None else None
     with at.database.read() as session:
-        return {
-            "contest": at.contest.id,
-            "as_of": (moment or now).isoformat(),
-            "papers": [_paper_line(at, session, paper, moment) for paper in at.contest.paper],
-        }
+        last = session.scalar(select(func.max(Event.number))) or 0
+        kept = _boards.get(at.database)
+        if moment is None and kept is not None and kept[0] == last:
+            papers = kept[1]
+        else:
+            papers = [_paper_line(at, session, paper, moment) for paper in at.contest.paper]
+        if moment is None:
+            _boards[at.database] = (last, papers)
+    return {"contest": at.contest.id, "as_of": (moment or now).isoformat(), "papers": deepcopy(papers)}
 
 
 def _paper_line(at: Context, session: Session, paper: Paper, moment: datetime | None) -> dict[str, Any]:
