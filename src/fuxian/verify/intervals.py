@@ -10,6 +10,7 @@ import itertools
 import json
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -166,31 +167,15 @@ def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: 
 
 def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: str) -> None:
     """Trains up to step ``end``, from a kept checkpoint or from the seed, and compares the state that comes out."""
-    given = None
-    if begin is not None:
-        given = at.place / f"given-{secrets.token_hex(8)}" / "checkpoint"
-        shutil.copytree(begin, given)
-    resume = [] if given is None else [f"--resume={GIVEN}/checkpoint"]
-    done = run_command(
+    made = own_training(
         at,
-        "train",
         f"interval-{len(at.done) + 1:02d}",
-        checkpoint=given,
-        bare=True,
-        data=True,
+        seed=chain.seed,
+        until=end,
+        resume=begin,
         variables=PORTABLE if chain.numeric_mode == "portable" else FAST,
-        arguments=[
-            *OWN_COMMAND,
-            f"--recipe={at.manifest.recipe}",
-            f"--claim={at.claim.id}",
-            f"--seed={chain.seed}",
-            f"--steps={at.claim.iterations}",
-            f"--until={end}",
-            *resume,
-            f"--out={OUT}",
-        ],
     )
-    if _state(done.made / "out", end) != wanted:
+    if _state(made, end) != wanted:
         where = "from the seed" if begin is None else f"from {begin.name}"
         if chain.numeric_mode != "portable":
             raise Failed(
@@ -202,6 +187,45 @@ def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: s
             Reason.REPLAY_MISMATCH,
             f"the training {where} to step {end} does not arrive at the state that the log names.",
         )
+
+
+def own_training(
+    at: Workplace,
+    label: str,
+    *,
+    seed: int,
+    until: int,
+    resume: Path | None = None,
+    variables: Mapping[str, str] = FAST,
+) -> Path:
+    """Trains a recipe in Fuxian's own loop up to a step, without evaluating; the run folder that it wrote.
+
+    ``resume`` is a kept checkpoint. Nothing that the entrant kept of the training is there but that.
+    """
+    given = None
+    if resume is not None:
+        given = at.place / f"given-{secrets.token_hex(8)}" / "checkpoint"
+        shutil.copytree(resume, given)
+    done = run_command(
+        at,
+        "train",
+        label,
+        checkpoint=given,
+        bare=True,
+        data=True,
+        variables=variables,
+        arguments=[
+            *OWN_COMMAND,
+            f"--recipe={at.manifest.recipe}",
+            f"--claim={at.claim.id}",
+            f"--seed={seed}",
+            f"--steps={at.claim.iterations}",
+            f"--until={until}",
+            *([] if given is None else [f"--resume={GIVEN}/checkpoint"]),
+            f"--out={OUT}",
+        ],
+    )
+    return done.made / "out"
 
 
 def _state(out: Path, step: int) -> str | None:

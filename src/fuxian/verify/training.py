@@ -9,7 +9,7 @@ from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.evaluate import trained_weights
-from fuxian.verify.intervals import Training, check_chain, read_log_chain, replay_intervals
+from fuxian.verify.intervals import Training, check_chain, own_training, read_log_chain, replay_intervals
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.source import file_digest, regular_files
 from fuxian.verify.terms import Terms
@@ -75,6 +75,8 @@ def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:
 
 def _after_one_step(at: Workplace, seed: int) -> dict[str, np.ndarray]:
     label = f"start-{len(at.done) + 1:02d}"
+    if at.manifest.recipe is not None:
+        return load_weights(own_training(at, label, seed=seed, until=1) / "model.safetensors")
     written = at.manifest.commands["train"].output
     log = at.manifest.log_of(at.claim)
     done = run_command(
