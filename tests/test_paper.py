@@ -118,6 +118,22 @@ def test_a_published_value_without_half_width_takes_the_margin_of_the_recorded_r
     assert (claim.target, claim.margin) == (0.987, pytest.approx(0.005))
 
 
+def test_a_margin_says_its_reason_or_that_it_has_none(load):
+    assert load().claim("omniglot").margin_reason == "no reason is stated"
+    stated = load(CLAIM + 'margin_reason = "a third more errors"\n').claim("omniglot")
+    assert stated.margin_reason == "a third more errors"
+
+
+def test_every_reproduced_paper_states_its_margins_and_why():
+    from fuxian.papers import shelf
+
+    for paper in shelf.papers():
+        for claim in paper.claims:
+            assert {"margin", "margin_reason"} <= claim.model_fields_set, f"{paper.id}/{claim.id}"
+            runs = 0 if claim.reference is None or claim.target is not None else len(claim.reference.values)
+            assert claim.subject == "weights" or len(claim.seeds) >= runs, f"{paper.id}/{claim.id}"
+
+
 def test_figures_are_shown_as_people_read_them(load):
     claim = load().claims[0]
     assert claim.show(0.98765) == "98.77 %"
@@ -154,6 +170,20 @@ def test_figures_are_shown_as_people_read_them(load):
         ("split = ", "margin = inf\nsplit = ", "margin", "finite"),
         ("split = ", "target = 1.5\nsplit = ", "target", "outside the metric's range"),
         ("split = ", "range = [1, 0]\nsplit = ", "range", "least figure first"),
+        ("unit = ", 'capped = true\nunit = "points"#', "capped", "nothing to cap at"),
+        (
+            "published = ",
+            'compared_with = "estimate"\nmargin = 0.1\npublished = { value = 0.9, source = "p" }#',
+            "compared_with",
+            "give published",
+        ),
+        (
+            "split = ",
+            'compared_with = "estimate"\ntarget = 0.98\nsplit = ',
+            "compared_with",
+            "no other target",
+        ),
+        ("split = ", 'margin_reason = ""\nsplit = ', "margin_reason", "at least 1 character"),
         ("split = ", "colour = 1\nsplit = ", "colour", "not a known field"),
         ("split = ", "quick = { iterations = 2, tasks = 3 }\nsplit = ", "quick.tasks", "not a known field"),
     ],

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fuxian.errors import InputError
-from fuxian.metrics import mean
+from fuxian.metrics import Units, mean
 from fuxian.paper import Claim
-from fuxian.verdict import Measurements, Run, measured_run, rule, smoke
+from fuxian.verdict import Measurements, Run, e_values, measured_run, planned, rule, smoke
 
 patient = settings(deadline=None)
 RATES = Path(__file__).parents[1] / "benchmarks" / "verdict_error_rates.py"
@@ -39,6 +39,7 @@ def claim_about(subject="procedure", **fields):
         "checkpoint": "last",
         "seeds": [0],
         "iterations": 1,
+        "range": [-500.0, 500.0] if subject == "weights" and "unit" not in fields else None,
     }
     return Claim.model_validate(given_fields | fields)
 
@@ -89,6 +90,7 @@ def moved(scene, change):
     reference = None if claim.reference is None else recorded(*map(change, claim.reference.sample))
     target = None if claim.target is None else change(claim.target)
     fields = {"target": target, "reference": reference, "margin": claim.margin, "direction": claim.direction}
+    fields["range"] = None if claim.range is None else sorted(map(change, claim.range))
     return claim_about(claim.subject, **fields), Measurements(runs)
 
 
@@ -184,7 +186,11 @@ def test_the_words_mean_what_they_say(scene):
         return
     assert low <= verdict.gain <= high
     assume(not at_an_edge(verdict))
-    assert verdict.verdict == ("accepted" if low > edge else "rejected" if high < edge else "inconclusive")
+    word = "accepted" if low > edge else "rejected" if high < edge else "inconclusive"
+    claim = scene[0]
+    if claim.target is None and claim.subject == "procedure" and verdict.n < len(claim.reference.values):
+        word = "inconclusive" if word == "accepted" else word
+    assert verdict.verdict == word
     assert verdict.low <= verdict.value <= verdict.high
 
 
@@ -270,15 +276,15 @@ def test_one_run_borrows_the_spread_of_the_reference(against_runs):
 
 
 def test_examples_without_skewness_give_students_interval():
-    examples = [-2.0, -1.0, 0.0, 1.0, 2.0]
+    examples = [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]
     verdict = rule(claim_about("weights"), weights_of(*examples))
     interval = stats.ttest_1samp(examples, 0.0).confidence_interval(0.90)
     assert (verdict.gain_low, verdict.gain_high) == pytest.approx(tuple(interval))
-    assert (verdict.n, verdict.counted) == (5, "examples")
+    assert (verdict.n, verdict.counted) == (7, "examples")
 
 
 def test_skewed_examples_shift_both_bounds_towards_the_long_tail():
-    examples = [1.0] * 95 + [0.0] * 5
+    examples = [1.0] * 95 + [0.0] * 4 + [0.5]
     verdict = rule(claim_about("weights", target=0.9, margin=0.01), weights_of(*examples))
     plain = stats.ttest_1samp(examples, 0.9).confidence_interval(0.90)
     assert verdict.gain_low < plain.low
@@ -298,7 +304,7 @@ def test_the_shown_interval_of_weights_is_the_papers():
 
 
 def test_weights_against_reference_runs_join_two_intervals():
-    ours, theirs = [-2.0, -1.0, 0.0, 1.0, 2.0], [0.5, 1.0, 1.5]
+    ours, theirs = [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0], [0.5, 1.0, 1.5]
     verdict = rule(claim_about("weights", target=None, reference=recorded(*theirs)), weights_of(*ours))
     widths = [stats.t.ppf(0.95, len(x) - 1) * np.std(x, ddof=1) / math.sqrt(len(x)) for x in (ours, theirs)]
     assert verdict.gain == pytest.approx(-1.0)
@@ -312,14 +318,15 @@ def test_weights_against_reference_runs_join_two_intervals():
 @pytest.mark.parametrize("subject", ["procedure", "weights"])
 @pytest.mark.parametrize("direction", ["higher", "lower"])
 def test_a_bound_exactly_at_the_margin_decides_nothing(subject, direction):
-    measured = runs_of(-1.0, 0.0, 1.0) if subject == "procedure" else weights_of(-1.0, 0.0, 1.0)
+    apart = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+    measured = runs_of(*apart) if subject == "procedure" else weights_of(*apart)
     width = rule(claim_about(subject), measured).gain_high
     edge = claim_about(subject, direction=direction, margin=width)
     assert rule(edge, measured).verdict == "inconclusive"
     assert rule(edge.model_copy(update={"margin": width * (1 + 1e-9)}), measured).verdict == "accepted"
 
     worse = (2 * width, 2 * width)[direction == "higher"] * (-1 if direction == "higher" else 1)
-    shifted = [worse + x for x in (-1.0, 0.0, 1.0)]
+    shifted = [worse + x for x in apart]
     measured = runs_of(*shifted) if subject == "procedure" else weights_of(*shifted)
     assert rule(edge, measured).verdict == "inconclusive"
     assert rule(edge.model_copy(update={"margin": width * (1 - 1e-9)}), measured).verdict == "rejected"
@@ -404,7 +411,7 @@ def test_equal_examples_inside_the_range_may_be_wrong_both_ways():
 
 @pytest.mark.parametrize("examples", [[5.0], [5.0] * 50])
 def test_equal_examples_without_a_range_are_inconclusive(examples):
-    verdict = rule(claim_about("weights"), weights_of(*examples))
+    verdict = rule(claim_about("weights", range=None), weights_of(*examples))
     assert (verdict.verdict, verdict.needed) == ("inconclusive", None)
     assert "range" in verdict.reason
 
@@ -477,6 +484,302 @@ def test_a_verdict_becomes_json():
     assert {"verdict", "value", "low", "high", "n", "target", "margin", "published", "needed"} <= set(
         document
     )
+
+
+# A mean of two values
+
+
+@patient
+@given(
+    st.integers(1, 700),
+    st.floats(0.5, 0.999),
+    st.floats(0, 0.1),
+    st.sampled_from(["higher", "lower"]),
+    st.sampled_from([0.05, 0.01]),
+    st.booleans(),
+    st.data(),
+)
+def test_one_example_more_that_is_right_never_gives_a_worse_verdict(
+    n, target, margin, direction, alpha, ranged, data
+):
+    target = target if direction == "higher" else 1 - target
+    fields = {"range": [0, 1] if ranged else None, "direction": direction}
+    claim = claim_about("weights", target=target, margin=margin, **fields)
+    better = 1.0 if direction == "higher" else 0.0
+    right = data.draw(st.integers(1, n - 1)) if n > 1 else 0
+    order = ["rejected", "inconclusive", "accepted"]
+    words, gains = [], []
+    for count in (right, right + 1):
+        # without a range all alike says nothing of what else there may be
+        assume(ranged or 0 < count < n)
+        verdict = rule(claim, weights_of(*[better] * count, *[1 - better] * (n - count)), alpha=alpha)
+        words.append(order.index(verdict.verdict))
+        gains.append((verdict.gain_low, verdict.gain_high))
+    assert words[0] <= words[1]
+    assert gains[0][0] <= gains[1][0] + 1e-12
+    assert gains[0][1] <= gains[1][1] + 1e-12
+
+
+def test_few_failures_are_no_worse_than_more_of_them():
+    claim = claim_about("weights", unit="accuracy", target=0.99, margin=0.007)
+    words = [rule(claim, weights_of(*[1.0] * right, *[0.0] * (600 - right))).verdict for right in (596, 597)]
+    assert words == ["accepted", "accepted"]
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_right_and_wrong_examples_give_clopper_and_pearsons_bounds(alpha):
+    claim = claim_about("weights", unit="accuracy", target=0.9, margin=0.01)
+    verdict = rule(claim, weights_of(*[1.0] * 93, *[0.0] * 7), alpha=alpha)
+    test = stats.binomtest(93, 100)
+    low = test.proportion_ci(1 - 2 * alpha, method="exact").low
+    high = test.proportion_ci(1 - 2 * alpha, method="exact").high
+    assert (verdict.gain_low, verdict.gain_high) == pytest.approx((low - 0.9, high - 0.9))
+    shown = test.proportion_ci(0.95, method="exact")
+    assert (verdict.low, verdict.high) == pytest.approx((shown.low, shown.high))
+    assert verdict.alpha == alpha
+
+
+# A mean of other values
+
+
+def test_few_imperfect_tasks_do_not_show_their_spread():
+    claim = claim_about("weights", unit="accuracy", target=0.999, margin=0.001)
+    four = rule(claim, weights_of(*[1.0] * 96, *[0.96] * 4))
+    assert four.verdict == "inconclusive"
+    assert "fewer than 5" in four.method
+    # the widest bounds that this mean can have: as if 99.84 of 100 were right
+    assert four.gain_low == pytest.approx(stats.beta.ppf(0.05, 99.84, 1.16) - 0.999)
+    five = rule(claim, weights_of(*[1.0] * 95, *[0.96] * 5))
+    assert "skewness" in five.method
+    assert five.gain_low > four.gain_low
+
+
+def test_examples_without_a_range_may_hide_rare_ones():
+    claim = claim_about("weights", range=None, direction="lower")
+    verdict = rule(claim, weights_of(*np.random.default_rng(0).exponential(1, 50).tolist()))
+    assert (verdict.verdict, verdict.needed, verdict.gain_low) == ("inconclusive", None, None)
+    assert "give the claim the metric's range" in verdict.reason
+    assert verdict.low < verdict.value < verdict.high
+
+
+def test_a_capped_claim_counts_what_lies_beyond_as_its_end():
+    errors = [*np.random.default_rng(0).exponential(1, 999).tolist(), 1e9]
+    claim = claim_about("weights", range=[0, 20], capped=True, direction="lower", target=1.0, margin=0.15)
+    verdict = rule(claim, weights_of(*errors))
+    assert verdict.value == pytest.approx(np.minimum(errors, 20).mean())
+    assert verdict.verdict == "accepted"
+    assert "count as these" in verdict.method
+    with pytest.raises(InputError, match="outside the metric's range"):
+        rule(claim.model_copy(update={"capped": False}), weights_of(*errors))
+    # of 1000 examples three more may lie between the worst that was seen and a cap further away
+    usual = claim_about("weights", range=[0, 20], capped=True, direction="lower", target=1.0, margin=0.15)
+    far = claim_about("weights", range=[0, 200], capped=True, direction="lower", target=1.0, margin=0.15)
+    seen = weights_of(*errors[:-1])
+    near_bound, far_bound = (-rule(one, seen).gain_low for one in (usual, far))
+    mean, most = np.mean(errors[:-1]), max(errors[:-1])
+    own = near_bound - (mean - 1)
+    missed = [(1 - 0.05 ** (1 / 999)) * (end - most) for end in (20, 200)]
+    noise = math.sqrt(own**2 - missed[0] ** 2)
+    assert far_bound == pytest.approx(mean - 1 + math.hypot(noise, missed[1]))
+    assert rule(far, seen).verdict == "inconclusive"
+
+
+# Runs against runs, published estimates, several attempts
+
+
+def test_nothing_is_accepted_on_fewer_seeds_than_the_reference_has_runs():
+    claim = claim_about(target=None, reference=recorded(0.0, 0.1, 0.2, 0.3), margin=1.0)
+    verdict = rule(claim, runs_of(0.1, 0.2, 0.3))
+    assert (verdict.verdict, verdict.needed) == ("inconclusive", {"seeds": 1})
+    assert verdict.gain_low > -1.0
+    assert "nothing is accepted on fewer seeds" in verdict.reason
+    assert rule(claim, runs_of(0.1, 0.2, 0.3, 0.4)).verdict == "accepted"
+    assert rule(claim, runs_of(-9.1, -9.2, -9.3)).verdict == "rejected"
+
+
+@pytest.mark.parametrize("subject", ["weights", "procedure"])
+def test_a_published_estimate_brings_its_own_error(subject):
+    published = {"value": 1.0, "half_width": 0.6, "source": "Table 1"}
+    fields = {"scope": "paper", "published": published, "target": None, "margin": 0.5}
+    examples = np.linspace(-1, 3, 9).tolist()
+    measured = weights_of(*examples) if subject == "weights" else runs_of(*examples)
+    printed = rule(claim_about(subject, **fields), measured)
+    estimate = rule(claim_about(subject, compared_with="estimate", **fields), measured)
+    own = stats.t.ppf(0.95, 8) * np.std(examples, ddof=1) / 3
+    width = math.hypot(own, 0.6 * stats.norm.ppf(0.95) / stats.norm.ppf(0.975))
+    assert printed.gain_low == pytest.approx(-own)
+    assert (estimate.gain_low, estimate.gain_high) == pytest.approx((-width, width))
+    assert "published figure's own interval" in estimate.method
+
+
+@patient
+@given(scenes(), st.floats(0.001, 0.04))
+def test_a_smaller_alpha_decides_less(scene, alpha):
+    usual, strict = rule(*scene), rule(*scene, alpha=alpha)
+    assert strict.alpha == alpha
+    if strict.verdict != "inconclusive":
+        assert strict.verdict == usual.verdict
+    if usual.gain_low is not None:
+        assert strict.gain_low <= usual.gain_low
+        assert strict.gain_high >= usual.gain_high
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 1, -0.1, math.nan])
+def test_alpha_is_a_probability_of_error(alpha):
+    with pytest.raises(InputError, match="alpha"):
+        rule(claim_about(), runs_of(1.0, 2.0), alpha=alpha)
+
+
+# Figures of sets
+
+
+def set_of(kind, seed=0):
+    """Units of a kind, and the figure as numpy and scipy give it for any of them."""
+    random = np.random.default_rng(seed)
+    if kind == "ratio":
+        below = random.integers(5, 40, 80)
+        above = random.binomial(below, random.beta(8, 2, 80))
+        return Units("ratio of sums", 80, {"above": above[:, None] * 1.0, "below": below[:, None] * 1.0})
+    if kind == "auc":
+        unit = np.repeat(np.arange(60), 20)
+        label = random.integers(0, 2, 1200)
+        score = random.normal(size=1200) + label + random.normal(size=60)[unit]
+        return Units("area under the curve", 60, {"unit": unit, "score": score, "label": label})
+    if kind == "folds":
+        unit, same = np.repeat(np.arange(10), 60), np.tile([0, 1], 300)
+        score = random.normal(size=600) + 3 * same
+        arrays = {"unit": unit, "score": score, "same": same, "threshold": np.linspace(-1, 4, 51)}
+        return Units("accuracy over folds", 10, arrays)
+    same = np.repeat([1, 0], [500, 4000])
+    return Units(
+        "true accept rate", 4500, {"score": random.normal(size=4500) + 3 * same, "same": same}, {"far": 0.01}
+    )
+
+
+def run_with(units):
+    return Measurements((Run(0, units.figure(), units=units),))
+
+
+@pytest.mark.parametrize("kind", ["ratio", "auc", "folds", "tar"])
+def test_a_figure_of_a_set_is_ruled_on(kind):
+    measured = run_with(set_of(kind))
+    value = measured.runs[0].value
+    near = claim_about("weights", target=value, margin=0.1, range=[0, 1])
+    verdict = rule(near, measured)
+    assert (verdict.verdict, verdict.n) == ("accepted", measured.runs[0].units.n)
+    assert verdict.low < verdict.value < verdict.high
+    assert 0 < -verdict.gain_low < 0.1
+    far_off = claim_about("weights", target=min(value + 0.2, 1.0), margin=0.0, range=[0, 1])
+    assert rule(far_off, measured).verdict == "rejected"
+    undecided = rule(near.model_copy(update={"margin": -verdict.gain_low / 2}), measured)
+    assert undecided.verdict == "inconclusive"
+    # bounds shrink with the root of the number of units
+    assert undecided.needed["examples"] == pytest.approx(3 * verdict.n, rel=0.05)
+
+
+@pytest.mark.parametrize(("kind", "groups"), [("ratio", 80), ("auc", 20), ("folds", 10)])
+def test_the_bounds_of_a_set_are_a_jackknifes(kind, groups):
+    units = set_of(kind)
+    logit = kind != "auc"
+    scale = (lambda x: math.log(x / (1 - x))) if logit else (lambda x: x)
+    back = (lambda y: 1 / (1 + math.exp(-y))) if logit else (lambda y: y)
+    left = [scale(units.figure([u for u in range(units.n) if u % groups != g])) for g in range(groups)]
+    error = math.sqrt((groups - 1) / groups * sum((x - np.mean(left)) ** 2 for x in left))
+    width = stats.t.ppf(0.95, groups - 1) * error
+    verdict = rule(claim_about("weights", target=0.5, range=[0, 1]), run_with(units))
+    expected = (back(scale(units.figure()) - width) - 0.5, back(scale(units.figure()) + width) - 0.5)
+    assert (verdict.gain_low, verdict.gain_high) == pytest.approx(expected)
+
+
+def test_a_false_accept_rate_that_the_impostors_cannot_show_is_not_ruled_on():
+    units = set_of("tar")
+    few = Units(
+        units.kind, 790, {k: a[np.r_[0:500, 500:790]] for k, a in units.arrays.items()}, {"far": 0.01}
+    )
+    verdict = rule(claim_about("weights", target=0.1, range=[0, 1]), run_with(few))
+    assert (verdict.verdict, verdict.gain_low) == ("inconclusive", None)
+    assert "290 impostor pairs cannot show a false accept rate of 0.01; at least 299 can" in verdict.reason
+
+
+def test_a_set_that_shows_no_spread_is_inconclusive():
+    alike = Units("ratio of sums", 50, {"above": np.full((50, 1), 3.0), "below": np.full((50, 1), 4.0)})
+    verdict = rule(claim_about("weights", target=0.5, range=[0, 1]), run_with(alike))
+    assert (verdict.verdict, verdict.needed) == ("inconclusive", None)
+    perfect = Units("ratio of sums", 50, {"above": np.full((50, 1), 4.0), "below": np.full((50, 1), 4.0)})
+    assert rule(claim_about("weights", target=0.5, range=[0, 1]), run_with(perfect)).verdict == "inconclusive"
+
+
+def test_units_must_give_the_figure():
+    measured = Measurements((Run(0, 0.123, units=set_of("auc")),))
+    with pytest.raises(InputError, match="units whose figure is"):
+        rule(claim_about("weights", target=0.5, range=[0, 1]), measured)
+
+
+# Before and beside the ruling
+
+
+def test_planned_power_is_the_share_that_is_accepted():
+    claim = claim_about(target=None, reference=recorded(-1.0, 0.0, 1.0), margin=3.0, seeds=[0, 1, 2])
+    plan = planned(claim)
+    random, accepted = np.random.default_rng(0), 0
+    for _ in range(2000):
+        theirs, ours = random.normal(size=3), random.normal(size=3)
+        accepted += rule(claim, runs_of(*ours), theirs.tolist()).verdict == "accepted"
+    # Welch has fewer degrees of freedom than equal spreads would need
+    assert plan.power == pytest.approx(accepted / 2000, abs=0.06)
+    assert planned(claim, seeds=2).power < plan.power < planned(claim, seeds=9).power
+    assert any("plan 3" in warning for warning in planned(claim, seeds=2).warnings)
+
+
+def test_planned_power_of_an_accuracy_is_exact():
+    claim = claim_about("weights", unit="accuracy", target=0.9, margin=0.05, examples=300, margin_reason="r")
+    edge = [
+        rule(claim, weights_of(*[1.0] * k, *[0.0] * (300 - k))).verdict == "accepted" for k in range(250, 301)
+    ]
+    least = 250 + edge.index(True)
+    plan = planned(claim)
+    assert plan.power == pytest.approx(stats.binom.sf(least - 1, 300, 0.9))
+    assert plan.warnings == ()
+    low = claim.model_copy(update={"direction": "lower", "target": 0.1})
+    assert planned(low).power == pytest.approx(plan.power)
+
+
+def test_a_plan_warns_of_little_power_and_of_a_margin_without_a_reason():
+    published = {"value": 0.987, "half_width": 0.004, "source": "Table 1"}
+    claim = claim_about(
+        "weights", unit="accuracy", scope="paper", published=published, target=None, margin=0.004
+    )
+    plan = planned(claim)
+    assert plan.power == pytest.approx(stats.norm.cdf(1.96 - stats.norm.ppf(0.95)))
+    assert [
+        word in warning for word, warning in zip(("margin_reason", "62%"), plan.warnings, strict=True)
+    ] == [
+        True,
+        True,
+    ]
+    estimate = claim.model_copy(update={"compared_with": "estimate", "margin_reason": "a reason"})
+    assert planned(estimate).power == pytest.approx(
+        stats.norm.cdf(1.96 / math.sqrt(2) - stats.norm.ppf(0.95))
+    )
+    assert planned(claim_about()).power is None
+
+
+def test_an_e_value_is_the_mean_likelihood_ratio():
+    from scipy.integrate import quad
+
+    mean, _ = quad(lambda p: (p / 0.8) ** 18 * ((1 - p) / 0.2) ** 2, 0.8, 1)
+    found = e_values(18, 2, 0.8)
+    assert found.accepting == pytest.approx(mean / 0.2)
+    assert e_values(2, 18, 0.2).rejecting == pytest.approx(found.accepting)
+    assert e_values(0, 0, 0.8) == e_values(0, 0, 0.5)  # no example, no evidence
+    assert e_values(0, 0, 0.8).accepting == pytest.approx(1)
+    assert e_values(10**6, 0, 0.5).accepting > 1e300
+
+
+@pytest.mark.parametrize(("right", "wrong", "edge"), [(-1, 0, 0.5), (0, -1, 0.5), (1, 1, 0), (1, 1, 1)])
+def test_e_values_of_what_cannot_be_are_refused(right, wrong, edge):
+    with pytest.raises(InputError, match="e-values"):
+        e_values(right, wrong, edge)
 
 
 # Bad input
@@ -562,14 +865,18 @@ rates = error_rates()
 SIMULATED = [
     "weights, normal, n = 30, margin 0.5 sd",
     "weights, 600 tasks of 25 queries, 99.9 +- 0.1 %",
-    "weights, 200 pictures, 99 +- 0.8 %",
+    "weights, 300 tasks of 25 queries that fail together, 99.8 +- 0.2 %",
+    "weights, 200 pictures, right or wrong, 99 +- 0.8 %",
+    "weights, 1 error in 1000 at the cap, which is 15 means, n = 600, margin 0.1 of the mean",
     "weights, n = 600, against 5 reference runs",
+    "set, hmean, 100 images",
+    "set, TAR at FAR 0.001, 300 genuine and 4000 impostor pairs",
     "procedure, 2 seeds, margin 3 sd",
     "procedure, 5 seeds, margin 1.5 sd",
     "procedure, one run, spread of 5 reference runs, margin 3 sd",
-    "procedure, one run against 5 reference runs, margin 3 sd",
     "procedure, 5 seeds against 5 reference runs, margin 2 sd",
-    "procedure, one run against 5 reference runs, margin = their own sd",
+    "procedure, 10 skewed seeds against 10 skewed reference runs, margin 1 sd",
+    "e-value after every 100 of up to 5000 pictures, 95 +- 2 %",
 ]
 
 
@@ -577,9 +884,9 @@ SIMULATED = [
 def test_error_rates_are_what_they_claim(name):
     case = next(case for case in rates.cases() if case.name == name)
     row = rates.simulate(case, repetitions=1000)
-    slack = 3 * math.sqrt(0.05 * 0.95 / 1000)
+    slack = 3 * math.sqrt(0.05 * 0.95 / row.repetitions)
     assert row.edge_accepted <= 0.05 + slack
     assert row.edge_rejected <= 0.05 + slack
     assert row.faithful_rejected <= 0.05
     if row.power is not None:
-        assert row.faithful_accepted == pytest.approx(row.power, abs=4 * math.sqrt(0.25 / 1000))
+        assert row.faithful_accepted == pytest.approx(row.power, abs=4 * math.sqrt(0.25 / row.repetitions))

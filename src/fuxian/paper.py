@@ -23,6 +23,9 @@ Count = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
 
+NO_REASON = "no reason is stated"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,6 +107,8 @@ class Claim(_Part):
     display: Literal["percent", "number"] = "number"
     range: tuple[Number, Number] | None = Field(default=None, validate_default=True)
     """Least and greatest figure that one test example can have; (0, 1) where the unit is accuracy."""
+    capped: bool = Field(default=False, validate_default=True)
+    """Examples beyond the range count as its end: for errors that have no greatest figure of their own."""
     direction: Literal["higher", "lower"]
     scope: Literal["paper", "scaled"]
     """``paper``: the paper's setting. ``scaled``: a smaller one, never compared with the paper's figure."""
@@ -113,12 +118,21 @@ class Claim(_Part):
     reference: ReferenceRuns | None = None
     target: Number | None = Field(default=None, validate_default=True)
     """Default: the published value. None: the target is the recorded reference, as a sample."""
+    compared_with: Literal["printed figure", "estimate"] = Field(
+        default="printed figure", validate_default=True
+    )
+    """The published figure as the number to reach, or as the estimate that it is, with its own half_width."""
     margin: Annotated[Number, Field(ge=0)] = Field(default=None, validate_default=True)
-    """Default: the published half-width, else one standard deviation of the reference's seeds."""
+    """How much worse is still the same. Default: the published half-width, else one standard deviation of the
+    reference's seeds; neither is a reason, and ``margin_reason`` says so."""
+    margin_reason: Text = Field(default=None, validate_default=True)
+    """Why a reproduction that is worse by less than the margin has reproduced the result."""
     checkpoint: Literal["last", "best-on-validation"]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     """The runs of a full ruling."""
     iterations: Count
+    examples: Count | None = None
+    """How many test examples there are: the planned power of an accuracy is computed from it."""
     quick: Quick | None = None
     evaluate_every: Count = 1000
     checkpoint_every: Count = 1000
@@ -190,6 +204,30 @@ class Claim(_Part):
                 "no margin can be had; give margin, a published half_width, or reference runs that differ"
             )
         return spread
+
+    @field_validator("margin_reason", mode="before")
+    @classmethod
+    def _margin_reason(cls, reason: Any, info: ValidationInfo) -> Any:
+        return NO_REASON if reason is None else reason
+
+    @field_validator("capped")
+    @classmethod
+    def _capped(cls, capped: bool, info: ValidationInfo) -> bool:
+        if capped and info.data.get("range") is None:
+            raise ValueError("there is nothing to cap at; give range = [least, greatest]")
+        return capped
+
+    @field_validator("compared_with")
+    @classmethod
+    def _compared_with(cls, said: str, info: ValidationInfo) -> str:
+        published = info.data.get("published")
+        if said == "estimate" and (
+            published is None or published.half_width is None or info.data.get("target") != published.value
+        ):
+            raise ValueError(
+                "an estimate has its own error; give published = { value, half_width, source } and no other target"
+            )
+        return said
 
     @field_validator("seeds")
     @classmethod

@@ -110,7 +110,10 @@ def test_evaluate_and_report_speak_chinese(fuxian, smoke):
 
 
 def test_train_then_resume_does_nothing_more(fuxian, tmp_path):
-    code, out, _ = fuxian("train", SINUSOID, "--iterations", 12, "--seeds", 2, "--json")
+    code, out, err = fuxian("train", SINUSOID, "--iterations", 12, "--seeds", 2, "--json")
+    assert "Margin 0.07: a fifth of" in err
+    assert "Planned power" in err
+    assert "Warning: nothing is accepted on 2 seeds against" in err
     document = json.loads(out)
     assert code == 0 and set(document["weights"]) == {"0", "1"}
     run = Path(document["run"])

@@ -22,6 +22,7 @@ from fuxian.cli.options import (
 )
 from fuxian.cli.progress import progress_bar
 from fuxian.errors import InputError
+from fuxian.paper import Claim
 
 Seeds = Annotated[
     int | None, typer.Option(help="How many runs, each with its own seed; the claim's own if absent.")
@@ -232,7 +233,24 @@ def _plan_and_run(
         device=device.value,
         settings=reproduction.parse_settings(settings),
     )
+    if not quick:
+        _say_what_to_expect(claim, len(plan.seeds))
     return plan, reproduction.start_run(paper, claim, out, plan.as_dict())
+
+
+def _say_what_to_expect(claim: Claim, seeds: int) -> None:
+    """The margin with its reason and the planned power, before anything is trained."""
+    from fuxian.verdict import planned
+
+    plan, console = planned(claim, seeds=seeds), Console(stderr=True)
+    power = "unknown" if plan.power is None else f"{plan.power:.0%}"
+    lines = [
+        f"Margin {claim.show(claim.margin)}: {claim.margin_reason}",
+        f"Planned power {power}: {plan.basis}",
+        *(f"Warning: {warning}." for warning in plan.warnings),
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _finish(paper: Any, document: dict[str, Any], lang: Language, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Verdict: rules on a claim from measurements. Statistics only: no framework, no file, no randomness.
+"""The ruling on a claim from measurements. Statistics only: no framework, no file, no randomness.
 
 The question is non-inferiority (Blackwelder 1982): is the measured figure worse than the target by less than
 a margin that was fixed before training? Let *gain* be measured minus target, its sign turned where lower is
@@ -13,27 +13,37 @@ better, so that a positive gain is always good. With one-sided 95 % confidence b
 Where the bounds come from:
 
 =========================  ==================================================================================
-weights                    the run's test examples are a sample: t interval of their mean, corrected for their
-                           skewness (Hall 1992), for near a perfect score the plain interval is far too sure
-weights, all alike         no spread was seen. With a range: at most the share 1 - 0.05^(1/n) of all examples
-                           differs (Clopper and Pearson 1934; "rule of three", 3/n), and those as far as the
-                           range lets them. Without a range: unknown
+weights, a mean of two     exact binomial bounds (Clopper and Pearson 1934): one example more that is right never
+values                     gives a worse verdict
+weights, another mean      t interval over the test examples, corrected for their skewness (Hall 1992), within the
+                           claim's range. With fewer than 5 examples off the most common value the spread is not
+                           known: bounds as of right and wrong examples, the widest with that mean
+weights, all alike         at most the share 1 - 0.05^(1/n) of all examples differs ("rule of three", 3/n), and those
+                           as far as the range lets them
+weights, no mean           AP, hmean, IoU, AUC, TAR at FAR, accuracy over folds: ``fuxian.verdict.sets``
 procedure, n >= 2 runs     the runs are a sample: t interval over seeds (Student 1908)
 procedure, one run         the recorded reference runs lend their spread, with their degrees of freedom: the
                            prediction interval of one more run. Needs a port that spreads like the reference
 procedure, all runs alike  tells no more of the spread than one run does: as one run
 =========================  ==================================================================================
 
+A mean of examples without a range may hide rare ones without bound, and is not ruled on. A claim whose errors have
+no natural range says ``capped``: what lies beyond its range counts as its end, and the share of examples that n could
+have missed, 3/n, may lie between the worst that was seen and that end.
+
 A target that is itself recorded reference runs is a sample too. Over seeds that is Welch's two-sample test
-(1947); for one run the reference's prediction interval s * sqrt(1 + 1/m); for weights the two intervals are
-joined by their squares (Zou and Donner 2008), which keeps the correction for skewness.
+(1947), and nothing is accepted on fewer runs than the reference has: samples of equal size keep it right where runs
+are skewed or spread differently. For one run it is the reference's prediction interval s * sqrt(1 + 1/m); for weights
+the two intervals are joined by their squares (Zou and Donner 2008). A published figure is a number to reach, unless the
+claim compares with the ``estimate`` that it is: then its own interval is joined likewise.
 
 Where the spread is unknown the verdict is inconclusive. A run that failed, or whose figure or examples are
 not finite, cannot be left out: with one, nothing is accepted; with nothing but such runs, it is rejected.
 
-The 5 % hold for one look. Who rules, adds the seeds that are said to be needed and rules on all of them has
-looked twice, and then a port at the edge passes in about 11 % of cases: rule on new seeds alone, or settle
-their number before. ``benchmarks/verdict_error_rates.py`` prints this and all other error rates.
+The 5 % hold for one look; ``alpha`` shares them out over several (0.05 / K for K attempts). Who rules, adds the
+seeds that are said to be needed and rules on all of them has looked twice, and then a port at the edge passes in about
+11 % of cases: rule on new seeds alone, settle their number before, or take ``fuxian.verdict.e_value``.
+``benchmarks/verdict_error_rates.py`` prints this and all other error rates.
 """
 
 from __future__ import annotations
@@ -49,14 +59,24 @@ import numpy as np
 from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.verdict.measurements import Measurements, Run, usable
+from fuxian.verdict.sample import (
+    FEWEST,
+    SAME,
+    Bounds,
+    Sample,
+    joined,
+    scaled_binomial_bounds,
+    skew_bounds,
+    t_bounds,
+    unseen_share,
+    worst_case_bounds,
+)
+from fuxian.verdict.sets import Unseen, set_figure
 
-CONFIDENCE = 0.95
-SAME = 1e-12
-"""Two figures are the same when they differ by less than this, relative to the largest figure at hand."""
+ALPHA = 0.05
 MOST = 10**8
 """More seeds or examples than this are never asked for: then no number would decide."""
 
-Bounds = tuple[float, float]
 Word = Literal["accepted", "rejected", "inconclusive", "smoke", "changed"]
 
 
@@ -66,10 +86,10 @@ class Verdict:
 
     verdict: Word
     value: float | None
-    """The measured figure: mean over finished runs, or over one run's examples."""
+    """The measured figure: mean over finished runs, or the figure of one run's examples."""
     low: float | None
     high: float | None
-    """Two-sided 95 % interval of ``value``, for display: plain t interval, cut at the metric's range."""
+    """Two-sided 95 % interval of ``value``, for display, cut at the metric's range."""
     n: int
     counted: Literal["seeds", "examples"]
     """What ``n`` counts."""
@@ -82,7 +102,8 @@ class Verdict:
     """Measured minus target, turned so that more is better."""
     gain_low: float | None
     gain_high: float | None
-    """One-sided 95 % bounds of the gain: these two are compared with -margin."""
+    """One-sided bounds of the gain, each wrong with probability ``alpha``: these two are compared with -margin."""
+    alpha: float
     method: str
     reason: str
     needed: dict[str, int] | None = None
@@ -93,21 +114,29 @@ class Verdict:
         return asdict(self)
 
 
-def rule(claim: Claim, measurements: Measurements, reference: Sequence[float] | None = None) -> Verdict:
+def rule(
+    claim: Claim,
+    measurements: Measurements,
+    reference: Sequence[float] | None = None,
+    *,
+    alpha: float = ALPHA,
+) -> Verdict:
     """Accepted, rejected or inconclusive: the module's docstring has the method.
 
     ``reference`` is a figure per reference run; default: those recorded with the claim. Margin and target
-    always come from the claim, never from what was measured.
+    always come from the claim, never from what was measured. ``alpha`` is the probability of each error.
 
     Raises InputError for measurements that cannot be what the claim asks for: none at all, a seed twice,
-    several runs of the same weights, examples whose mean is not the figure, figures outside the range.
+    several runs of the same weights, examples or units that do not give the figure, figures outside the range.
     """
+    if not 0 < alpha < 0.5:
+        raise InputError(f"alpha is {alpha!r:.40}; give a probability of error between 0 and 0.5.")
     _check(claim, measurements)
     if reference is None and claim.reference is not None:
         reference = claim.reference.sample
     if reference is not None and not (len(reference) and all(map(usable, reference))):
         raise InputError(f"claim {claim.id!r}: the reference needs runs, each with a finite figure; mend it.")
-    recorded = None if reference is None else _Sample.of(reference)
+    recorded = None if reference is None else Sample.of(reference)
     target = claim.target
     if target is None and recorded is not None:
         target = recorded.mean
@@ -128,6 +157,7 @@ def rule(claim: Claim, measurements: Measurements, reference: Sequence[float] | 
         gain=None,
         gain_low=None,
         gain_high=None,
+        alpha=alpha,
         method="none",
         reason="no run is left to rule on",
     )
@@ -164,39 +194,56 @@ def changed(
     return replace(rule(claim, measurements, reference), verdict="changed", reason=reason, needed=None)
 
 
-def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: _Sample | None) -> Verdict:
+@dataclass(frozen=True)
+class _Evidence:
+    """What the measurements say, on the metric's own scale."""
+
+    value: float
+    n: int
+    counted: Literal["seeds", "examples"]
+    unknown: str = ""
+    """Why there are no bounds, where there are none."""
+    method: str = "none"
+    plan: Callable[[int], Bounds] | None = None
+    """The one-sided bounds of measured minus target that n seeds or examples give if mean and spread stay."""
+    interval: Bounds | None = None
+    """Two-sided 95 % interval of the measured figure."""
+    bounds: Bounds | None = None
+    """The bounds at hand where they are not those that the plan gives for n."""
+    wanted: int = 0
+    """Nothing is accepted on fewer seeds."""
+
+
+def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: Sample | None) -> Verdict:
     target, margin = blank.target, claim.margin
     rival = recorded if claim.target is None else None
-    examples = runs[0].examples if claim.subject == "weights" else None
-    measured = _Sample.of([run.value for run in runs] if examples is None else examples)
     if claim.subject == "procedure":
-        evidence = _evidence_on_procedure(measured, target, rival, recorded)
-    elif examples is None:
-        evidence = _Evidence("the run has no figure per test example; let the metric's examples() give them")
+        evidence = _on_procedure(runs, claim, target, rival, recorded, 1 - blank.alpha)
     else:
-        evidence = _evidence_on_weights(measured, target, rival, claim.range)
+        evidence = _on_weights(runs[0], claim, target, rival, 1 - blank.alpha)
 
     sign = 1 if claim.direction == "higher" else -1
     low, high = evidence.interval or (None, None)
     if claim.range is not None and low is not None and high is not None:
         low, high = max(low, claim.range[0]), min(high, claim.range[1])
-    counted: Literal["seeds", "examples"] = "seeds" if examples is None else "examples"
+    counted, n = evidence.counted, evidence.n
     ruling = replace(
         blank,
         verdict="inconclusive",
-        value=measured.mean,
+        value=evidence.value,
         low=low,
         high=high,
-        n=measured.n,
+        n=n,
         counted=counted,
-        gain=sign * (measured.mean - target),
+        gain=sign * (evidence.value - target),
         method=evidence.method,
         reason=f"the spread is unknown: {evidence.unknown}",
     )
-    if evidence.plan is None or evidence.bounds is None:
+    if evidence.plan is None:
         return ruling
 
-    same = SAME * max(abs(measured.mean), abs(target), margin)
+    same = SAME * max(abs(evidence.value), abs(target), margin)
+    plan = evidence.plan
 
     def gains(difference: Bounds) -> Bounds:
         return difference if sign == 1 else (-difference[1], -difference[0])
@@ -206,18 +253,28 @@ def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: _Sam
             return "accepted"
         return "rejected" if gain[1] < -margin - same else "inconclusive"
 
-    plan, gain = evidence.plan, gains(evidence.bounds)
+    gain = gains(evidence.bounds or plan(n))
     ruling = replace(ruling, verdict=word(gain), gain_low=gain[0], gain_high=gain[1])
-    figures = f"{claim.show(measured.mean)} against {claim.show(target)}"
+    figures = f"{claim.show(evidence.value)} against {claim.show(target)}"
     lower, upper, edge = claim.show(gain[0]), claim.show(gain[1]), claim.show(-margin)
-    if ruling.verdict == "accepted":
-        return replace(ruling, reason=f"{figures}: the gain's lower bound {lower} is above {edge}")
     if ruling.verdict == "rejected":
         return replace(ruling, reason=f"{figures}: the gain's upper bound {upper} is below {edge}")
+    if ruling.verdict == "accepted" and n < evidence.wanted:
+        missing = evidence.wanted - n
+        return replace(
+            ruling,
+            verdict="inconclusive",
+            reason=f"{figures}: the gain's lower bound {lower} is above {edge}, and nothing is accepted on fewer seeds"
+            f" than the reference has runs; {missing} more {counted} make them as many",
+            needed={counted: missing},
+        )
+    if ruling.verdict == "accepted":
+        return replace(ruling, reason=f"{figures}: the gain's lower bound {lower} is above {edge}")
     reason = f"{figures}: the gain's bounds {lower} and {upper} enclose {edge}"
-    more = _more(measured.n, lambda n: word(gains(plan(n))) != "inconclusive")
+    more = _more(n, lambda n: word(gains(plan(n))) != "inconclusive")
     if more is None:
         return replace(ruling, reason=f"{reason}, and no number of more {counted} would decide")
+    more = max(more, evidence.wanted - n)
     return replace(
         ruling,
         reason=f"{reason}; {more} more {counted} would decide if mean and spread stay",
@@ -225,173 +282,187 @@ def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: _Sam
     )
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Sufficient statistics. A spread of 0 means that none was seen, n = 1 included."""
-
-    n: int
-    mean: float
-    spread: float
-    """Standard deviation, n - 1 in the denominator."""
-    skewness: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> _Sample:
-        n = len(values)
-        # fsum rounds once: neither the order of the values nor their common sign changes a digit
-        mean = math.fsum(values) / n
-        deviations = [value - mean for value in values]
-        second = math.fsum(deviation**2 for deviation in deviations) / n
-        if second == 0 or max(values) - min(values) <= SAME * max(map(abs, values)):
-            return cls(n, mean, 0.0, 0.0)
-        root = math.sqrt(second)
-        skewness = math.fsum((deviation / root) ** 3 for deviation in deviations) / n
-        return cls(n, mean, root * math.sqrt(n / (n - 1)), skewness)
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean."""
-        return self.spread / math.sqrt(self.n)
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What the measurements say of the difference, measured minus target, on the metric's own scale."""
-
-    unknown: str = ""
-    """Why there are no bounds, where there are none."""
-    method: str = "none"
-    bounds: Bounds | None = None
-    """One-sided 95 % bounds of the difference."""
-    plan: Callable[[int], Bounds] | None = None
-    """The bounds that n seeds or examples would give if mean and spread stayed."""
-    interval: Bounds | None = None
-    """Two-sided 95 % interval of the measured mean."""
-
-
-def _evidence_on_weights(
-    measured: _Sample, target: float, rival: _Sample | None, limits: Bounds | None
-) -> _Evidence:
+def _on_weights(run: Run, claim: Claim, target: float, rival: Sample | None, confidence: float) -> _Evidence:
     """``rival``: the reference runs where the target is their mean."""
-    if measured.spread > 0:
-        method = "t interval over test examples, corrected for skewness"
-        interval = _t_bounds(measured.mean, measured.error, measured.n - 1, 0.975)
-    elif limits is not None:
-        method = "test examples without spread: exact binomial worst case"
-        interval = _worst_case(measured.mean, measured.n, limits, 0.975)
+    if run.units is not None:
+        own = _of_set(run, confidence)
+    elif run.examples is not None:
+        own = _of_mean(run.examples, claim, confidence)
     else:
-        return _Evidence(
-            f"all test examples (n = {measured.n}) have the same figure; evaluate on more, or give the claim"
-            " the metric's range"
+        own = _Evidence(
+            run.value,
+            1,
+            "seeds",
+            "the run has no figure per test example; let the metric's units() give what each contributed",
+        )
+    if own.plan is None:
+        return own
+    if rival is not None and rival.spread == 0:
+        return replace(own, plan=None, method="none", unknown=_without_spread(rival))
+    return _against(own, claim, target, rival, confidence)
+
+
+def _against(
+    own: _Evidence, claim: Claim, target: float, rival: Sample | None, confidence: float
+) -> _Evidence:
+    """Evidence whose plan bounds the figure becomes one whose plan bounds its difference from the target."""
+    plan, method = own.plan, own.method
+    assert plan is not None  # noqa: S101
+    if rival is not None:
+        against = t_bounds(rival.mean, rival.error, rival.n - 1, confidence)
+        method += f"; joined with the t interval over {rival.n} reference runs"
+    elif claim.compared_with == "estimate":
+        against = _published_bounds(claim, target, confidence)
+        method += "; joined with the published figure's own interval"
+    else:
+        against = (target, target)
+
+    def difference(n: int) -> Bounds:
+        return joined(own.value, plan(n), target, against)
+
+    bounds = None if own.bounds is None else joined(own.value, own.bounds, target, against)
+    return replace(own, plan=difference, bounds=bounds, method=method)
+
+
+def _published_bounds(claim: Claim, target: float, confidence: float) -> Bounds:
+    from scipy.special import ndtri
+
+    assert claim.published is not None and claim.published.half_width is not None  # noqa: S101 - Claim checks it
+    width = float(ndtri(confidence) / ndtri(0.975)) * claim.published.half_width
+    return target - width, target + width
+
+
+def _of_mean(examples: Sequence[float], claim: Claim, confidence: float) -> _Evidence:
+    limits = claim.range
+    method = ""
+    if claim.capped and limits is not None:
+        examples = [min(max(value, limits[0]), limits[1]) for value in examples]
+        method = f"examples beyond {limits[0]:g} to {limits[1]:g} count as these; "
+    sample = Sample.of(examples)
+    blank = _Evidence(sample.mean, sample.n, "examples")
+    ends = limits if limits is not None else sample.ends
+    if ends is None:
+        alike = "all have the same figure" if sample.spread == 0 else "may hide rare ones without bound"
+        said = f"test examples (n = {sample.n}) without a range {alike}; give the claim the metric's range"
+        if sample.spread == 0:
+            return replace(blank, unknown=said)
+        interval = t_bounds(sample.mean, sample.error, sample.n - 1, 0.975)
+        return replace(blank, unknown=said, interval=interval)
+    two = _two_values(sample, ends)
+    if sample.spread == 0:
+        method += "test examples without spread: exact binomial worst case"
+    elif two:
+        method += "exact binomial bounds over test examples"
+    elif sample.others < FEWEST:
+        method += f"fewer than {FEWEST} test examples off the most common figure: binomial bounds"
+    else:
+        method += "t interval over test examples, corrected for skewness"
+
+    def plan(n: int) -> Bounds:
+        if sample.spread == 0:
+            return worst_case_bounds(sample.mean, n, ends, confidence)
+        if two or sample.others * n < FEWEST * sample.n:
+            return scaled_binomial_bounds(sample.mean, n, ends, confidence)
+        low, high = skew_bounds(sample, n, confidence)
+        if not claim.capped:
+            return low, high
+        # So many examples may lie beyond all that were seen, as far as the cap: errors without measure are rare.
+        missed = unseen_share(n, confidence)
+        rest = missed * (min(examples) - ends[0]), missed * (ends[1] - max(examples))
+        return sample.mean - math.hypot(sample.mean - low, rest[0]), sample.mean + math.hypot(
+            high - sample.mean, rest[1]
         )
 
-    def mean_bounds(n: int) -> Bounds:
-        if measured.spread > 0:
-            return _skew_bounds(measured, n, CONFIDENCE)
-        assert limits is not None  # noqa: S101
-        return _worst_case(measured.mean, n, limits, CONFIDENCE)
-
-    if rival is None:
-
-        def plan(n: int) -> Bounds:
-            low, high = mean_bounds(n)
-            return low - target, high - target
-
-    elif rival.spread == 0:
-        return _Evidence(_without_spread(rival), interval=interval)
-    else:
-        method = f"{method}; joined with the t interval over {rival.n} reference runs"
-        rival_low, rival_high = _t_bounds(rival.mean, rival.error, rival.n - 1, CONFIDENCE)
-
-        def plan(n: int) -> Bounds:
-            low, high = mean_bounds(n)
-            return (
-                measured.mean - target - math.hypot(measured.mean - low, rival_high - target),
-                measured.mean - target + math.hypot(high - measured.mean, target - rival_low),
-            )
-
-    return _Evidence(method=method, bounds=plan(measured.n), plan=plan, interval=interval)
+    return replace(blank, method=method, plan=plan, interval=_plain_interval(sample, ends))
 
 
-def _evidence_on_procedure(
-    measured: _Sample, target: float, rival: _Sample | None, recorded: _Sample | None
+def _two_values(sample: Sample, ends: Bounds) -> bool:
+    """Whether every example has one of the two values that there can be."""
+    return sample.ends is not None and sample.ends == tuple(ends)
+
+
+def _plain_interval(sample: Sample, ends: Bounds) -> Bounds:
+    if sample.spread == 0:
+        return worst_case_bounds(sample.mean, sample.n, ends, 0.975)
+    if _two_values(sample, ends):
+        return scaled_binomial_bounds(sample.mean, sample.n, ends, 0.975)
+    return t_bounds(sample.mean, sample.error, sample.n - 1, 0.975)
+
+
+def _of_set(run: Run, confidence: float) -> _Evidence:
+    assert run.units is not None  # noqa: S101
+    found, counted = set_figure(run.units), run.units.n
+    blank = _Evidence(found.value, counted, "examples")
+    if found.bounds is None:
+        return replace(blank, unknown=found.unknown)
+    try:
+        low, high = found.bounds(confidence)
+        interval = found.bounds(0.975)
+    except Unseen as error:
+        return replace(blank, unknown=str(error))
+
+    def plan(n: int) -> Bounds:
+        shrunk = math.sqrt(counted / n)
+        return found.value - shrunk * (found.value - low), found.value + shrunk * (high - found.value)
+
+    return replace(blank, method=found.method, plan=plan, bounds=(low, high), interval=interval)
+
+
+def _on_procedure(
+    runs: list[Run],
+    claim: Claim,
+    target: float,
+    rival: Sample | None,
+    recorded: Sample | None,
+    confidence: float,
 ) -> _Evidence:
     """``rival``: the reference runs where the target is their mean; ``recorded``: they, if there are any."""
-    difference = measured.mean - target
+    measured = Sample.of([run.value for run in runs])
+    blank = _Evidence(measured.mean, measured.n, "seeds", wanted=0 if rival is None else rival.n)
     if rival is not None and rival.spread == 0:
-        return _Evidence(_without_spread(rival))
+        return replace(blank, unknown=_without_spread(rival))
 
     def plan_for(spread: float) -> Callable[[int], Bounds]:
-        def plan(n: int) -> Bounds:
+        def against_runs(n: int) -> Bounds:
+            assert rival is not None  # noqa: S101
             own = spread / math.sqrt(n)
-            if rival is None:
-                return _t_bounds(difference, own, n - 1, CONFIDENCE)
             error = math.hypot(own, rival.error)
             share = (own / error) ** 2
             freedom = 1 / (share**2 / (n - 1) + (1 - share) ** 2 / (rival.n - 1))
-            return _t_bounds(difference, error, freedom, CONFIDENCE)
+            return t_bounds(measured.mean - target, error, freedom, confidence)
 
-        return plan
+        def of_mean(n: int) -> Bounds:
+            return t_bounds(measured.mean, spread / math.sqrt(n), n - 1, confidence)
+
+        return of_mean if rival is None else against_runs
 
     if measured.spread > 0:
-        plan = plan_for(measured.spread)
-        return _Evidence(
+        found = replace(
+            blank,
             method="t interval over seeds" if rival is None else "Welch's two-sample t test over seeds",
-            bounds=plan(measured.n),
-            plan=plan,
-            interval=_t_bounds(measured.mean, measured.error, measured.n - 1, 0.975),
+            plan=plan_for(measured.spread),
+            interval=t_bounds(measured.mean, measured.error, measured.n - 1, 0.975),
         )
+        return found if rival is not None else _against(found, claim, target, None, confidence)
     if recorded is None:
         what = "one run says" if measured.n == 1 else f"{measured.n} runs with the very same figure say"
-        return _Evidence(f"{what} nothing of it; run more seeds, or record reference runs")
+        return replace(blank, unknown=f"{what} nothing of it; run more seeds, or record reference runs")
     if recorded.spread == 0:
-        return _Evidence(_without_spread(recorded))
+        return replace(blank, unknown=_without_spread(recorded))
     error = recorded.spread if rival is None else math.hypot(recorded.spread, recorded.error)
-    return _Evidence(
+    centre = measured.mean if rival is None else measured.mean - target
+    found = replace(
+        blank,
         method=f"one run, with the spread of {recorded.n} reference runs",
-        bounds=_t_bounds(difference, error, recorded.n - 1, CONFIDENCE),
+        bounds=t_bounds(centre, error, recorded.n - 1, confidence),
         plan=plan_for(recorded.spread),
-        interval=_t_bounds(measured.mean, recorded.spread, recorded.n - 1, 0.975),
+        interval=t_bounds(measured.mean, recorded.spread, recorded.n - 1, 0.975),
     )
+    return found if rival is not None else _against(found, claim, target, None, confidence)
 
 
-def _without_spread(reference: _Sample) -> str:
+def _without_spread(reference: Sample) -> str:
     return f"the reference runs (n = {reference.n}) do not differ; record some with other seeds"
-
-
-def _t_bounds(mean: float, error: float, freedom: float, confidence: float) -> Bounds:
-    """One-sided bounds of a mean with standard error ``error``, each at ``confidence``."""
-    from scipy.special import stdtrit
-
-    width = float(stdtrit(freedom, confidence)) * error
-    return mean - width, mean + width
-
-
-def _skew_bounds(sample: _Sample, n: int, confidence: float) -> Bounds:
-    """One-sided bounds of the mean of n values like the sample's, corrected for skewness.
-
-    Hall (1992), "On the removal of skewness by transformation", J. R. Statist. Soc. B 54: the t statistic T
-    is replaced by g(T) = T + k T^2 + k^2 T^3 / 3 + skewness / (6 sqrt n), k = skewness / (3 sqrt n), which is
-    monotone; its inverse at the t quantile gives the bound.
-    """
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(n - 1, confidence))
-    k = sample.skewness / (3 * math.sqrt(n))
-
-    def inverse(x: float) -> float:
-        shifted = x - k / 2
-        # below this the cube root loses more digits than the correction has
-        return shifted if abs(k) < 1e-7 else (float(np.cbrt(1 + 3 * k * shifted)) - 1) / k
-
-    error = sample.spread / math.sqrt(n)
-    return sample.mean - error * inverse(quantile), sample.mean - error * inverse(-quantile)
-
-
-def _worst_case(value: float, n: int, limits: Bounds, confidence: float) -> Bounds:
-    """Bounds of a mean when n examples all had the same value: the unseen share may lie at a limit."""
-    unseen = 1 - (1 - confidence) ** (1 / n)
-    return value - unseen * (value - limits[0]), value + unseen * (limits[1] - value)
 
 
 def _more(n: int, decides: Callable[[int], bool]) -> int | None:
@@ -429,12 +500,14 @@ def _check(claim: Claim, measurements: Measurements) -> None:
             continue
         figures = np.array([run.value, *(run.examples or ())])
         size = float(np.abs(figures).max())
-        if run.examples and abs(run.value - float(np.mean(run.examples))) > 1e-5 * size:
+        recomputed = run.recomputed()
+        if recomputed is not None and not abs(run.value - recomputed) <= 1e-5 * size:
+            what = "examples whose mean is" if run.units is None else "units whose figure is"
             raise InputError(
-                f"{where}: seed {run.seed} has the figure {run.value:.6g} and examples whose mean is"
-                f" {np.mean(run.examples):.6g}; measure both on the same examples."
+                f"{where}: seed {run.seed} has the figure {run.value:.6g} and {what} {recomputed:.6g};"
+                " measure both on the same examples."
             )
-        if claim.range is not None:
+        if claim.range is not None and not claim.capped:
             low, high = claim.range
             if figures.min() < low - 1e-6 * size or figures.max() > high + 1e-6 * size:
                 raise InputError(
