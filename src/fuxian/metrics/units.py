@@ -16,6 +16,8 @@ from fuxian.errors import InputError
 
 Selection = Sequence[int] | np.ndarray
 """Numbers of units, 0 to n - 1, in any order; a unit that stands twice counts twice."""
+MOST = 10**7
+"""More units than this are none that were measured: memory goes with their number."""
 Figure = Callable[[np.ndarray], float]
 """The figure of a selection [m] int64."""
 
@@ -38,8 +40,8 @@ class Units:
 
         if self.kind not in KINDS:
             raise InputError(f"units of the kind {self.kind!r:.40} are not known; known: {', '.join(KINDS)}.")
-        if self.n < 1:
-            raise InputError(f"{self.kind}: there is no unit to compute a figure from; evaluate on some.")
+        if not 1 <= self.n <= MOST:
+            raise InputError(f"{self.kind}: there are {self.n} units; evaluate on 1 to {MOST}.")
         KINDS[self.kind].check(self)
 
     def figure(self, selection: Selection | None = None) -> float:

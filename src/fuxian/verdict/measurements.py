@@ -128,20 +128,22 @@ def read_measurements(file: Path) -> Measurements:
     if named is None:
         return Measurements.from_dict(document)
     beside = file.with_suffix(".safetensors")
-    try:
-        content = beside.read_bytes()
-        arrays = load(content)
-    except OSError as error:
-        raise InputError(
-            f"{beside}: cannot be read ({error.strerror}); keep it beside {file.name}."
-        ) from error
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{beside}: this is not a safetensors file; evaluate again.") from error
-    if not isinstance(named, dict) or named.get("sha256") != hashlib.sha256(content).hexdigest():
+    if not beside.is_file():
+        raise InputError(f"{beside}: is missing; keep it beside {file.name}.")
+    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+    arrays = _read_arrays(beside)
+    if not isinstance(named, dict) or named.get("sha256") != digest:
         raise InputError(
             f"{beside}: these are not the arrays that {file.name} was written with; evaluate again."
         )
     return Measurements.from_dict(document, arrays)
+
+
+def _read_arrays(beside: Path) -> dict[str, np.ndarray]:
+    try:
+        return load(beside.read_bytes())
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{beside}: this is not a safetensors file; evaluate again.") from error
 
 
 def usable(figure: float) -> bool:

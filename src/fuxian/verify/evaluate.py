@@ -117,7 +117,7 @@ def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measure
         raise Failed(Reason.METRIC_MISSING, f"evaluate: {error}") from error
     runs = [run if seed is None else replace(run, seed=seed) for run in stated.runs]
     counted = tuple(_recomputed(run) for run in runs)
-    given = all(run.examples is not None for run in counted)
+    given = all(run.examples is not None or run.units is not None for run in counted)
     how: How = "per-example outputs" if given else "stated by the command"
     return Measured(Measurements(counted), how, tuple(run.value for run in runs))
 
@@ -138,6 +138,8 @@ def _printed(at: Workplace, done: Done) -> float:
 
 
 def _recomputed(run: Run) -> Run:
+    if run.units is not None:
+        return replace(run, value=run.units.figure())
     if run.examples is None:
         return run
     # A figure that is not finite or beyond all measure fails the run, and its mean may not even be computable.
@@ -149,7 +151,10 @@ def _recomputed(run: Run) -> Run:
 def _stated(file: Path) -> Measurements:
     if file.is_symlink() or not file.is_file():
         raise InputError(f"it wrote no {file.name}; mend [metric] in fuxian.toml.")
-    found = Measurements.from_dict(read_json(file))
+    document = read_json(file)
+    beside = isinstance(document, dict) and document.get("arrays") is not None
+    arrays = read_numbers(file.with_suffix(".safetensors")) if beside else None
+    found = Measurements.from_dict(document, arrays)
     _require_few(file, sum(len(run.examples or ()) for run in found.runs))
     if not found.runs or any(run.examples == () for run in found.runs):
         raise InputError(f"{file.name} holds no figure; write it as `fuxian evaluate` does.")

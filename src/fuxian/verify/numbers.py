@@ -1,4 +1,4 @@
-"""Reads the numbers that a command wrote (.npz, .npy, .json, .csv) and the weights handed in, which nobody trusts.
+"""Reads the numbers that a command wrote (.npz, .npy, .safetensors, .json, .csv) and the weights handed in, which nobody trusts.
 
 All of it is parsed in a child process. Raises Malformed where that takes too long or too much memory.
 """
@@ -96,9 +96,9 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
             return _of_csv(file)
     except (ValueError, TypeError, RecursionError, OverflowError, csv.Error) as error:
         raise InputError(f"{file.name}: holds something else than numbers; write numbers alone.") from error
-    if file.suffix.lower() not in (".npz", ".npy"):
+    if file.suffix.lower() not in (".npz", ".npy", ".safetensors"):
         raise InputError(
-            f"{file.name}: numbers are read from .npz, .npy, .json and .csv; write one of these."
+            f"{file.name}: numbers are read from .npz, .npy, .safetensors, .json and .csv; write one of these."
         )
     return load_tensors(file)
 
