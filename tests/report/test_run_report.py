@@ -127,6 +127,19 @@ def test_an_inconclusive_verdict_says_what_is_needed(report: Callable[..., Page]
     assert "cannot be said" in report(change(run, "verdict", needed=None)).text
 
 
+def test_the_margin_is_shown_with_its_reason(report: Callable[..., Page], make_run: MakeRun) -> None:
+    assert "Why this margin: a twentieth of the target." in report(make_run()).text
+    assert "界值的理由：a twentieth of the target。" in report(make_run(seed=1), lang="zh").text
+    silent = report(make_run("sinusoid-reference", (0.40, 0.41, 0.405, 0.40), seed=2)).text
+    assert "No reason is stated for the margin." in silent
+
+
+def test_fewer_runs_than_the_reference_has_are_said(report: Callable[..., Page], make_run: MakeRun) -> None:
+    text = report(make_run("sinusoid-reference", (0.380, 0.381, 0.382))).text
+    assert "there are fewer runs than the reference has" in text
+    assert "About 1 more seeds would decide." in text
+
+
 @pytest.mark.parametrize(
     ("values", "word", "why"),
     [

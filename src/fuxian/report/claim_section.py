@@ -3,6 +3,7 @@
 import math
 from statistics import fmean
 
+from fuxian.paper import NO_REASON
 from fuxian.report import figures
 from fuxian.report.blocks import Key, Picture
 from fuxian.report.claim_runs import ClaimRuns
@@ -26,6 +27,10 @@ def sentences(part: ClaimRuns, say: Say) -> list[str]:
         recorded = claim.reference.sample if claim.reference and claim.target is None else ()
         key = "target_reference" if recorded else "target_is"
         said.append(say(key, target=part.show_target(), margin=part.show_margin(), count=len(recorded)))
+        stated = claim.margin_reason != NO_REASON
+        said.append(
+            say("margin_reason", reason=claim.margin_reason) if stated else say("margin_without_reason")
+        )
     measured = ruling.measured
     if measured.value is not None:
         key = "measured" if measured.interval else "measured_point"
@@ -50,6 +55,8 @@ def _why(part: ClaimRuns, ruling: VerdictFile) -> str:
         return "why_failed"
     if ruling.verdict == "inconclusive" and ruling.gain_low is None:
         return "why_unknown"
+    if ruling.verdict == "inconclusive" and ruling.gain_low is not None and ruling.gain_low > -ruling.margin:
+        return "why_fewer"
     return f"why_{ruling.verdict}"
 
 
