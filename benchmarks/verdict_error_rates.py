@@ -396,13 +396,13 @@ def cases() -> list[Case]:
         )
         found.append(Case(f"set, {name}", play, **more))
 
-    add_set("AP, 300 images", 0.03, detections, 300, slow=5)
+    add_set("AP, 300 images", 0.03, detections, 300, slow=10)
     add_set("AP, 100 images", 0.05, detections, 100, slow=5)
     add_set("hmean, 500 images", 0.02, text, 500)
     add_set("hmean, 100 images", 0.04, text, 100)
     add_set("IoU of a whole set, 160 images", 0.01, masks, 160)
-    add_set("AUC, 1000 users", 0.01, clicks, 1000, slow=5)
-    add_set("AUC, 100 users", 0.03, clicks, 100, slow=2)
+    add_set("AUC, 1000 users", 0.01, clicks, 1000, slow=10)
+    add_set("AUC, 100 users", 0.03, clicks, 100, slow=5)
     for genuine, impostor in ((3000, 20_000), (300, 4000)):
         play = partial(
             at_truth,
