@@ -1,4 +1,4 @@
-"""Reads the numbers that a command wrote (.npz, .npy, .safetensors, .json, .csv) and the weights handed in, which nobody trusts.
+"""Reads the numbers that a command wrote, and the weights handed in, which nobody trusts.
 
 All of it is parsed in a child process. Raises Malformed where that takes too long or too much memory.
 """
