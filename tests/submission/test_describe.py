@@ -49,6 +49,13 @@ def test_no_manifest_is_said_and_the_lines_that_need_none_are_checked(repository
     assert (findings["requirements"], findings["licence"]) == ("pass", "fail")
 
 
+def test_programs_are_found_by_a_word_of_their_name(repository):
+    (repository / "tools/eval.py").rename(repository / "Flow_test.py")
+    describe(repository)
+    text = tomllib.loads((repository / "fuxian.toml").read_text())
+    assert text["commands"]["evaluate"][:2] == ["python", "Flow_test.py"]
+
+
 def test_what_cannot_be_described_is_one_sentence(repository, tmp_path):
     describe(repository)
     with pytest.raises(InputError, match="there already"):

@@ -121,7 +121,10 @@ def _program(tree: Tree, names: tuple[str, ...]) -> str | None:
         near = [path for path in programs if PurePosixPath(path).stem.lower() == name]
         if near:
             return min(near, key=lambda path: (path.count("/"), path))
-    return None
+    # Flow_test.py, model_eval.py, train_net_2d.py
+    words = re.compile(rf"(^|[_\d])({'|'.join(name for name in names if name != 'main')})([_\d]|$)")
+    near = [path for path in programs if words.search(PurePosixPath(path).stem.lower())]
+    return min(near, key=lambda path: (path.count("/"), path)) if near else None
 
 
 def _options(tree: Tree, program: str, command: str) -> list[str]:

@@ -15,6 +15,7 @@ ALLOWED = frozenset(
     {
         "numpy ndarray",
         "numpy dtype",
+        "_codecs encode",  # bytes, as protocol 2 writes them
         *(
             f"numpy.{core}.{name}"
             for core in ("core", "_core")
