@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuxian.sandbox.limits import MIB, Limits
 from fuxian.sandbox.outcome import Capture, Facts, judge, readable, signal_of
 
 
@@ -101,3 +102,24 @@ def test_signal_of() -> None:
         9,
         None,
     ]
+
+
+def test_limits_are_said_with_their_size_and_place() -> None:
+    limits = Limits(wall=90, memory=256 * MIB, pids=7, output=3 * MIB, entries=50)
+    said = {
+        "timeout": judge(Facts(None, "timeout", limits=limits))[1],
+        "oom": judge(Facts(1, "oom", limits=limits))[1],
+        "disk": judge(Facts(1, "disk", full="/out", full_bytes=5 * MIB, limits=limits))[1],
+        "files": judge(Facts(1, "disk", full="/out", limits=limits))[1],
+        "pids": judge(Facts(1, "pids", limits=limits))[1],
+        "output": judge(Facts(1, "output", limits=limits))[1],
+    }
+    for kind, words in {
+        "timeout": "90 s",
+        "oom": "256 MiB",
+        "disk": "into /out, 5 MiB",
+        "files": "/out holds 50 files",
+        "pids": "the 7 processes",
+        "output": "3 MiB",
+    }.items():
+        assert words in said[kind]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -169,14 +168,15 @@ def _secret(file: Path) -> bytes:
 
 
 def _check_evidence(file: Path, submission: str | None, as_json: bool) -> int:
+    from fuxian.temporary import temporary_folder
     from fuxian.verify.evidence import check
     from fuxian.verify.source import pin
 
     if submission is None:
         checked = check(file)
     else:
-        with tempfile.TemporaryDirectory(prefix="fuxian-verify-") as place:
-            checked = check(file, pin(submission, Path(place)).folder)
+        with temporary_folder("verify") as place:
+            checked = check(file, pin(submission, place).folder)
     told = checked.as_dict()
     if as_json:
         print_json(told)
