@@ -6,7 +6,7 @@ However many workers draw, wherever a training resumes, step n trains on the sam
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def batches(
     rank: int = 0,
     processes: int = 1,
     workers: int = 0,
-) -> Iterator[tuple[Batch, bool]]:
+) -> Generator[tuple[Batch, bool], None, None]:
     """This process's share of the batch of each step after ``start`` up to ``stop``, with whether its epoch begins.
 
     Each epoch's ``train_data()`` is made with the generators seeded by the number of steps before it, each batch is
