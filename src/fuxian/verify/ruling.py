@@ -37,6 +37,8 @@ from fuxian.verify.terms import Terms, same_claim
 from fuxian.verify.training import training
 
 WAIVED = "the organiser's terms waive it"
+READING = frozenset({"manifest", "claim", "check", "origin"})
+"""Steps that do little else than read the submission: what trips them up is its files, in others it may be a defect."""
 
 
 @dataclass
@@ -96,6 +98,8 @@ class Ruling:
             except InputError as error:
                 raise Failed(Reason.MALFORMED, self.flow.without_paths(str(error))) from error
             except (RecursionError, MemoryError, ValueError, OverflowError) as error:
+                if name not in READING:
+                    raise
                 raise Failed(
                     Reason.MALFORMED, f"its {name} cannot be read ({type(error).__name__}); make it simpler."
                 ) from error
