@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fuxian.errors import InputError
+from fuxian.training import checkpoints
 from fuxian.training.distributed import share
 from fuxian.training.log import read_log
 from fuxian.weights import load_tensors
@@ -73,6 +74,64 @@ def optimizers(model):
 own = Recipe(model=Net, train_data=batches, step=step, optimizer=optimizers, schedule_every="epoch")
 fit(own, Path(sys.argv[1]), seed=0, length=Length(iterations=12))
 """
+DETECTOR = """
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+import numpy as np
+import paddle
+from paddle import nn
+from fuxian.recipe import Recipe
+from fuxian.training.fit import Length, fit
+
+paddle.set_device("cpu")
+
+
+class Detector(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2D(3, 8, 3, stride=2), nn.Tanh(), nn.AdaptiveAvgPool2D(1), nn.Flatten())
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, pictures):
+        return self.head(self.backbone(pictures))
+
+
+class Pictures(Sequence):
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, place):
+        random = np.random.default_rng(place)
+        pictures = random.standard_normal((8, 3, 12, 12)).astype("float32")
+        return {"inputs": (pictures,), "targets": ([random.random((n, 4)).astype("float32") for n in range(8)],)}
+
+
+def loss(found, targets):
+    # A picture may have no box at all.
+    each = [(box - boxes).abs().sum() / max(len(boxes), 1) for box, boxes in zip(found, targets[0])]
+    return {"total": paddle.stack(each).mean()}
+
+
+def optimizers(model):
+    decay = paddle.optimizer.lr.PolynomialDecay(0.05, 12)
+    clip = nn.ClipGradByGlobalNorm(0.5)
+    return {
+        "backbone": (paddle.optimizer.Momentum(decay, parameters=model.backbone.parameters(), grad_clip=clip), decay),
+        "head": (paddle.optimizer.AdamW(0.01, parameters=model.head.parameters()), None),
+    }
+
+
+def average(averaged, trained, updates):
+    for mean, value in zip(averaged.parameters(), trained.parameters()):
+        mean.set_value(0.8 * mean + 0.2 * value)
+
+
+detector = Recipe(
+    model=Detector, train_data=Pictures, loss=loss, optimizer=optimizers, average=average, batch_size=8
+)
+fit(detector, Path(sys.argv[1]), seed=0, length=Length(iterations=12, checkpoint_every=5), workers=1)
+"""
 
 
 def rows(count):
@@ -107,7 +166,9 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(count):
         share(rows(count), 0, 2)
 
 
-@pytest.mark.parametrize("code", [SCRIPT, OWN_STEP], ids=["accumulated", "own step"])
+@pytest.mark.parametrize(
+    "code", [SCRIPT, OWN_STEP, DETECTOR], ids=["accumulated", "own step", "ragged boxes, average, workers"]
+)
 def test_two_processes_train_as_one_with_the_joint_batch(tmp_path, code):
     """Gradients are accumulated over two steps, and a checkpoint falls between the two; or the step is the recipe's
     own, each share reaches other parameters, and a schedule follows the loss."""
@@ -131,7 +192,7 @@ def test_two_processes_train_as_one_with_the_joint_batch(tmp_path, code):
         logs = "".join(file.read_text()[-2000:] for file in tmp_path.glob("logs/workerlog.*"))
         assert done.returncode == 0, done.stderr + logs
     one, two = (
-        load_tensors(run / "checkpoints" / "step_00000012" / "model.safetensors") for run in runs.values()
+        load_tensors(checkpoints.weights_of(run / "checkpoints" / "step_00000012")) for run in runs.values()
     )
     for name, weight in one.items():
         np.testing.assert_allclose(two[name], weight, atol=1e-6 * np.abs(weight).max() + 1e-9, err_msg=name)
