@@ -98,9 +98,28 @@ def _sandbox() -> list[Finding]:
     return [Finding(f"sandbox: {row.name}", row.ok, row.found, row.mend, needed=False) for row in examine()]
 
 
+def _contest() -> list[Finding]:
+    absent = [
+        name
+        for name in ("fastapi", "sqlalchemy", "alembic", "argon2", "psycopg")
+        if not importlib.util.find_spec(name)
+    ]
+    git = shutil.which("git")
+    return [
+        Finding(
+            "contest: packages",
+            not absent,
+            f"without {', '.join(absent)}" if absent else "installed",
+            "pip install 'fuxian[contest]'",
+            needed=False,
+        ),
+        Finding("contest: git", git is not None, git or "not found", "install the package git", needed=False),
+    ]
+
+
 def _disk() -> list[Finding]:
     free = shutil.disk_usage(".").free
     return [Finding("disk", free > 1e9, f"{free / 1e9:.1f} GB free here", "free at least 1 GB for runs")]
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (_python, _paddle, _torch, _data, _sandbox, _disk)
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (_python, _paddle, _torch, _data, _sandbox, _contest, _disk)

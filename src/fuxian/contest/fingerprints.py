@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 from datasketch import MinHash
 
+from fuxian.errors import Malformed
+from fuxian.untrusted import parsed
+
 PERMUTATIONS = 64
 SHINGLE = 8
 """Tokens. Names are blanked: renaming everything leaves the shape of the code."""
+FEWEST = 20
 MOST_FILES, MOST_BYTES = 500, 500_000
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,15 @@ class Sketch:
 
 
 def sketch(folder: Path) -> Sketch | None:
-    """Of every Python file below. None where there is too little to tell."""
+    """Of every Python file below. None where there is too little to tell, or the code cannot be read in time."""
+    try:
+        values = parsed(_signature, folder, what="the submission's code", seconds=SECONDS)
+    except Malformed:
+        return None
+    return None if values is None else Sketch(tuple(values))
+
+
+def _signature(folder: Path) -> list[int] | None:
     minhash = MinHash(num_perm=PERMUTATIONS, seed=1)
     shingles: set[bytes] = set()
     for file in sorted(folder.rglob("*.py"))[:MOST_FILES]:
@@ -45,10 +58,10 @@ def sketch(folder: Path) -> Sketch | None:
             shingles |= {
                 " ".join(words[at : at + SHINGLE]).encode() for at in range(len(words) - SHINGLE + 1)
             }
-    if len(shingles) < 20:
+    if len(shingles) < FEWEST:
         return None
     minhash.update_batch(sorted(shingles))
-    return Sketch(tuple(int(value) for value in minhash.hashvalues))
+    return [int(value) for value in minhash.hashvalues]
 
 
 def _words(source: bytes) -> list[str]:
