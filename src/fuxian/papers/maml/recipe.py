@@ -6,14 +6,14 @@ fuxian reproduce maml/omniglot-5way-1shot
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Literal
 
 import paddle
 
 from fuxian.papers.maml import loss
 from fuxian.papers.maml.adapt import adapt
-from fuxian.papers.maml.data import SinusoidTasks, Split, omniglot_episodes
+from fuxian.papers.maml.data import OmniglotEpisodes, SinusoidTasks, Split, omniglot_episodes
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet
 from fuxian.papers.maml.settings import (
     META_LEARNING_RATE,
@@ -22,7 +22,7 @@ from fuxian.papers.maml.settings import (
     Setting,
     for_alignment,
 )
-from fuxian.recipe import Recipe
+from fuxian.recipe import Batch, Recipe
 
 Gradients = Literal["second-order", "first-order", "none"]
 
@@ -74,12 +74,7 @@ def recipe(
         return Recipe(
             model=SinusoidNet,
             train_data=lambda: SinusoidTasks(iterations, setting.tasks, setting.shots, seed=seed),
-            eval_data=lambda: SinusoidTasks(
-                setting.test_tasks // setting.test_tasks_at_once,
-                setting.test_tasks_at_once,
-                setting.shots,
-                seed=TEST_SEED,
-            ),
+            eval_data=lambda: evaluation_tasks(setting, TEST_SEED),
             forward=forward,
             loss=loss.mean_squared_error,
             optimizer=optimizer,
@@ -87,22 +82,35 @@ def recipe(
             higher_order=True,
         )
 
-    episodes = partial(omniglot_episodes, ways=setting.ways, shots=setting.shots, generated=setting.generated)
-
     return Recipe(
         model=lambda: OmniglotNet(setting.ways),
-        train_data=lambda: episodes("train", length=iterations, tasks=setting.tasks, seed=seed),
-        eval_data=lambda: episodes(
-            eval_split,
-            length=setting.test_tasks // setting.test_tasks_at_once,
-            tasks=setting.test_tasks_at_once,
-            seed=TEST_SEED,
-        ),
+        train_data=lambda: _episodes(setting, "train", length=iterations, tasks=setting.tasks, seed=seed),
+        eval_data=lambda: evaluation_tasks(setting, TEST_SEED, eval_split),
         forward=forward,
         loss=loss.cross_entropy,
         optimizer=optimizer,
         metric=lambda: loss.per_task("accuracy"),
         higher_order=True,
+    )
+
+
+def evaluation_tasks(setting: Setting, seed: int, split: Split = "test") -> Sequence[Batch]:
+    """The meta-batches of a setting's evaluation, from the stream ``seed``."""
+    length, tasks = setting.test_tasks // setting.test_tasks_at_once, setting.test_tasks_at_once
+    if setting.ways == 0:
+        return SinusoidTasks(length, tasks, setting.shots, seed=seed)
+    return _episodes(setting, split, length=length, tasks=tasks, seed=seed)
+
+
+def _episodes(setting: Setting, split: Split, *, length: int, tasks: int, seed: int) -> OmniglotEpisodes:
+    return omniglot_episodes(
+        split,
+        length=length,
+        tasks=tasks,
+        ways=setting.ways,
+        shots=setting.shots,
+        seed=seed,
+        generated=setting.generated,
     )
 
 
