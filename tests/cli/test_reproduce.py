@@ -15,22 +15,6 @@ from fuxian.weights import load_tensors, save_tensors
 SINUSOID = "maml/sinusoid-10shot"
 
 
-@pytest.fixture
-def fuxian(monkeypatch, capfd, tmp_path):
-    """``fuxian(*arguments)`` gives exit code, stdout and stderr of the command, run in this process."""
-    monkeypatch.setenv("FUXIAN_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(main, "prepare", lambda: None)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fuxian", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main.run()
-        return caught.value.code, *capfd.readouterr()
-
-    return run
-
-
 def command(*arguments):
     return [sys.executable, "-m", "fuxian.cli.main", *map(str, arguments)]
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from fuxian.errors import InputError, PlatformError
-from fuxian.papers import exporting, shelf
+from fuxian.papers import exporting
+from fuxian.papers.find import find_claim
 
 ANSWER = """
 import json, pathlib, sys
 request = json.load(sys.stdin)
-pathlib.Path(request["out"], "model.json").write_text(json.dumps(request))
+pathlib.Path(request["out"], request["do"] + ".json").write_text(json.dumps(request))
 pathlib.Path(request["answer"]).write_text(json.dumps({answer}))
 """
 
@@ -21,22 +22,33 @@ def export(tmp_path, monkeypatch):
 
     def run(program):
         monkeypatch.setattr(exporting, "CHILD", ("-c", program))
-        paper, claim = shelf.find("maml/sinusoid-10shot")
-        return exporting.export(paper, claim, Path("in"), Path("weights"), tmp_path / "out", steps=3)
+        folder, claim = find_claim("maml/sinusoid-10shot")
+        return exporting.export(folder, claim, Path("weights"), tmp_path / "out", {"steps": 3})
 
     return run
 
 
-def test_the_folder_appears_with_the_childs_answer(export, tmp_path):
-    assert export(ANSWER.format(answer={"made": {"steps": 3}})) == {"steps": 3, "files": ["model.json"]}
-    request = json.loads((tmp_path / "out" / "model.json").read_text())
-    assert {key: request[key] for key in ("name", "folder", "weights", "steps")} == {
+def test_the_folder_appears_with_the_childrens_answers(export, tmp_path):
+    made = export(ANSWER.format(answer={"made": {"steps": 3}}))
+    assert made["check"] == {"steps": 3} and made["steps"] == 3
+    assert made["files"] == ["check.json", "export.json", "write.json"]
+    request = json.loads((tmp_path / "out" / "write.json").read_text())
+    assert {key: request[key] for key in ("name", "weights", "options")} == {
         "name": "maml/sinusoid-10shot",
-        "folder": "in",
         "weights": "weights",
-        "steps": 3,
+        "options": {"steps": 3},
     }
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_where_onednn_dies_the_network_is_checked_without_it_and_that_is_said(export, tmp_path):
+    answering = ANSWER.replace("{answer}", '{"made": {"onednn": request.get("onednn")}}')
+    dying = 'import os\nif request.get("onednn"):\n    os.kill(os.getpid(), 11)\n'
+    made = export(
+        answering.replace('pathlib.Path(request["answer"])', dying + 'pathlib.Path(request["answer"])')
+    )
+    assert made["check"] == {"onednn": False, "onednn_failed": "SIGSEGV"}
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["check"] == made["check"]
 
 
 @pytest.mark.parametrize(
@@ -70,14 +82,11 @@ def test_a_child_that_fails_is_one_sentence_and_leaves_nothing(
     ],
 )
 def test_the_child_answers_what_went_wrong(tmp_path, monkeypatch, error, answer):
-    class Part:
-        @staticmethod
-        def export(*_arguments, **_options):
-            raise error
+    def failing(_request):
+        raise error
 
-    request = dict.fromkeys(("folder", "weights", "out"), "x") | {"name": "maml", "steps": None}
-    request["answer"] = str(tmp_path / "answer.json")
-    monkeypatch.setattr(shelf, "part", lambda _paper, _name: Part)
+    monkeypatch.setattr(exporting, "_write_all", failing)
+    request = {"do": "write", "answer": str(tmp_path / "answer.json")}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(request)))
     exporting.main()
     assert json.loads((tmp_path / "answer.json").read_text()) == answer

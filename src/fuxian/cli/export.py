@@ -7,39 +7,55 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from fuxian.cli.options import AsJson, PaperClaim, print_json
-from fuxian.cli.predict import Steps, Weights
+from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.paper_options import Help, parse, show_help
+from fuxian.cli.predict import OptionalName, Weights
+from fuxian.errors import InputError
 
 
 def export(
-    *,
-    name: PaperClaim,
-    folder: Annotated[Path, typer.Argument(help="The data to adapt to, laid out as for `fuxian predict`.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the exported network.")],
+    context: typer.Context,
+    name: OptionalName = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the exported network.")] = None,
     weights: Weights = None,
-    steps: Steps = None,
     as_json: AsJson = False,
+    show: Help = False,
 ) -> None:
-    """Export the network that `fuxian predict` uses, and check its predictions.
+    """Export the network that `fuxian predict` uses, and check that it computes the same.
 
-    maml/*: adapts to FOLDER's support examples and writes the adapted
-    network. As with `fuxian predict`, an Omniglot network normalises by the
-    statistics of the pictures that it is given together.
+    DIR gets model.json, model.pdiparams and export.json, which names the inputs with their shapes and preprocessing.
+    Each paper has options of its own: `fuxian export PAPER --help` shows them.
 
-    Example: fuxian export maml/omniglot-5way-1shot my-characters --out my-network
+    Example: fuxian export maml/omniglot-5way-1shot --task my-characters --out my-network
     """
-    from fuxian.papers import exporting, shelf
+    from fuxian.papers import exporting
+    from fuxian.papers.find import find_claim
 
-    paper, claim = shelf.find(name)
-    file = weights or shelf.committed_weights(paper, claim)
-    made = exporting.export(paper, claim, folder, file, out, steps=steps)
+    if show:
+        show_help(context, find_claim(name)[0] if name else None, "export")
+        return
+    if name is None or out is None:
+        missing = "PAPER" if name is None else "--out DIR"
+        raise InputError(f"export: {missing} is missing (see `fuxian export --help`).")
+    folder, claim = find_claim(name)
+    options = parse(folder, "export", context.args)
+    file = weights or folder.weights(claim.id)
+    made = exporting.export(folder, claim, file, out, options)
     if as_json:
-        print_json({"paper": paper.id, "claim": claim.id, "weights": str(file), "out": str(out), **made})
+        print_json({**made, "weights": file, "out": out})
         return
     console = Console()
     console.print(f"Exported: {out} ({', '.join(made['files'])})", markup=False, soft_wrap=True)
-    difference = f"{made['max_difference']:.1e}"
+    for one in made["inputs"]:
+        shape = ", ".join(map(str, one["shape"]))
+        console.print(Text(f"Input {one['name']}: {one['dtype']} [{shape}]; {one['preprocessing']}"))
+    check = made["check"]
     console.print(
-        f"Loaded again, it predicts as `fuxian predict` but for {difference} of the largest output."
+        f"Loaded again, it predicts as `fuxian predict` but for {check['max_difference']:.1e} of the largest output."
     )
+    if not check["onednn"]:
+        console.print(
+            f"With oneDNN it ends in {check['onednn_failed']}: run it without, as export.json says."
+        )

@@ -29,6 +29,7 @@ from fuxian.cli import (
     weights,
 )
 from fuxian.cli.options import print_json, stdout_for_json_alone
+from fuxian.cli.paper_options import CONTEXT
 from fuxian.errors import InputError, PlatformError
 from fuxian.training.machine import prepare
 
@@ -43,8 +44,8 @@ app.command("papers")(papers.papers)
 app.command("reproduce")(reproduce.reproduce)
 app.command("train")(reproduce.train)
 app.command("evaluate")(reproduce.evaluate)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
+app.command("predict", context_settings=CONTEXT)(predict.predict)
+app.command("export", context_settings=CONTEXT)(export.export)
 app.command("new")(submission.new)
 app.command("check")(submission.check)
 app.command("describe")(submission.describe)

@@ -22,6 +22,8 @@ from fuxian.errors import InputError, PlatformError
 
 NETWORK = "model"
 DESCRIPTION = "inference.json"
+LARGEST = 1_000_000
+"""Characters of a description that are read."""
 TOLERANCE = 1e-3
 """Of the largest output: beyond it oneDNN gives other numbers, not other rounding."""
 SECONDS = 300.0
@@ -41,7 +43,7 @@ def predictor(folder: Path) -> Any:
 def described(folder: Path) -> dict[str, Any]:
     """The description beside an exported network: ``onednn``, and ``why`` where it is off."""
     try:
-        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")[:10_000])
+        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")[:LARGEST])
     except (OSError, ValueError):
         found = {}
     onednn = isinstance(found, dict) and found.get("onednn") is True

@@ -1,26 +1,20 @@
+"""The exported network of an adapted MAML, through the contract and the exporter."""
+
 import json
 
 import numpy as np
 import paddle
 import pytest
 
-from fuxian.errors import PlatformError
-from fuxian.papers import shelf
+from fuxian.errors import InputError, PlatformError
+from fuxian.papers import exporting
+from fuxian.papers.find import find_claim
 from fuxian.papers.maml import export as exporter
-from fuxian.papers.maml.export import export
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet
-from fuxian.papers.maml.predict import predict
 from fuxian.papers.maml.task_folder import read_numbers, read_pictures
 
-_, OMNIGLOT = shelf.find("maml/omniglot-5way-1shot")
-_, SINUSOID = shelf.find("maml/sinusoid-10shot")
-
-
-@pytest.fixture
-def out(tmp_path):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+MAML, SINUSOID = find_claim("maml/sinusoid-10shot")
+OMNIGLOT = MAML.paper.claim("omniglot-5way-1shot")
 
 
 def trained(net):
@@ -30,50 +24,67 @@ def trained(net):
     return net
 
 
-def test_the_written_classifier_predicts_as_predict_does(pictures, weights, out):
+def predicted(claim, path, weights, out, **options):
+    out.mkdir()
+    return MAML.predict(claim, path, weights, out, options).rows
+
+
+def test_the_written_classifier_predicts_as_predict_does(pictures, weights, tmp_path):
     paddle.seed(4)
-    file = weights(trained(OmniglotNet()))
-    made = export(OMNIGLOT, pictures, file, out)
-    assert sorted(path.name for path in out.iterdir()) == ["labels.json", "model.json", "model.pdiparams"]
-    assert made["checked_on"] == 6
-    assert 0 <= made["max_difference"] < 1e-4
-    labels = json.loads((out / "labels.json").read_text())
+    file, out = weights(trained(OmniglotNet())), tmp_path / "out"
+    made = exporting.export(MAML, OMNIGLOT, file, out, {"task": pictures})
+    assert made["files"] == ["export.json", "model.json", "model.pdiparams"]
+    description = json.loads((out / "export.json").read_text())
+    assert description["inputs"][0]["shape"] == ["batch", 28, 28]
+    labels = description["outputs"][0]["labels"]
+    assert description["check"]["examples"] == 6 and description["check"]["batches"] == [1, 6, 12]
+    assert 0 <= description["check"]["max_difference"] < 5e-5
     network = paddle.jit.load(str(out / "model"))
     network.eval()
-    predictions = predict(OMNIGLOT, pictures, file)["predictions"]
+    rows = predicted(OMNIGLOT, pictures, file, tmp_path / "first")
     logits = network(paddle.to_tensor(read_pictures(pictures, 5).query_x)).numpy()
-    for one, row in zip(predictions, logits, strict=True):
+    for one, row in zip(rows, logits, strict=True):
         assert list(one["probabilities"]) == labels
         assert list(one["probabilities"].values()) == pytest.approx(np.exp(row) / np.exp(row).sum(), abs=1e-4)
     # The number of pictures is free, and their statistics are their own.
     (pictures / "query" / "0.png").unlink()
-    predictions = predict(OMNIGLOT, pictures, file)["predictions"]
+    rows = predicted(OMNIGLOT, pictures, file, tmp_path / "second")
     fewer = network(paddle.to_tensor(read_pictures(pictures, 5).query_x)).numpy()
     assert np.abs(fewer - logits[1:]).max() > 1e-3
-    for one, row in zip(predictions, fewer, strict=True):
+    for one, row in zip(rows, fewer, strict=True):
         assert list(one["probabilities"].values()) == pytest.approx(np.exp(row) / np.exp(row).sum(), abs=1e-4)
 
 
-def test_the_written_regressor_predicts_as_predict_does(numbers, weights, out):
+def test_the_written_regressor_predicts_as_predict_does(numbers, weights, tmp_path):
     paddle.seed(5)
-    file = weights(trained(SinusoidNet()))
-    made = export(SINUSOID, numbers, file, out, steps=3)
-    assert sorted(path.name for path in out.iterdir()) == ["model.json", "model.pdiparams"]
-    assert (made["steps"], made["checked_on"]) == (3, 3)
+    file, out = weights(trained(SinusoidNet())), tmp_path / "out"
+    made = exporting.export(MAML, SINUSOID, file, out, {"task": numbers, "steps": 3})
+    assert made["about"] == {"steps": 3, "support": 10}
     network = paddle.jit.load(str(out / "model"))
     network.eval()
     outputs = network(paddle.to_tensor(read_numbers(numbers).query_x)).numpy()
-    predictions = predict(SINUSOID, numbers, file, steps=3)["predictions"]
-    assert [one["y"] for one in predictions] == pytest.approx(outputs[:, 0], rel=1e-5)
-    assert network(paddle.ones([7, 1])).shape == [7, 1]
+    rows = predicted(SINUSOID, numbers, file, tmp_path / "found", steps=3)
+    assert [one["y"] for one in rows] == pytest.approx(outputs[:, 0], rel=1e-5)
 
 
-def test_without_a_query_the_support_is_compared(numbers, weights, out):
+def test_without_a_query_the_support_is_compared(numbers, weights):
     (numbers / "query.csv").unlink()
-    assert export(SINUSOID, numbers, weights(trained(SinusoidNet())), out)["checked_on"] == 10
+    made = MAML.export(SINUSOID, weights(trained(SinusoidNet())), {"task": numbers})
+    assert [len(array) for array in made.examples] == [10]
 
 
-def test_a_network_that_predicts_otherwise_is_an_error(pictures, weights, out, monkeypatch):
+def test_a_network_that_predicts_otherwise_is_an_error(pictures, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(exporter, "BATCH_NORM_EPSILON", 2e-3)
+    # In this process, so that what was changed here is what is written.
+    request = {"name": "maml/omniglot-5way-1shot", "weights": weights(trained(OmniglotNet())), "out": tmp_path,
+               "place": tmp_path, "options": {"task": str(pictures)}}  # fmt: skip
+    exporting._write_all(request)
     with pytest.raises(PlatformError, match="the written network differs from `fuxian predict` by "):
-        export(OMNIGLOT, pictures, weights(trained(OmniglotNet())), out)
+        exporting.check(tmp_path, tmp_path, onednn=True)
+
+
+def test_no_task_is_bad_input(pictures, weights, tmp_path):
+    with pytest.raises(InputError, match="support"):
+        exporting.export(
+            MAML, OMNIGLOT, weights(OmniglotNet()), tmp_path / "out", {"task": tmp_path / "nowhere"}
+        )

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from fuxian.datasets import find_root, omniglot
 from fuxian.errors import InputError
+from fuxian.papers import user_files
 from fuxian.papers.maml import task_folder
 from fuxian.papers.maml.task_folder import prepare, read_numbers, read_pictures
 
@@ -195,7 +196,7 @@ def test_only_regular_files_of_bounded_size_are_read(pictures, monkeypatch):
     with pytest.raises(InputError, match=r"pipe.png is no file"):
         read_pictures(pictures, 5)
     (pictures / "query" / "pipe.png").unlink()
-    monkeypatch.setattr(task_folder, "MAX_BYTES", 50)
+    monkeypatch.setattr(user_files, "MAX_BYTES", 50)
     with pytest.raises(InputError, match="larger than"):
         read_pictures(pictures, 5)
 
@@ -256,7 +257,7 @@ def test_a_folder_of_numbers_is_a_task(numbers):
     ],
 )
 def test_numbers_that_cannot_be_read_are_named(numbers, content, reason, monkeypatch):
-    monkeypatch.setattr(task_folder, "MAX_NUMBERS", 20)
+    monkeypatch.setattr(user_files, "MAX_ROWS", 20)
     (numbers / "support.csv").write_bytes(content)
     with pytest.raises(InputError, match=f"support.csv.* {reason}"):
         read_numbers(numbers)

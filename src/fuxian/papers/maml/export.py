@@ -1,24 +1,17 @@
-"""Writes an adapted MAML network as a static graph of plain operators with the task's weights fixed in it."""
+"""An adapted MAML network as plain operators with the task's weights fixed in it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.static import InputSpec
 
-from fuxian.errors import PlatformError
-from fuxian.paper import Claim
+from fuxian.papers.contract import ExportedInput, ExportedNetwork, ExportedOutput
 from fuxian.papers.maml.model import CONV_LAYERS, IMAGE_SIDE, Weights
 from fuxian.papers.maml.ops import BATCH_NORM_EPSILON
-from fuxian.papers.maml.predict import Adapted, adapt_to_folder
-
-TOLERANCE = 1e-4
-"""Of the largest output (or of 1, if that is more): how far float32 computations in another order may be apart."""
+from fuxian.papers.maml.predict import Steps, adapt_to_folder
 
 
 class AdaptedClassifier(nn.Layer):
@@ -64,53 +57,47 @@ class AdaptedRegressor(nn.Layer):
 
 
 def export(
-    claim: Claim, folder: Path, weights: Path, out: Path, *, steps: int | None = None
-) -> dict[str, Any]:
-    """Adapts to ``folder`` as ``predict`` does and writes the network into the existing folder ``out``.
+    claim: str,
+    weights: Path,
+    *,
+    task: Annotated[
+        Path, "The folder whose support examples the network is adapted to, as `fuxian predict` reads it."
+    ],
+    steps: Steps = 10,
+) -> ExportedNetwork:
+    """The network adapted to a task as ``predict`` adapts it, its weights fixed; any number of queries at once.
 
-    Writes ``model.json`` and ``model.pdiparams``, which ``paddle.jit.load(out / "model")`` reads, and for a
-    classification ``labels.json``: the labels in the order of the logits. The batch dimension is free.
-
-    Returns:
-        ``steps``; ``support``, how many examples; ``input`` and ``output``, in words; ``checked_on``, how
-        many examples the written network predicted again: the query, or the support where there is none; and
-        ``max_difference``, the largest difference of an output from ``predict``'s, divided by the largest
-        output or by 1.
-
-    Raises PlatformError where that difference is above 1e-4.
+    It is checked on the task's query, or on its support where there is none.
     """
-    adapted = adapt_to_folder(claim, folder, weights, steps)
-    task = adapted.task
-    if task.labels:
+    adapted = adapt_to_folder(claim, task, weights, steps)
+    given = adapted.task
+    examples = given.query_x if len(given.query_x) else given.support_x
+    about = {"steps": steps, "support": len(given.support_x)}
+    if given.labels:
+        pictures = ExportedInput(
+            name="pictures",
+            dtype="float32",
+            shape=("batch", IMAGE_SIDE, IMAGE_SIDE),
+            preprocessing="ink 1.0 on paper 0.0; a drawing of 105 x 105 pixels of one bit reduced to 28 x 28 by taking"
+            " the nearest pixel. Normalised by the statistics of the batch: an output depends on the whole batch.",
+        )
+        logits = ExportedOutput(
+            name="logits",
+            shape=("batch", len(given.labels)),
+            meaning="before the softmax",
+            labels=tuple(given.labels),
+        )
         network: nn.Layer = AdaptedClassifier(adapted.weights, dict(adapted.net.named_parameters()))
-        words = "float32 [B, 28, 28], ink 1 on 0", "float32 [B, N], logits of the labels in labels.json"
-        (out / "labels.json").write_text(json.dumps(task.labels, ensure_ascii=False) + "\n", encoding="utf-8")
+        inputs, outputs = pictures, logits
     else:
         network = AdaptedRegressor(adapted.weights)
-        words = "float32 [B, 1], x", "float32 [B, 1], y"
-    network.eval()
-    spec = InputSpec([None, *task.support_x.shape[1:]], "float32", "input")
-    paddle.jit.save(network, str(out / "model"), input_spec=[spec])
-    examples = task.query_x if len(task.query_x) else task.support_x
-    return {
-        "steps": adapted.steps,
-        "support": len(task.support_x),
-        "input": words[0],
-        "output": words[1],
-        "checked_on": len(examples),
-        "max_difference": _difference(adapted, out / "model", examples),
-    }
-
-
-def _difference(adapted: Adapted, path: Path, examples: np.ndarray) -> float:
-    written = paddle.jit.load(str(path))
-    written.eval()
-    again, outputs = written(paddle.to_tensor(examples)).numpy(), adapted.outputs(examples)
-    difference = float(np.abs(again - outputs).max() / max(1.0, np.abs(outputs).max()))
-    # Written so that NaN fails too.
-    if not difference <= TOLERANCE:
-        raise PlatformError(
-            f"the written network differs from `fuxian predict` by {difference:.1e}, more than {TOLERANCE:.0e}: "
-            "this Paddle exports it wrongly; use the version that Fuxian is tested with."
-        )
-    return difference
+        inputs = ExportedInput(name="x", dtype="float32", shape=("batch", 1), preprocessing="x as it is")
+        outputs = ExportedOutput(name="y", shape=("batch", 1), meaning="y at x")
+    return ExportedNetwork(
+        network=network,
+        inputs=(inputs,),
+        outputs=(outputs,),
+        examples=(examples,),
+        expected=(adapted.outputs(examples),),
+        about=about,
+    )

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import paddle
 
 from fuxian.errors import InputError
-from fuxian.paper import Claim
+from fuxian.papers.contract import Prediction
 from fuxian.papers.maml.adapt import adapt
 from fuxian.papers.maml.model import OmniglotNet, SinusoidNet, Weights
 from fuxian.papers.maml.settings import SETTINGS
 from fuxian.papers.maml.task_folder import Task, read_numbers, read_pictures
+from fuxian.papers.maml.views import draw_characters, draw_sinusoid
 from fuxian.training.checkpoints import load_into
+
+PATH = """
+maml/omniglot-*: a folder. PATH/support/LABEL/ holds one or more pictures (PNG, JPEG, BMP) of each of five labels,
+PATH/query/ the pictures to name; dark ink on light paper. The network adapts to the support pictures by gradient
+steps. As in the paper's code, batch normalisation uses the statistics of all query pictures together: a picture's
+probabilities depend on the other query pictures.
+
+maml/sinusoid-10shot: a folder. PATH/support.csv holds the columns x,y and PATH/query.csv the column x.
+"""
+
+Steps = Annotated[int, "Gradient steps on the support examples; the paper tests with 10."]
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,6 @@ class Adapted:
     net: SinusoidNet | OmniglotNet
     weights: Weights
     task: Task
-    steps: int
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """Logits [B, N] of pictures [B, 28, 28], or numbers [B, 1] at numbers [B, 1]; float32.
@@ -39,22 +50,17 @@ class Adapted:
             return self.net.predict(self.weights, paddle.to_tensor(x[None]))[0].numpy()
 
 
-def adapt_to_folder(claim: Claim, folder: Path, weights: Path, steps: int | None = None) -> Adapted:
-    """Reads ``folder`` and adapts the claim's network to its support examples.
-
-    Args:
-        claim: gives the network and the inner step size.
-        folder: as ``task_folder`` reads it.
-        weights: a file of meta-parameters.
-        steps: inner steps; 10 if absent, as the paper tests.
+def adapt_to_folder(claim: str, folder: Path, weights: Path, steps: int) -> Adapted:
+    """Reads ``folder``, as ``task_folder`` does, and adapts the claim's network to its support examples.
 
     Raises InputError for a bad folder or file, and where the steps lead to numbers that are not finite.
     """
-    setting = SETTINGS[claim.id]
+    if steps < 0:
+        raise InputError(f"--steps {steps}: there are no negative steps; give 0 or more.")
+    setting = SETTINGS[claim]
     task = read_pictures(folder, setting.ways) if setting.ways else read_numbers(folder)
     net = OmniglotNet(setting.ways) if setting.ways else SinusoidNet()
     load_into(net, weights)
-    steps = setting.test_steps if steps is None else steps
     support = paddle.to_tensor(task.support_x[None]), paddle.to_tensor(task.support_y[None])
     with paddle.no_grad():
         adapted = adapt(net, support, steps=steps, step_size=setting.step_size, second_order=False)[-1]
@@ -63,24 +69,28 @@ def adapt_to_folder(claim: Claim, folder: Path, weights: Path, steps: int | None
             f"{weights}: after {steps} steps on {folder} the weights are no finite numbers; give other"
             " weights, smaller numbers, or fewer --steps."
         )
-    return Adapted(net, adapted, task, steps)
+    return Adapted(net, adapted, task)
 
 
-def predict(claim: Claim, folder: Path, weights: Path, *, steps: int | None = None) -> dict[str, Any]:
-    """Adapts to ``folder`` as ``adapt_to_folder`` does and predicts its query examples.
+def predict(claim: str, path: Path, weights: Path, out: Path, *, steps: Steps = 10) -> Prediction:
+    """Adapts to ``path`` as ``adapt_to_folder`` does, predicts its query examples and draws them.
 
-    Returns:
-        ``steps``, ``support`` (how many examples), and ``predictions``: for a classification each picture's
-        ``label`` and the ``probabilities`` by label, for a regression ``y`` at each ``x``.
+    Rows: for a classification each picture's ``label`` and the ``probabilities`` by label, for a regression ``y`` at
+    each ``x``. ``out`` gets ``predictions.png``.
     """
-    adapted = adapt_to_folder(claim, folder, weights, steps)
+    adapted = adapt_to_folder(claim, path, weights, steps)
     task = adapted.task
     if not len(task.query_x):
-        place = folder / ("query" if task.labels else "query.csv")
+        place = path / ("query" if task.labels else "query.csv")
         raise InputError(f"{place} holds nothing to predict on; put at least one example there.")
     outputs = adapted.outputs(task.query_x)
-    predictions = _named(task, outputs) if task.labels else _points(task, outputs)
-    return {"steps": adapted.steps, "support": len(task.support_x), "predictions": predictions}
+    rows = _named(task, outputs) if task.labels else _points(task, outputs)
+    view = out / "predictions.png"
+    if task.labels:
+        draw_characters(task, rows, view)
+    else:
+        draw_sinusoid(task, rows, view)
+    return Prediction(rows=rows, views=[view], about={"steps": steps, "support": len(task.support_x)})
 
 
 def _named(task: Task, logits_BN: np.ndarray) -> list[dict[str, Any]]:

@@ -1,14 +1,10 @@
 """One task from a folder of the user's own: support examples, and the query examples to predict.
 
-Everything here may come from a stranger: only regular files of bounded size are read, pictures only in the
-formats PNG, JPEG and BMP, and names that cannot be printed are refused.
+Everything here may come from a stranger, and is read as ``papers/user_files.py`` does.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +13,10 @@ from PIL import Image, ImageOps
 
 from fuxian.datasets.omniglot import SIDE
 from fuxian.errors import InputError
+from fuxian.papers.user_files import listed, read_picture, read_rows
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
-FORMATS = ("PNG", "JPEG", "BMP")
-MAX_BYTES = 20_000_000
-MAX_SIDE = 4096
 MAX_PICTURES = 1000
 """Batch normalisation takes all pictures together, so they must fit into memory together."""
-MAX_NUMBERS = 100_000
 
 ORIGINAL_SIDE = 105
 """Omniglot's drawings are 105 x 105 pixels of one bit."""
@@ -58,7 +50,7 @@ def read_pictures(folder: Path, ways: int) -> Task:
     of labels, a label without pictures, a file that is no picture, and a picture as ``prepare`` does.
     """
     support = folder / "support"
-    labels = _entries(support)
+    labels = listed(support)
     for entry in labels:
         if not entry.is_dir():
             raise InputError(
@@ -71,12 +63,12 @@ def read_pictures(folder: Path, ways: int) -> Task:
         )
     pictures, targets = [], []
     for number, label in enumerate(labels):
-        files = _entries(label)
+        files = listed(label)
         if not files:
             raise InputError(f"{label} is empty; put at least one picture of that label there.")
         pictures += files
         targets += [number] * len(files)
-    query = _entries(folder / "query") if (folder / "query").exists() else []
+    query = listed(folder / "query") if (folder / "query").exists() else []
     return Task(
         labels=[label.name for label in labels],
         support_x=_read_all(pictures, support),
@@ -145,47 +137,18 @@ def _black_or_white(image: Image.Image, name: str) -> Image.Image:
 def _read_all(files: list[Path], folder: Path) -> np.ndarray:
     if len(files) > MAX_PICTURES:
         raise InputError(f"{folder} holds {len(files)} pictures; give at most {MAX_PICTURES} at a time.")
-    return np.stack([_read(file) for file in files]) if files else np.zeros((0, SIDE, SIDE), np.float32)
-
-
-def _read(file: Path) -> np.ndarray:
-    if file.suffix.lower() not in ENDINGS:
-        raise InputError(f"{file} is no picture by its name; leave only {', '.join(ENDINGS)} there.")
-    content = _bytes(file)
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if max(image.size) > MAX_SIDE:
-                size = f"{image.width} x {image.height}"
-                raise InputError(f"{file} is {size} pixels; make it at most {MAX_SIDE} wide and high.")
-            image.load()
-            return prepare(image, str(file))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        TypeError,
-        LookupError,
-        OverflowError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise InputError(f"{file} cannot be read as a picture ({error}); save it again as a PNG.") from error
+    return (
+        np.stack([prepare(read_picture(file), str(file)) for file in files])
+        if files
+        else np.zeros((0, SIDE, SIDE), np.float32)
+    )
 
 
 def _read_columns(file: Path, columns: list[str]) -> np.ndarray:
     """Float32 [lines, columns]."""
-    try:
-        lines = csv.reader(io.StringIO(_bytes(file).decode("utf-8-sig"), newline=""), strict=True)
-        if [field.strip() for field in next(lines, [])] != columns:
-            raise InputError(f"{file} must begin with the line {','.join(columns)}; write it there.")
-        rows = []
-        for fields in lines:
-            if fields:
-                rows.append(_numbers(fields, len(columns), f"{file}, line {lines.line_num}"))
-            if len(rows) > MAX_NUMBERS:
-                raise InputError(f"{file} has more than {MAX_NUMBERS} lines; give fewer at a time.")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file} is no CSV text ({error}); write it as UTF-8 with commas.") from error
+    rows = [
+        _numbers(fields, len(columns), f"{file}, line {line}") for line, fields in read_rows(file, columns)
+    ]
     return np.array(rows, np.float32).reshape(-1, len(columns))
 
 
@@ -197,29 +160,3 @@ def _numbers(fields: list[str], count: int, place: str) -> list[float]:
     if len(numbers) != count or not (np.abs(numbers) <= np.finfo(np.float32).max).all():
         raise InputError(f"{place}: not {count} finite numbers (float32) between commas; mend that line.")
     return numbers
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted by name, without hidden files."""
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be listed ({error.strerror}); check the folder.") from error
-    for entry in entries:
-        if not entry.name.isprintable():
-            raise InputError(f"{folder} holds {entry.name!r}, a name that cannot be printed; rename it.")
-    return entries
-
-
-def _bytes(file: Path) -> bytes:
-    """The content of a regular file of bounded size; a pipe or a device could block or never end."""
-    if not file.is_file():
-        raise InputError(f"{file} is no file; put one there.")
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); check the file.") from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{file} is larger than {MAX_BYTES // 1_000_000} MB; make it smaller.")
-    return content
