@@ -165,7 +165,7 @@ def test_the_guide_quotes_its_files():
 def test_the_guides_two_mends_turn_the_broken_port_into_the_port():
     broken, port = (
         (EXAMPLE / file).read_text(encoding="utf-8").split("\n", 1)[1]
-        for file in ("broken_recipe.py", "paddle_recipe.py")
+        for file in ("broken_recipe.py", "recipe.py")
     )
     mended = broken.replace(
         "padding=1)\n        self.widen", "padding=1, exclusive=False)\n        self.widen"

@@ -1,6 +1,7 @@
 """Fuxian (复现): takes a research paper to an accepted PaddlePaddle reproduction.
 
-``fuxian.align(port, reference)`` and ``fuxian.assert_aligned(port, reference)`` are loaded when first used.
+``fuxian.reproduce(name)``, ``fuxian.align(port, reference)``, ``fuxian.assert_aligned(port, reference)`` and
+``fuxian.verify.verify(submission, results)`` are loaded when first used.
 """
 
 from importlib import import_module
@@ -8,7 +9,7 @@ from typing import Any
 
 from fuxian.recipe import Recipe
 
-__all__ = ["Recipe", "align", "assert_aligned"]
+__all__ = ["Recipe", "align", "assert_aligned", "reproduce"]
 __version__ = "0.1.0"
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         return import_module("fuxian.align")
     if name == "assert_aligned":
         return import_module("fuxian.align").assert_aligned
+    if name == "reproduce":
+        # Before Paddle is imported: it reads its settings then.
+        import_module("fuxian.training.machine").prepare()
+        return import_module("fuxian.papers.reproduction").reproduce
     raise AttributeError(f"module 'fuxian' has no attribute {name!r}")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from fuxian.cli import main
 from fuxian.weights import load_tensors, save_tensors
 
 SINUSOID = "maml/sinusoid-10shot"
@@ -285,12 +284,12 @@ def test_evaluate_a_run_without_a_checkpoint_is_one_sentence(fuxian, tmp_path):
 
 
 def test_an_uncaught_exception_is_the_platforms_failure(fuxian, monkeypatch):
-    from fuxian.papers import shelf
+    from fuxian.papers import find
 
     def broken():
         raise ZeroDivisionError("nobody expects it")
 
-    monkeypatch.setattr(shelf, "papers", broken)
+    monkeypatch.setattr(find, "reproduced_papers", broken)
     code, out, err = fuxian("papers")
     assert (code, out) == (4, "")
     assert err.count("\n") == 1 and "ZeroDivisionError" in err and "defect of Fuxian" in err
@@ -317,3 +316,25 @@ def test_papers_lists_claims_with_the_newest_verdict(fuxian, tmp_path, smoke):
 def test_help_shows_an_example(fuxian, name):
     code, out, _ = fuxian(name, "--help")
     assert code == 0 and f"fuxian {name}" in out and "Example" in out
+
+
+def test_a_folder_of_ones_own_is_reproduced_as_a_paper_of_ours(fuxian, tmp_path, monkeypatch):
+    example = Path(__file__).parents[2] / "examples" / "port_a_paper"
+    monkeypatch.chdir(example.parent)
+    few = ("--seeds", 1, "--iterations", 20, "--json")
+    code, out, err = fuxian("reproduce", "./port_a_paper", *few)
+    document = json.loads(out)
+    assert code in (1, 3), err
+    assert (document["paper"], document["claim"]) == ("texture-net", "textures")
+    run = Path(document["run"])
+    config = json.loads((run / "config.json").read_text())
+    assert config["folder"] == str(example)
+    assert config["command"].startswith("fuxian reproduce port_a_paper/textures")
+    code, out, err = fuxian("reproduce", "--resume", run, "--json")
+    assert json.loads(out)["measured"] == document["measured"], err
+    (weights,) = run.glob("checkpoints/step_00000020/model.safetensors")
+    _, out, _ = fuxian("evaluate", "./port_a_paper/textures", "--weights", weights, "--json")
+    assert json.loads(out)["measured"]["value"] == document["measured"]["value"]
+    code, out, _ = fuxian("train", "./port_a_paper", "--set", "width=3", *few)
+    assert code == 2 and "no setting 'width'; it has: none" in json.loads(out)["error"]
+    assert fuxian("train", "./port_a_paper", "--set", "width", *few)[0] == 2

@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -50,11 +49,14 @@ def align() -> None:
 
 @app.command()
 def run(
-    port: Annotated[str, typer.Argument(help="A recipe file, module:attribute, or PAPER/CLAIM of ours.")],
+    port: Annotated[
+        str,
+        typer.Argument(help="A recipe file, module:attribute, PAPER[/CLAIM] of ours, or a folder of yours."),
+    ],
     reference: Annotated[
         str | None,
         typer.Argument(
-            help="A recipe file, module:attribute, or a folder `record` wrote. PAPER/CLAIM has one of its own: live"
+            help="A recipe file, module:attribute, or a folder `record` wrote. A paper has one of its own: live"
             " where PyTorch is installed, else as recorded."
         ),
     ] = None,
@@ -89,21 +91,14 @@ def run(
 
 
 def _of_paper(name: str) -> tuple[Recipe, Recipe | str]:
-    """The port and reference of PAPER/CLAIM. Raises InputError for any other name."""
+    """The port and reference of PAPER/ENTRY or DIR. Raises InputError for any other name."""
     if ":" in name or name.endswith(".py"):
-        raise InputError(f"{name}: name the reference too; only a paper of ours has one of its own.")
-    from fuxian.papers import shelf
+        raise InputError(f"{name}: name the reference too; only a paper's folder has one of its own.")
+    from fuxian.papers.find import find_entry
 
-    paper, claim = shelf.find(name)
-    port = shelf.part(paper, "recipe").aligned(claim.id)
-    if find_spec("torch") is not None:
-        return port, shelf.part(paper, "reference.recipe").aligned(claim.id)
-    recorded = paper.folder / "reference" / "recordings" / claim.id
-    if not recorded.is_dir():
-        raise InputError(
-            f"{name}: no reference is recorded; install PyTorch (pip install torch==2.13.0) to run it."
-        )
-    return port, str(recorded)
+    folder, entry = find_entry(name)
+    reference = folder.reference(entry)
+    return folder.aligned(entry), reference if isinstance(reference, Recipe) else str(reference)
 
 
 @app.command()

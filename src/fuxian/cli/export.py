@@ -25,7 +25,7 @@ def export(
 ) -> None:
     """Export the network that `fuxian predict` uses, and check that it computes the same.
 
-    DIR gets model.json, model.pdiparams and export.json, which names the inputs with their shapes and preprocessing.
+    DIR gets model.json, model.pdiparams and inference.json, which names the inputs with their shapes and preprocessing.
     Each paper has options of its own: `fuxian export PAPER --help` shows them.
 
     Example: fuxian export maml/omniglot-5way-1shot --task my-characters --out my-network
@@ -55,7 +55,5 @@ def export(
     console.print(
         f"Loaded again, it predicts as `fuxian predict` but for {check['max_difference']:.1e} of the largest output."
     )
-    if not check["onednn"]:
-        console.print(
-            f"With oneDNN it ends in {check['onednn_failed']}: run it without, as export.json says."
-        )
+    if not made["onednn"]:
+        console.print(f"Run it without oneDNN: {made['why']}.", markup=False, soft_wrap=True)

@@ -14,11 +14,12 @@ def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json
 
     Example: fuxian papers
     """
-    from fuxian.papers import shelf
+    from fuxian.papers.find import reproduced_papers
     from fuxian.papers.verdict_file import last_verdicts
     from fuxian.report.terminal import print_papers
 
-    known, verdicts = shelf.papers(), last_verdicts(out)
+    folders, verdicts = reproduced_papers(), last_verdicts(out)
+    known = [folder.paper for folder in folders]
     if not as_json:
         print_papers(Console(), known, verdicts, lang.value)
         return
@@ -29,6 +30,7 @@ def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json
                     "id": paper.id,
                     "title": paper.title,
                     "url": paper.url,
+                    "absent": folder.absent,
                     "claims": [
                         {
                             "claim": claim.id,
@@ -42,7 +44,7 @@ def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json
                         for claim in paper.claims
                     ],
                 }
-                for paper in known
+                for folder, paper in zip(folders, known, strict=True)
             ]
         }
     )

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
+
+from fuxian.events import Event, Progress
 
 EVERY = 10
 """Without a terminal, one line for each tenth of the work."""
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int, dict[str, float]], None]]:
-    """Yields ``report(label, done, total, figures)``; each label is a bar of its own."""
+def progress_bar() -> Iterator[Progress]:
+    """Yields the progress that long work reports to; each of its commands is a bar of its own."""
     console = Console(file=sys.stderr)
     columns = (
         TextColumn("{task.description}"),
@@ -33,11 +35,12 @@ def progress_bar() -> Iterator[Callable[[str, int, int, dict[str, float]], None]
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
         shown: dict[str, int] = {}
 
-        def report(label: str, done: int, total: int, figures: dict[str, float]) -> None:
+        def report(event: Event) -> None:
+            label, done, total, figures = event.command, event.done, event.total, event.figures
             if label not in tasks:
                 # Started at what a resumed run has behind it, the ETA is of the steps still to do.
                 tasks[label] = bars.add_task(label, total=total or None, completed=done - 1, figures="")
@@ -50,4 +53,4 @@ def progress_bar() -> Iterator[Callable[[str, int, int, dict[str, float]], None]
                 shown[label] = tenth
                 print(f"{label}: {done} of {total} {text}".rstrip(), file=sys.stderr, flush=True)
 
-        yield report
+        yield Progress(report)

@@ -46,7 +46,10 @@ Set = Annotated[
     ),
 ]
 Resume = Annotated[Path | None, typer.Option(help="Go on with this run folder from its newest checkpoint.")]
-Name = Annotated[str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="As `fuxian papers` lists them.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="PAPER[/CLAIM]|DIR", help="As `fuxian papers` lists them, or a folder of yours."),
+]
 
 
 def reproduce(
@@ -72,24 +75,12 @@ def reproduce(
 
     try:
         with progress_bar() as progress:
-            weights = reproduction.train(plan, run, progress, workers=workers)
-            measurements = reproduction.measure(plan.paper, plan.claim, weights, run, progress, plan.settings)
+            document = reproduction.run_plan(plan, run, lang.value, progress, workers=workers)
     except KeyboardInterrupt:
         Console(stderr=True).print(
             f"Go on with: fuxian reproduce --resume {run}", markup=False, soft_wrap=True
         )
         raise
-    folders = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
-    document = reproduction.conclude(
-        plan.paper,
-        plan.claim,
-        measurements,
-        run,
-        quick=plan.quick,
-        lang=lang.value,
-        parts=folders,
-        settings=plan.settings,
-    )
     _finish(plan.paper, document, lang, as_json)
 
 
@@ -141,50 +132,26 @@ def evaluate(
 
     Example: fuxian evaluate maml/omniglot-5way-1shot
     """
-    from fuxian.papers import reproduction, shelf
+    from fuxian.papers import reproduction
+    from fuxian.papers.find import find_claim
 
-    paper, claim = shelf.find(name)
+    folder, claim = find_claim(name)
     set_device(device)
-    parts: list[Path] = []
-    quick, settings = False, {}
-    if run is not None:
-        if weights is not None:
-            raise InputError("--weights and --run both say what to evaluate; give one of them.")
-        plan = reproduction.read_plan(run)
-        if (plan.paper.id, plan.claim.id) != (paper.id, claim.id):
-            raise InputError(
-                f"{run} is a run of {plan.paper.id}/{plan.claim.id}, not of {paper.id}/{claim.id}; name that one."
-            )
-        files, quick, settings = reproduction.trained_weights(plan, run), plan.quick, dict(plan.settings)
-        parts = [reproduction.seed_folder(plan, run, seed) for seed in plan.seeds]
-        folder = run
-    else:
-        seed = claim.seeds[0]
-        files = {seed: weights or shelf.committed_weights(paper, claim)}
-        config = {
-            "paper": paper.id,
-            "claim": claim.id,
-            "scope": claim.scope,
-            "seed": seed,
-            "weights": str(files[seed]),
-            "iterations": reproduction.trained_iterations(files[seed]),
-            "command": f"fuxian evaluate {paper.id}/{claim.id}"
-            + (f" --weights {weights}" if weights else ""),
-        }
-        folder = reproduction.start_run(paper, claim, out, config)
     with progress_bar() as progress:
-        measurements = reproduction.measure(paper, claim, files, folder, progress, settings)
-    document = reproduction.conclude(
-        paper,
-        claim,
-        measurements,
-        folder,
-        quick=quick,
-        lang=lang.value,
-        parts=parts,
-        settings=settings,
-    )
-    _finish(paper, document, lang, as_json)
+        if run is None:
+            document = reproduction.evaluate_weights(folder, claim, weights, out, lang.value, progress)
+        else:
+            if weights is not None:
+                raise InputError("--weights and --run both say what to evaluate; give one of them.")
+            plan = reproduction.read_plan(run)
+            if (plan.paper.id, plan.claim.id) != (folder.paper.id, claim.id):
+                raise InputError(
+                    f"{run} is a run of {plan.paper.id}/{plan.claim.id}, not of {folder.paper.id}/{claim.id}; name"
+                    " that one."
+                )
+            files = reproduction.trained_weights(plan, run)
+            document = reproduction.rule_on_run(plan, run, files, lang.value, progress)
+    _finish(folder.paper, document, lang, as_json)
 
 
 def _plan_and_run(
@@ -205,7 +172,8 @@ def _plan_and_run(
         numeric_mode.follow(resume)
     if reproducible:
         numeric_mode.make_portable()
-    from fuxian.papers import reproduction, shelf
+    from fuxian.papers import reproduction
+    from fuxian.papers.find import find_claim
 
     if resume is not None:
         if seeds is not None or quick or iterations is not None or reproducible or settings:
@@ -214,7 +182,11 @@ def _plan_and_run(
                 " --set out."
             )
         plan = reproduction.read_plan(resume)
-        if name is not None and name not in (plan.paper.id, f"{plan.paper.id}/{plan.claim.id}"):
+        named = find_claim(name) if name is not None else (plan.folder, plan.claim)
+        if (named[0].paper.id, named[1].id if "/" in str(name) else plan.claim.id) != (
+            plan.paper.id,
+            plan.claim.id,
+        ):
             raise InputError(
                 f"{resume} is a run of {plan.paper.id}/{plan.claim.id}, not of {name}; name that one."
             )
@@ -223,9 +195,9 @@ def _plan_and_run(
     if name is None:
         raise InputError("no paper was named; give PAPER/CLAIM (see `fuxian papers`) or --resume RUN.")
     set_device(device)
-    paper, claim = shelf.find(name)
+    folder, claim = find_claim(name)
     plan = reproduction.plan_run(
-        paper,
+        folder,
         claim,
         seeds=seeds,
         quick=quick,
@@ -235,7 +207,7 @@ def _plan_and_run(
     )
     if not quick:
         _say_what_to_expect(claim, len(plan.seeds))
-    return plan, reproduction.start_run(paper, claim, out, plan.as_dict())
+    return plan, reproduction.start_run(folder.paper, claim, out, plan.as_dict())
 
 
 def _say_what_to_expect(claim: Claim, seeds: int) -> None:

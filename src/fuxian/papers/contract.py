@@ -131,10 +131,11 @@ class PaperFolder:
     @property
     def name(self) -> str:
         """How commands name it: the id of one of Fuxian's own, else the folder."""
-        return self.paper.id if self._is_own else str(self.paper.folder)
+        return self.paper.id if self.is_own else str(self.paper.folder)
 
     @property
-    def _is_own(self) -> bool:
+    def is_own(self) -> bool:
+        """Whether it is one of Fuxian's own."""
         return self.paper.folder.resolve().parent == PAPERS
 
     def recipe(
@@ -302,7 +303,7 @@ class PaperFolder:
         if (sentence := self.absent.get(part.partition(".")[0])) is not None:
             raise InputError(sentence)
         file = self.paper.folder.joinpath(*part.split(".")).with_suffix(".py")
-        if self._is_own:
+        if self.is_own:
             return importlib.import_module(f"fuxian.papers.{self.paper.folder.name}.{part}")
         if not file.is_file():
             raise InputError(f"{file} is missing; write it.")

@@ -2,12 +2,15 @@
 
 A run of one seed is one folder with config.json, environment.json, log.jsonl, vdl/, checkpoints/, measurements.json,
 verdict.json and report.html. A run of several seeds has a folder of the first five for each, ``seed_0`` and so on.
+
+``fuxian.reproduce`` is ``reproduce`` here; the commands of that name call the same functions.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.errors import InputError
+from fuxian.events import Listener, Progress
 from fuxian.json_files import write_json
 from fuxian.paper import Claim, Paper
-from fuxian.papers import shelf
 from fuxian.papers.contract import PaperFolder
+from fuxian.papers.find import find_claim
 from fuxian.papers.verdict_file import verdict_document
-from fuxian.recipe import Recipe
 from fuxian.report.run_report import write_report
 from fuxian.training import environment, numeric_mode
 from fuxian.training.checkpoints import latest, load_evaluated, weights_of
@@ -30,15 +33,12 @@ from fuxian.training.fit import Best, Length, fit
 from fuxian.verdict import Measurements, changed, measured_run, rule, smoke, write_measurements
 from fuxian.weights import read
 
-Progress = Callable[[str, int, int, dict[str, float]], None]
-"""Hears (what is done, steps done, steps in all, figures of the last log line or nothing)."""
-
 
 @dataclass(frozen=True)
 class Plan:
     """What a run folder's config.json fixes when the run starts; a resumed run follows it."""
 
-    paper: Paper
+    folder: PaperFolder
     claim: Claim
     seeds: tuple[int, ...]
     length: Length
@@ -46,6 +46,10 @@ class Plan:
     device: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The recipe's own keyword parameters that are not the claim's: nothing is ruled on with them."""
+
+    @property
+    def paper(self) -> Paper:
+        return self.folder.paper
 
     def as_dict(self) -> dict[str, Any]:
         one = {"seed": self.seeds[0]} if len(self.seeds) == 1 else {}
@@ -63,7 +67,8 @@ class Plan:
             "device": self.device,
             "settings": dict(self.settings),
             "numeric_mode": numeric_mode.current(),
-            "command": f"fuxian reproduce {self.paper.id}/{self.claim.id} --seeds {len(self.seeds)}"
+            **({} if self.folder.is_own else {"folder": str(self.paper.folder.resolve())}),
+            "command": f"fuxian reproduce {self.folder.name}/{self.claim.id} --seeds {len(self.seeds)}"
             + (" --quick" if self.quick else "")
             + "".join(f" --set {shlex.quote(f'{k}={json.dumps(v)}')}" for k, v in self.settings.items())
             + f" --iterations {self.length.iterations}"
@@ -72,8 +77,100 @@ class Plan:
         }
 
 
+def reproduce(
+    name: str | Path,
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    iterations: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: Path | None = None,
+    out: Path = Path("runs"),
+    device: str = "cpu",
+    lang: str = "en",
+    listener: Listener | None = None,
+    cancel: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Trains, evaluates, rules on the claim and writes a report, as ``fuxian reproduce`` does.
+
+    Args:
+        name: ``PAPER[/CLAIM]`` as ``fuxian papers`` lists them, or your own folder with paper.toml and recipe.py.
+        seeds: how many runs, each with its own seed; the claim's own if absent.
+        quick: a smoke run, which rules on no claim.
+        iterations: how many; the claim's own if absent.
+        settings: the recipe's own keyword parameters; with any, the run rules on no claim.
+        resume: an interrupted run's folder to go on with, by its own plan.
+        out: the folder that the run folder is made in.
+        device: "cpu" or "gpu".
+        lang: the report's language, "en" or "zh".
+        listener: hears an event after every step.
+        cancel: once it is set, the next step raises ``fuxian.events.Cancelled``; the run can be resumed.
+
+    Returns:
+        What verdict.json of the run's folder holds: ``verdict``, ``measured``, ``run``, ``report`` and more.
+
+    Raises InputError for bad input.
+    """
+    import paddle
+
+    if resume is not None:
+        plan, run = read_plan(resume), resume
+    else:
+        folder, claim = find_claim(str(name))
+        plan = plan_run(
+            folder, claim, seeds=seeds, quick=quick, iterations=iterations, device=device, settings=settings
+        )
+        run = start_run(plan.paper, claim, out, plan.as_dict())
+    paddle.set_device(plan.device)
+    return run_plan(plan, run, lang, Progress(listener, cancel))
+
+
+def run_plan(plan: Plan, run: Path, lang: str, progress: Progress, *, workers: int = 0) -> dict[str, Any]:
+    """Trains what the plan says, from where the run's folder stands, evaluates it and rules."""
+    weights = train(plan, run, progress, workers=workers)
+    return rule_on_run(plan, run, weights, lang, progress)
+
+
+def rule_on_run(
+    plan: Plan, run: Path, weights: dict[int, Path], lang: str, progress: Progress
+) -> dict[str, Any]:
+    """Evaluates a run's weights and rules."""
+    measurements = measure(plan.folder, plan.claim, weights, run, progress, plan.settings)
+    parts = [seed_folder(plan, run, seed) for seed in plan.seeds]
+    return conclude(
+        plan.paper,
+        plan.claim,
+        measurements,
+        run,
+        quick=plan.quick,
+        lang=lang,
+        parts=parts,
+        settings=plan.settings,
+    )
+
+
+def evaluate_weights(
+    folder: PaperFolder, claim: Claim, weights: Path | None, runs: Path, lang: str, progress: Progress
+) -> dict[str, Any]:
+    """Evaluates a file of weights, the paper's own if None, in a new run folder and rules."""
+    seed = claim.seeds[0]
+    file = weights or folder.weights(claim.id)
+    config = {
+        "paper": folder.paper.id,
+        "claim": claim.id,
+        "scope": claim.scope,
+        "seed": seed,
+        "weights": str(file),
+        "iterations": trained_iterations(file),
+        "command": f"fuxian evaluate {folder.name}/{claim.id}" + (f" --weights {weights}" if weights else ""),
+    }
+    run = start_run(folder.paper, claim, runs, config)
+    measurements = measure(folder, claim, {seed: file}, run, progress)
+    return conclude(folder.paper, claim, measurements, run, quick=False, lang=lang, parts=[])
+
+
 def plan_run(
-    paper: Paper,
+    folder: PaperFolder,
     claim: Claim,
     *,
     seeds: int | None,
@@ -86,11 +183,16 @@ def plan_run(
 
     ``settings`` are the recipe's own, other than the claim's; nothing is then ruled on.
     """
+    paper = folder.paper
+    folder.check_settings(settings or {})
     if seeds is not None and not seeds >= 1:
         raise InputError("--seeds must be at least 1; give how many runs to make.")
     if seeds is not None and claim.subject == "weights" and seeds > 1:
         raise InputError(f"{paper.id}/{claim.id} is a claim about one run's weights; leave --seeds at 1.")
-    PaperFolder(paper).check_settings(settings or {})
+    if claim.checkpoint != "last":
+        raise InputError(
+            f"{paper.id}/{claim.id} asks for the {claim.checkpoint} checkpoint; only last can be kept yet."
+        )
     chosen = claim.seeds[:1] if quick else claim.seeds
     if seeds is not None:
         extra = range(max(claim.seeds) + 1, max(claim.seeds) + 1 + max(0, seeds - len(claim.seeds)))
@@ -106,7 +208,7 @@ def plan_run(
         checkpoint_every=(short and short.checkpoint_every) or claim.checkpoint_every,
         evaluate_every=(short and short.evaluate_every) or claim.evaluate_every,
     )
-    return Plan(paper, claim, chosen, length, quick, device, settings or {})
+    return Plan(folder, claim, chosen, length, quick, device, dict(settings or {}))
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -146,7 +248,8 @@ def read_plan(folder: Path) -> Plan:
     """The plan of a run folder. Raises InputError where there is none."""
     try:
         config = json.loads((folder / "config.json").read_text())
-        paper, claim = shelf.find(str(config["paper"]) + "/" + str(config["claim"]))
+        named = config["folder"] if "folder" in config else config["paper"]
+        folder_of_paper, claim = find_claim(f"{named}/{config['claim']}")
         every = {name: int(config[name]) for name in ("log_every", "checkpoint_every", "evaluate_every")}
         length = Length(iterations=int(config["iterations"]), **every)
         seeds = tuple(map(int, config["seeds"]))
@@ -161,8 +264,8 @@ def read_plan(folder: Path) -> Plan:
         raise InputError(
             f"{folder}: config.json holds a plan that cannot be followed; restore it or start anew."
         )
-    PaperFolder(paper).check_settings(settings)
-    return Plan(paper, claim, seeds, length, quick, device, settings)
+    folder_of_paper.check_settings(settings)
+    return Plan(folder_of_paper, claim, seeds, length, quick, device, settings)
 
 
 def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dict[int, Path]:
@@ -185,10 +288,14 @@ def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dic
         )
 
         def report(step: int, figures: dict[str, float], label: str = label) -> None:
-            progress(label, step, plan.length.iterations, figures)
+            progress("train", label, step, plan.length.iterations, figures)
 
-        recipe = make_recipe(
-            plan.paper, plan.claim, seed, plan.length.iterations, "validation", plan.settings
+        recipe = plan.folder.recipe(
+            plan.claim,
+            seed=seed,
+            iterations=plan.length.iterations,
+            eval_split="validation",
+            settings=plan.settings,
         )
         fit(
             recipe,
@@ -219,17 +326,8 @@ def seed_folder(plan: Plan, run: Path, seed: int) -> Path:
     return run if len(plan.seeds) == 1 else run / f"seed_{seed}"
 
 
-def make_recipe(
-    paper: Paper, claim: Claim, seed: int, iterations: int, split: str, settings: Mapping[str, Any]
-) -> Recipe:
-    """The recipe of a claim, its evaluation on the ``split`` "validation" or "test"."""
-    return PaperFolder(paper).recipe(
-        claim, seed=seed, iterations=iterations, eval_split=split, settings=settings
-    )
-
-
 def measure(
-    paper: Paper,
+    folder: PaperFolder,
     claim: Claim,
     weights: dict[int, Path],
     run: Path,
@@ -239,7 +337,7 @@ def measure(
     """Evaluates each seed's weights on the test split and writes measurements.json."""
     evaluations: dict[int, Evaluation] = {}
     for seed, file in weights.items():
-        recipe = make_recipe(paper, claim, seed, 1, "test", settings or {})
+        recipe = folder.recipe(claim, seed=seed, eval_split="test", settings=settings)
         model = load_evaluated(recipe, file)
         evaluations[seed] = evaluate(recipe, model, _labelled(progress, f"testing, seed {seed}"))
     measurements = Measurements(
@@ -248,13 +346,13 @@ def measure(
     figures = [one.figures for one in evaluations.values()]
     means = {name: sum(one[name] for one in figures) / len(figures) for name in figures[0]}
     about = {
-        "paper": paper.id,
+        "paper": folder.paper.id,
         "claim": claim.id,
         "scope": claim.scope,
         "metric": claim.metric,
         "iterations": {str(seed): trained_iterations(file) for seed, file in weights.items()},
         "figures": means,
-        "curves": shelf.part(paper, "curves").curves(paper, claim, list(evaluations.values())),
+        "curves": folder.curves(claim, list(evaluations.values())),
     }
     write_measurements(run / "measurements.json", measurements, about)
     return measurements
@@ -267,7 +365,7 @@ def trained_iterations(weights: Path) -> int | None:
 
 
 def _labelled(progress: Progress, label: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(label, done, total, {})
+    return lambda done, total: progress("test", label, done, total)
 
 
 def conclude(

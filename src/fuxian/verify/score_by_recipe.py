@@ -11,7 +11,7 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.metrics import Units
-from fuxian.papers import shelf
+from fuxian.papers.contract import PaperFolder
 from fuxian.recipe import Recipe, update_metric
 from fuxian.submission.manifest import Manifest, reproduced_papers
 from fuxian.verdict import Measurements, measured_run
@@ -40,7 +40,7 @@ def score_by_recipe(at: Workplace) -> Measured:
         predicted = read_numbers(done.made / place / PREDICTIONS)
     except InputError as error:
         raise Failed(Reason.METRIC_MISSING, f"predict: {error}") from error
-    recipe = shelf.part(at.manifest.paper, "recipe").recipe(at.claim.id)
+    recipe = PaperFolder(at.manifest.paper).recipe(at.claim)
     try:
         figures, units = _figures(recipe, predicted)
     except (ValueError, IndexError, TypeError) as error:

@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from fuxian.errors import InputError
 from fuxian.paper import Claim, Identifier, Paper, Seed, Text, load_paper
-from fuxian.papers import shelf
+from fuxian.papers.find import find_claim
 from fuxian.submission.checklist import CHECKS, UNWAIVABLE
 from fuxian.toml_files import TomlFile, in_words, load_toml
 
@@ -159,8 +159,8 @@ def load_terms(source: str) -> Terms:
     if file.is_dir() and (file / "paper.toml").is_file():
         file = file / "paper.toml"
     if file.suffix != ".toml" and not file.exists():
-        paper, claim = shelf.find(source)
-        return Terms.of_paper(paper, claim)
+        folder, claim = find_claim(source)
+        return Terms.of_paper(folder.paper, claim)
     if file.name == "paper.toml":
         paper = load_paper(file)
         return Terms.of_paper(paper, paper.claims[0])
@@ -203,7 +203,7 @@ def _paper(file: Path, toml: TomlFile) -> Paper:
     if beside.is_file():
         return load_paper(beside)
     try:
-        return shelf.find(named)[0]
+        return find_claim(named)[0].paper
     except InputError as error:
         raise toml.error(("paper",), str(error).rstrip(".")) from error
 

@@ -33,8 +33,8 @@ def test_the_written_classifier_predicts_as_predict_does(pictures, weights, tmp_
     paddle.seed(4)
     file, out = weights(trained(OmniglotNet())), tmp_path / "out"
     made = exporting.export(MAML, OMNIGLOT, file, out, {"task": pictures})
-    assert made["files"] == ["export.json", "model.json", "model.pdiparams"]
-    description = json.loads((out / "export.json").read_text())
+    assert made["files"] == ["inference.json", "model.json", "model.pdiparams"]
+    description = json.loads((out / "inference.json").read_text())
     assert description["inputs"][0]["shape"] == ["batch", 28, 28]
     labels = description["outputs"][0]["labels"]
     assert description["check"]["examples"] == 6 and description["check"]["batches"] == [1, 6, 12]
@@ -80,7 +80,7 @@ def test_a_network_that_predicts_otherwise_is_an_error(pictures, weights, tmp_pa
                "place": tmp_path, "options": {"task": str(pictures)}}  # fmt: skip
     exporting._write_all(request)
     with pytest.raises(PlatformError, match="the written network differs from `fuxian predict` by "):
-        exporting.check(tmp_path, tmp_path, onednn=True)
+        exporting.check(tmp_path, tmp_path)
 
 
 def test_no_task_is_bad_input(pictures, weights, tmp_path):
