@@ -11,14 +11,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 
 def json_text(document: Any, *, indent: int | None = None) -> str:
     """The document as JSON that every reader takes: one line, or indented.
 
-    Numbers and arrays of numpy become plain ones, paths and enums their text, dataclasses and mappings objects, sets
-    sorted lists. JSON has no NaN and no infinity: they are given by name, "nan", "inf" and "-inf", which ``float``
-    reads. Raises TypeError for anything else.
+    Numbers and arrays of numpy become plain ones, paths and enums their text, dataclasses, models and mappings
+    objects, sets sorted lists. JSON has no NaN and no infinity: they are given by name, "nan", "inf" and
+    "-inf", which ``float`` reads. Raises TypeError for anything else.
     """
     return json.dumps(_plain(document), ensure_ascii=False, allow_nan=False, indent=indent)
 
@@ -47,6 +48,8 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, (set, frozenset)):
         return sorted(_plain(part) for part in value)
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: _plain(getattr(value, part.name)) for part in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} has no place in JSON")

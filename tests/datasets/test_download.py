@@ -1,5 +1,5 @@
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -185,7 +185,8 @@ def test_a_weak_etag_is_no_reason_to_join_bytes(file, server, folder):
         b"{",
         b"[]",
         b"\xff",
-        b'{"validator": 3}',
+        b'{"validator": "\\"first\\""}',
+        b'{"validator": "\\"first\\"", "url": "https://example.org/other.zip"}',
         b'{"validator": "a\\nEvil: b"}',
         b'{"validator": "\\u590d"}',
     ],
@@ -295,3 +296,35 @@ def assert_one_sentence_with_the_way_out(error, file, folder):
     assert file.url in text
     assert f"{file.contents.files} files" in text
     assert str(folder / file.name) in text
+
+
+def test_the_first_mirror_that_answers_wins_and_all_are_checked(
+    file, server, folder, tmp_path, packed, make_zip
+):
+    wrong = make_zip(tmp_path / "wrong.zip", {"a/1.png": b"virus"})
+    mirrors = ("http://127.0.0.1:1/a.zip", wrong.as_uri(), packed[0].as_uri())
+    server.status = 503
+    fetch(replace(file, mirrors=mirrors), folder)
+    assert (folder / "data.zip").read_bytes() == packed[0].read_bytes()
+    assert names(folder) == ["data.zip"]
+    with pytest.raises(PlatformError) as error:
+        fetch(replace(file, mirrors=mirrors[:2]), folder)
+    for words in ("answered 503", mirrors[0], "did not send the published archive"):
+        assert words in str(error.value)
+
+
+def test_bytes_of_two_mirrors_are_never_joined(file, server, folder, packed):
+    break_off(file, server, folder)
+    other = replace(file, url=f"{server.url}?other")
+    fetch(other, folder)
+    assert server.asked == [(None, None)]
+    assert (folder / "data.zip").read_bytes() == packed[0].read_bytes()
+
+
+def test_a_mirror_of_ones_own_is_asked_first(file, server, folder, packed, monkeypatch, tmp_path):
+    (tmp_path / "mirror" / "set").mkdir(parents=True)
+    (tmp_path / "mirror" / "set" / "data.zip").write_bytes(packed[0].read_bytes())
+    monkeypatch.setenv("FUXIAN_MIRROR", str(tmp_path / "mirror"))
+    fetch(file, folder)
+    assert server.asked == []
+    assert (folder / "data.zip").read_bytes() == packed[0].read_bytes()

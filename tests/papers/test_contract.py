@@ -1,10 +1,14 @@
 """What a paper's folder offers: a folder of one's own, and what is said where a part is absent or wrong."""
 
+import hashlib
+import json
+
 import pytest
 
-from fuxian.errors import InputError
+from fuxian.errors import InputError, PlatformError
 from fuxian.papers.contract import ABSENT
 from fuxian.papers.find import find_claim, reproduced_papers
+from fuxian.papers.weights_entries import get_weights
 
 PAPER = """
 id = "doubled"
@@ -222,3 +226,46 @@ def test_committed_weights_have_at_most_5_mb():
     for paper in reproduced_papers():
         for file in (paper.paper.folder / "weights").glob("*.safetensors"):
             assert file.stat().st_size <= LARGEST_COMMITTED, file
+
+
+@pytest.fixture
+def offered(folder, tmp_path, monkeypatch):
+    """A file of weights on a disk of this machine, and the folder's entry for it after one that is not there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "host" / "my weights.bin"
+    file.parent.mkdir()
+    file.write_bytes(b"abc")
+    (folder / "weights").mkdir()
+    urls = json.dumps([(tmp_path / "nowhere.bin").as_uri(), file.as_uri()])
+    digest = hashlib.sha256(b"abc").hexdigest()
+    (folder / "weights" / "weights.toml").write_text(WEIGHTS.format(url=urls, sha256=digest))
+    return file
+
+
+def test_weights_are_got_from_the_first_address_that_has_them_and_are_checked(folder, found, offered):
+    paper, _ = found
+    kept = get_weights(paper.paper, "twice")
+    assert kept.read_bytes() == b"abc" and paper.weights("twice") == kept
+    offered.unlink()
+    assert get_weights(paper.paper, "twice") == kept, "what is here and right is not got again"
+    kept.write_bytes(b"abd")
+    offered.write_bytes(b"abcd")
+    with pytest.raises(PlatformError) as caught:
+        get_weights(paper.paper, "twice")
+    for words in ("nowhere.bin could not be downloaded", "another sha256", f"put it at {kept}"):
+        assert words in str(caught.value)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    with pytest.raises(InputError, match=r"'other' to get; its weights\.toml names: twice"):
+        get_weights(paper.paper, "other")
+
+
+@pytest.mark.parametrize("as_address", [True, False])
+def test_a_mirror_is_tried_first(found, offered, tmp_path, monkeypatch, as_address):
+    mirror = tmp_path / "a mirror"
+    (mirror / "weights" / "doubled").mkdir(parents=True)
+    (mirror / "weights" / "doubled" / "twice.bin").write_bytes(b"abc")
+    offered.unlink()
+    with pytest.raises(PlatformError):
+        get_weights(found[0].paper, "twice")
+    monkeypatch.setenv("FUXIAN_MIRROR", mirror.as_uri() if as_address else str(mirror))
+    assert get_weights(found[0].paper, "twice").read_bytes() == b"abc"

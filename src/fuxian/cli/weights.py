@@ -1,4 +1,4 @@
-"""``fuxian weights``: convert, compare and inspect files of weights, without running code from them."""
+"""``fuxian weights``: get, convert, compare and inspect files of weights, without running code from them."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.progress import download_bar
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe, framework_of, load_recipe, to_tensors
 from fuxian.weights import mapping, storage
@@ -20,7 +21,9 @@ from fuxian.weights.execution import call_order
 from fuxian.weights.overrides import Overrides, load_overrides
 from fuxian.weights.plans import Plan
 
-app = typer.Typer(help="Convert, compare and inspect weights; no file's code is run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Get, convert, compare and inspect weights; no file's code is run.", no_args_is_help=True
+)
 
 Key = Annotated[str | None, typer.Option(help="The part of a nested file to read, as in `ema.state_dict`.")]
 
@@ -167,6 +170,49 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the plan cannot be read; check the path.") from error
+
+
+@app.command()
+def get(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="PAPER[/NAME]", help="A claim, or official weights that weights.toml names."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Download weights that are too large to be committed, and check them; a folder of yours may name its own.
+
+    Without NAME: what there is. FUXIAN_MIRROR names a mirror, an address or a folder, that is tried first.
+
+    Example: fuxian weights get maml
+    """
+    from fuxian.papers.find import find_weights
+    from fuxian.papers.weights_entries import get_weights, weights_entries
+
+    folder, entry_name = find_weights(name)
+    entries = weights_entries(folder.paper)
+    if entry_name:
+        with download_bar() as report:
+            file = get_weights(folder.paper, entry_name, report)
+        if as_json:
+            print_json(
+                {"paper": folder.paper.id, "name": entry_name, "file": file, "entry": entries.get(entry_name)}
+            )
+        else:
+            typer.echo(f"{file}")
+            if entry := entries.get(entry_name):
+                typer.echo(f"Licence: {entry.licence}. Source: {entry.source}")
+        return
+    committed = sorted((folder.paper.folder / "weights").glob("*.safetensors"))
+    if as_json:
+        print_json({"paper": folder.paper.id, "committed": committed, "entries": list(entries.values())})
+        return
+    for file in committed:
+        typer.echo(f"{file.stem}: {file.stat().st_size / 1e6:.1f} MB, here: {file}")
+    for entry in entries.values():
+        typer.echo(f"{entry.name}: {entry.bytes / 1e6:.1f} MB, {entry.source}; get it with its name")
+    if not committed and not entries:
+        typer.echo(f"{folder.paper.id} has no weights.")
 
 
 @app.command()

@@ -8,6 +8,9 @@ from fuxian.datasets import archive
 from fuxian.datasets.archive import Contents
 from fuxian.errors import InputError
 
+SCHEMES = ("https", "http", "file")
+"""Of addresses that are downloaded from."""
+
 State = Literal["present", "absent", "damaged"]
 
 
@@ -19,6 +22,8 @@ class File:
     url: str
     bytes: int
     contents: Contents
+    mirrors: tuple[str, ...] = ()
+    """Other addresses that offer it, tried in this order when ``url`` does not answer; all are checked alike."""
 
 
 @dataclass(frozen=True)

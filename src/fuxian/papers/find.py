@@ -24,6 +24,11 @@ def find_entry(name: str) -> tuple[PaperFolder, str]:
     return folder, entry or folder.align_entries[0]
 
 
+def find_weights(name: str) -> tuple[PaperFolder, str]:
+    """The paper and the name of weights in ``PAPER/NAME`` or ``DIR/NAME``; "" where none is named."""
+    return _find(name)
+
+
 def find_claim(name: str) -> tuple[PaperFolder, Claim]:
     """The paper and claim of ``PAPER/CLAIM`` or ``DIR/CLAIM``; the first claim of ``PAPER`` or ``DIR`` alone.
 

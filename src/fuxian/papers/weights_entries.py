@@ -14,12 +14,15 @@ The first url that can be reached wins; whatever comes is checked. Files of at m
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from fuxian.datasets.catalogue import SCHEMES
 from fuxian.datasets.root import cache_folder
 from fuxian.errors import InputError
 from fuxian.paper import Paper
@@ -52,7 +55,7 @@ class WeightsEntry(BaseModel):
     @classmethod
     def _known_kinds(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            if urlsplit(url).scheme not in ("https", "http", "file"):
+            if urlsplit(url).scheme not in SCHEMES:
                 raise ValueError(f"{url[:60]!r} is no https://, http:// or file:// address; give one")
         return urls
 
@@ -110,3 +113,56 @@ def weights_of(paper: Paper, name: str) -> Path:
             f" `fuxian weights get {paper.id}/{name}`, or put them at {file}."
         )
     return file
+
+
+def get_weights(
+    paper: Paper, name: str, report: Callable[[int, int | None], None] = lambda done, total: None
+) -> Path:
+    """The checked file of an entry of weights.toml, downloaded if it is not here or another one.
+
+    A mirror that ``FUXIAN_MIRROR`` names (with weights/PAPER/FILE below it) is tried first, then the entry's addresses.
+
+    Raises InputError for an unknown name, PlatformError where no address gives the file.
+    """
+    # httpx takes time to import, and only this needs it.
+    from fuxian.datasets.download import Download, mirrored, receive
+
+    entries = weights_entries(paper)
+    if name not in entries:
+        committed = paper.folder / "weights" / f"{name}.safetensors"
+        if committed.is_file():
+            return committed
+        known = ", ".join(entries) or "none"
+        raise InputError(
+            f"{paper.id} has no weights called {name!r} to get; its weights.toml names: {known}."
+        )
+    entry = entries[name]
+    file = weights_folder(paper) / entry.file_name
+    if file.is_file() and _is(file, entry):
+        return file
+
+    def check(part: Path) -> None:
+        if not _is(part, entry):
+            raise InputError(
+                f"it has {part.stat().st_size} bytes and another sha256 than the {entry.bytes} bytes that {FILE} names;"
+            )
+
+    receive(
+        Download(
+            urls=(*mirrored(f"weights/{paper.id}/{entry.file_name}"), *entry.url),
+            target=file,
+            bytes=entry.bytes,
+            check=check,
+            what=f"the file of {entry.bytes / 1e6:.1f} MB with sha256 {entry.sha256[:12]}... elsewhere",
+            folder_option="name a cache folder with XDG_CACHE_HOME",
+        ),
+        report,
+    )
+    return file
+
+
+def _is(file: Path, entry: WeightsEntry) -> bool:
+    if file.stat().st_size != entry.bytes:
+        return False
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == entry.sha256
