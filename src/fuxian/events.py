@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fuxian.errors import InputError
+from fuxian.errors import Stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +32,8 @@ class Event:
 Listener = Callable[[Event], None]
 
 
-class Cancelled(InputError):
-    """The caller set ``cancel``. What was written so far is kept."""
-
-
 class Progress:
-    """Sends events of one piece of work to a listener and raises Cancelled once ``cancel`` is set."""
+    """Sends events of one piece of work to a listener and raises Stopped once ``cancel`` is set."""
 
     def __init__(self, listener: Listener | None = None, cancel: threading.Event | None = None):
         self._listener, self._cancel, self._began = listener, cancel, time.monotonic()
@@ -51,7 +47,7 @@ class Progress:
         figures: Mapping[str, float] | None = None,
     ) -> None:
         if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled(f"cancelled in {command}; what was written so far is kept.")
+            raise Stopped(f"cancelled in {command}; what was written so far is kept.", cancelled=True)
         if self._listener is not None:
             self._listener(
                 Event(

@@ -1,6 +1,7 @@
 """``fuxian align`` as it is typed: what it prints on a narrow terminal, what it refuses, its exit codes."""
 
 import json
+import threading
 import warnings
 
 import numpy as np
@@ -9,8 +10,10 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="live references need torch: pip install 'fuxian[reference]'")
 
+from fuxian.align import align
 from fuxian.cli.align import app
-from fuxian.errors import InputError
+from fuxian.errors import InputError, Stopped
+from fuxian.weights import Overrides
 
 PART = """
 import numpy as np
@@ -149,3 +152,30 @@ def test_a_mapping_file_says_what_no_class_does(tmp_path):
     (tmp_path / "pairs.toml").write_text('[tensors]\n"v" = "w"\n')
     with pytest.raises(InputError, match="v"):
         run("run", *both, "--map", tmp_path / "pairs.toml")
+
+
+@pytest.mark.parametrize("port", ["port.py", "broken.py"])
+def test_the_command_and_the_door_for_programs_give_one_document(fuxian, port):
+    """With every stage, as a user runs it; bools and numbers of numpy, NaN and infinities included."""
+    code, out, err = fuxian("align", "run", port, "reference.py", "--json")
+    document = json.loads(out)
+    assert code == {"aligned": 0, "diverged": 1, "inconclusive": 3}[document["verdict"]], err
+    heard = []
+    made = align(port, "reference.py", listener=heard.append)
+    assert json.loads(json.dumps(made.as_dict(), allow_nan=False)) == made.as_dict()
+    same = ("verdict", "first_divergence", "dtype")
+    assert {name: made.as_dict()[name] for name in same} == {name: document[name] for name in same}
+    commands = [event.command for event in heard]
+    assert commands[:2] == ["recording the reference in float64", "recording the port"]
+    assert ("looking for the cause" in commands) == (made.verdict == "diverged")
+
+
+def test_the_door_takes_a_recording_of_float32_and_overrides_and_is_cancelled(folder, tmp_path):
+    run("record", "reference.py", tmp_path / "recorded", "--dtype", "float32", "--stages", "forward")
+    made = align("port.py", str(tmp_path / "recorded"), stages=("forward",), overrides=Overrides())
+    assert (made.verdict, made.as_dict()["dtype"]) == ("aligned", "float32")
+    cancel = threading.Event()
+    with pytest.raises(Stopped, match="cancelled in recording the port"):
+        align(
+            "port.py", "reference.py", stages=("forward",), cancel=cancel, listener=lambda event: cancel.set()
+        )

@@ -3,12 +3,14 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from fuxian.errors import InputError, PlatformError
 from fuxian.papers.contract import ABSENT
 from fuxian.papers.find import find_claim, reproduced_papers
 from fuxian.papers.weights_entries import get_weights
+from fuxian.recipe import leaves
 
 PAPER = """
 id = "doubled"
@@ -269,3 +271,56 @@ def test_a_mirror_is_tried_first(found, offered, tmp_path, monkeypatch, as_addre
         get_weights(found[0].paper, "twice")
     monkeypatch.setenv("FUXIAN_MIRROR", mirror.as_uri() if as_address else str(mirror))
     assert get_weights(found[0].paper, "twice").read_bytes() == b"abc"
+
+
+PAPERS = {folder.paper.id: folder for folder in reproduced_papers()}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_part_of_every_paper_has_the_form_of_the_contract(name):
+    folder = PAPERS[name]
+    assert set(folder.absent) <= set(ABSENT)
+    for claim in folder.paper.claims:
+        try:
+            recipe = folder.recipe(claim, seed=1, iterations=2, eval_split="validation")
+        except InputError as error:
+            assert claim.data and "is not there" in str(error), (
+                "only data that is not there may stop a recipe"
+            )
+            continue
+        for part in ("train_data", "eval_data", "optimizer", "metric"):
+            assert getattr(recipe, part) is not None, (claim.id, part)
+        assert recipe.loss is not None or recipe.step is not None
+    for entry in folder.align_entries:
+        assert folder.aligned(entry).model is not None
+    for part in ("predict", "export"):
+        if part in folder.absent:
+            continue
+        for option in folder.options(part).values():
+            assert option.annotation.__metadata__[0].endswith("."), (
+                f"{part}: --{option.name} has no sentence of help"
+            )
+    assert "predict" in folder.absent or folder.predict_path
+
+
+@pytest.mark.parametrize("name", [name for name, folder in PAPERS.items() if "draw" not in folder.absent])
+def test_every_drawn_test_has_the_form_of_the_contract(name):
+    folder = PAPERS[name]
+    claim = folder.paper.claims[0]
+    assert folder.has_public_labels(claim) in (True, False)
+    try:
+        batches = [next(iter(folder.draw(claim, seed))) for seed in (7, 7, 8)]
+    except (InputError, PlatformError) as error:
+        pytest.skip(f"{name}: {error}")
+    for batch in batches:
+        assert {"inputs", "targets", "ids"} <= set(batch)
+        assert len(set(batch["ids"])) == len(batch["ids"]) > 0
+        assert all(isinstance(one, str) for one in batch["ids"])
+
+    def as_bytes(batch):
+        return [
+            np.asarray(leaf).tobytes() for part in ("inputs", "targets") for _, leaf in leaves(batch[part])
+        ]
+
+    first, again, other = map(as_bytes, batches)
+    assert first == again and first != other

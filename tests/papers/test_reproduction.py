@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 import fuxian
-from fuxian.errors import InputError
-from fuxian.events import Cancelled
+from fuxian.errors import InputError, Stopped
 
 PAPER = """
 id = "line"
@@ -103,7 +102,7 @@ def test_a_cancelled_run_goes_on_where_it_stopped_and_ends_as_if_it_had_not(fold
         if event.command.startswith("training, seed 1") and event.done == 25:
             cancel.set()
 
-    with pytest.raises(Cancelled, match=r"cancelled in training, seed 1"):
+    with pytest.raises(Stopped, match=r"cancelled in training, seed 1"):
         fuxian.reproduce(folder, out=tmp_path / "runs", listener=listener, cancel=cancel)
     (run,) = (tmp_path / "runs").iterdir()
     assert not (run / "verdict.json").exists()
@@ -116,11 +115,11 @@ def test_a_cancelled_run_goes_on_where_it_stopped_and_ends_as_if_it_had_not(fold
 
 def test_a_changed_setting_changes_the_run_and_rules_on_nothing(folder, tmp_path):
     made = fuxian.reproduce(folder, seeds=1, settings={"rate": 0.0}, out=tmp_path / "runs")
-    assert made["verdict"] == "smoke"
+    assert made["verdict"] == "changed"
     config = json.loads((Path(made["run"]) / "config.json").read_text())
     assert config["settings"] == {"rate": 0.0} and "--set rate=0.0" in config["command"]
     again = fuxian.reproduce(folder, resume=Path(made["run"]))
-    assert again["measured"] == made["measured"] and again["verdict"] == "smoke"
+    assert again["measured"] == made["measured"] and again["verdict"] == "changed"
     with pytest.raises(InputError, match="no setting 'depth'; it has: rate"):
         fuxian.reproduce(folder, settings={"depth": 3}, out=tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from fuxian.align.stage_names import CAUSAL_ORDER, STAGES
 from fuxian.align.stages import Pair, StageResult, judge_all, pair
 from fuxian.align.tree import Row, side_by_side
 from fuxian.errors import InputError
+from fuxian.events import Progress
+from fuxian.json_files import json_text
 from fuxian.recipe import Recipe, load_recipe
 from fuxian.weights import Overrides
 
@@ -36,6 +39,11 @@ class Alignment:
     diagnosis: Diagnosis | None = None
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of ``fuxian align run --json``: plain values, which JSON gives back as they were."""
+        document: dict[str, Any] = json.loads(json_text(result_json(self)))
+        return document
 
     def stage(self, name: str) -> StageResult:
         """One stage's result. Raises KeyError for a stage that was not compared."""
@@ -145,6 +153,7 @@ def align(
     oracle: bool = True,
     folder: Path | str | None = None,
     overrides: Overrides | None = None,
+    progress: Progress | None = None,
 ) -> Alignment:
     """Compare a port with its reference, stage by stage.
 
@@ -167,6 +176,7 @@ def align(
     dtype = precision(dtype, reference if isinstance(reference, Recording) else None)
     with tempfile.TemporaryDirectory(prefix="fuxian-align-") as temporary:
         runner = _Runner(port, reference, tuple(stages), oracle, Path(folder or temporary), names, overrides)
+        runner.progress = progress or Progress()
         alignment = runner.run(dtype)
         failed = [r for r in alignment.stages if "error" in r.facts]
         if dtype == "float64" and failed and isinstance(reference, Recipe):
@@ -178,6 +188,7 @@ def align(
                 alignment = narrow
         if alignment.first is not None:
             alignment.first = runner.with_elements(alignment.first)
+            runner.progress("align", "looking for the cause")
             alignment.diagnosis = diagnose(alignment.first)
         return alignment
 
@@ -194,6 +205,7 @@ class _Runner:
     names: list[str]
     overrides: Overrides | None = None
     dtype: str = "float64"
+    progress: Progress = field(default_factory=Progress)
 
     def run(self, dtype: str) -> Alignment:
         """Record both and compare, large tensors inside the models as sketches.
@@ -216,6 +228,7 @@ class _Runner:
     ) -> Recording:
         if isinstance(self.reference, Recording):
             return self.reference
+        self.progress("align", f"recording the reference in {dtype}")
         at = self.folder / f"reference-{name}"
         record(self.reference, at, stages=stages, dtype=dtype, oracle=oracle, keep_values=keep,
                source=self.names[1])  # fmt: skip
@@ -229,6 +242,9 @@ class _Runner:
         oracle: bool,
         keep: bool | frozenset[str],
     ) -> Recording:
+        self.progress(
+            "align", "recording the port" + (" to find the place" if name.endswith("-place") else "")
+        )
         at = self.folder / f"port-{name}"
         record(self.port, at, inputs=reference, stages=stages, oracle=oracle, keep_values=keep,
                source=self.names[0], overrides=self.overrides)  # fmt: skip

@@ -1,12 +1,12 @@
 """``fuxian align``: prove that a port equals its reference, or name where and why it does not."""
 
-from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from fuxian.align.stage_names import STAGES
 from fuxian.cli.options import AsJson, print_json
@@ -73,12 +73,12 @@ def run(
 
     Example: fuxian align run port.py reference.py --report align.html
     """
-    from fuxian.align.alignment import align
+    from fuxian.align import align
     from fuxian.weights import load_overrides
 
     overrides = load_overrides(mapping) if mapping is not None else None
     ours, theirs = (port, reference) if reference is not None else _of_paper(port)
-    with _waiting("running both sides"):
+    with _waiting("running both sides") as waiting:
         alignment = align(
             ours,
             theirs,
@@ -86,6 +86,7 @@ def run(
             dtype=dtype and dtype.value,
             oracle=oracle,
             overrides=overrides,
+            listener=lambda event: waiting.update(event.command),
         )
     _show(alignment, report, as_json)
 
@@ -229,13 +230,12 @@ def _stages(text: str | None) -> tuple[str, ...]:
     return chosen
 
 
-def _waiting(what: str) -> AbstractContextManager:
+def _waiting(what: str) -> Status:
     """A sign of life on a terminal; nothing elsewhere."""
     return Console(stderr=True).status(what)
 
 
 def _show(alignment, report: Path | None, as_json: bool) -> None:  # type: ignore[no-untyped-def]
-    from fuxian.align.alignment import result_json
     from fuxian.align.terminal import show
 
     if report is not None:
@@ -244,7 +244,7 @@ def _show(alignment, report: Path | None, as_json: bool) -> None:  # type: ignor
         write_report(alignment, report)
         Console(stderr=True).print(f"report: {report}")
     if as_json:
-        print_json(result_json(alignment))
+        print_json(alignment.as_dict())
     else:
         show(alignment, Console())
     raise typer.Exit(EXIT_CODES[alignment.verdict])

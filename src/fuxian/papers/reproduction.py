@@ -104,7 +104,7 @@ def reproduce(
         device: "cpu" or "gpu".
         lang: the report's language, "en" or "zh".
         listener: hears an event after every step.
-        cancel: once it is set, the next step raises ``fuxian.events.Cancelled``; the run can be resumed.
+        cancel: once it is set, the next step raises ``fuxian.errors.Stopped``; the run can be resumed.
 
     Returns:
         What verdict.json of the run's folder holds: ``verdict``, ``measured``, ``run``, ``report`` and more.
