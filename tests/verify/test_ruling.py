@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,13 @@ def test_the_same_seed_draws_the_same_test_and_too_small_a_test_is_said(tmp_path
     assert contents[0] == contents[1] != contents[2]
     with pytest.raises(InputError, match="2000 units"):
         draw_test(terms_of(units=9999), 5, tmp_path / "test")
+
+
+def test_attempts_share_alpha(accepted_ruling):
+    stored = replace(accepted_ruling, terms=terms_of(attempts=5))
+    assert stored.terms.alpha_per_attempt == pytest.approx(0.01)
+    assert stored.rule_again().gain_low < accepted_ruling.ruling.gain_low
+    assert accepted_ruling.ruling.alpha == 0.05
 
 
 def test_terms_are_read_from_a_file_and_from_names(tmp_path):

@@ -205,7 +205,7 @@ class Ruling:
             done.measured = Measured(
                 Measurements(runs), "predictions scored by the organiser", (), test.labels
             )
-            done.ruling = rule(claim, done.measured.measurements)
+            done.ruling = rule(claim, done.measured.measurements, alpha=self.terms.alpha_per_attempt)
         except InputError as error:
             raise Failed(Reason.METRIC_INVALID, str(error)) from error
         return require_ruling(done)

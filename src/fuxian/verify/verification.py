@@ -123,7 +123,9 @@ class Verification:
         """The claim's ruling, made again from what was measured. Raises InputError for what cannot be ruled on."""
         if self.claim is None or self.measured is None:
             return None
-        return rule(self.claim, self.measured.measurements)
+        if self.terms is None:
+            return rule(self.claim, self.measured.measurements)
+        return rule(self.claim, self.measured.measurements, alpha=self.terms.alpha_per_attempt)
 
     @classmethod
     def from_dict(
