@@ -201,12 +201,12 @@ def drawn(population: Units, chosen: np.ndarray) -> Measurements:
         elif numbers is None:
             arrays[name] = array[chosen]
         else:
-            order = np.argsort(numbers, kind="stable")
-            first, last = (np.searchsorted(numbers[order], chosen, side=side) for side in ("left", "right"))
+            # a population's rows stand in the order of their units
+            first, last = (np.searchsorted(numbers, chosen, side=side) for side in ("left", "right"))
             if name in ("unit", part):
                 arrays[name] = np.repeat(np.arange(len(chosen)), last - first)
             else:
-                arrays[name] = array[np.concatenate([order[a:b] for a, b in zip(first, last, strict=True)])]
+                arrays[name] = np.concatenate([array[a:b] for a, b in zip(first, last, strict=True)])
     units = Units(population.kind, len(chosen), arrays, population.settings)
     return Measurements((Run(0, units.figure(), units=units),))
 
