@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import re2
+
 from fuxian.errors import InputError
 from fuxian.printable import printable
 
 LARGEST = 1_000_000
 """Bytes. A file above this is refused unread."""
 LONGEST_FIELD = 200
+MOST_PARTS = 64
+"""Of a dotted key; reading one takes time that grows with their square."""
+_ENDLESS_KEY = re2.compile(rf"(?m)^[ \t\[]*[\w-]+(?:[ \t]*\.[ \t]*[\w-]+){{{MOST_PARTS},}}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class TomlFile:
 def load_toml(path: Path, what: str) -> TomlFile:
     """Reads and parses a file. Raises InputError as ``read_text`` does, and with the line that is no TOML."""
     text = read_text(path, what)
+    if _ENDLESS_KEY.search(text):
+        raise InputError(f"{path}: a key has more than {MOST_PARTS} parts; nest less deeply.")
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of a number without end tomllib raises a bare ValueError
