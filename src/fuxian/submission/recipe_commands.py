@@ -11,8 +11,10 @@ All commands run in the submission's folder, the one with fuxian.toml.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -29,6 +31,8 @@ from fuxian.submission.manifest import CommandName, Manifest, read_manifest
 from fuxian.submission.official_log import official_line
 
 WEIGHTS = "model.safetensors"
+PERTURBATION_VARIABLE = "FUXIAN_PERTURBATION"
+"""Of the environment: train moves the initial weights by so much, relative, which shows what rounding may do."""
 """What ``train`` calls the weights after the last step."""
 PURPOSES = {
     "train": "Trains the model.",
@@ -107,6 +111,8 @@ def train(
     from fuxian.training.fit import Length, fit
 
     made = make_recipe(manifest, claim, seed=seed, iterations=steps, split="validation")
+    if PERTURBATION_VARIABLE in os.environ:
+        made = _perturbed(made, float(os.environ[PERTURBATION_VARIABLE]))
     length = Length(
         iterations=steps if until is None else until,
         log_every=claim.log_every,
@@ -129,6 +135,21 @@ def train(
         return None
     shutil.copyfile(weights_of(newest), out / WEIGHTS)
     return out / WEIGHTS
+
+
+def _perturbed(made: Recipe, size: float) -> Recipe:
+    """The same recipe with every initial weight moved by about ``size``, relative."""
+
+    def model() -> Any:
+        network = made.model()
+        draws = np.random.Generator(np.random.PCG64(1))
+        for weight in network.parameters():
+            values = weight.numpy()
+            moved = values * (1 + size * draws.standard_normal(values.shape))
+            weight.set_value(moved.astype(values.dtype))
+        return network
+
+    return dataclasses.replace(made, model=model)
 
 
 def evaluate(manifest: Manifest, claim: Claim, *, checkpoint: Path, seed: int, out: Path) -> dict[str, float]:

@@ -1,31 +1,44 @@
 """Replay: do the first steps of the training, from the logged seed, give the logged losses?
 
 The training is started as it was, and stopped as soon as its log has the steps that are compared; so a schedule over
-all steps is the one of the log. It is run twice, with one thread and with two, and how much these two differ says how
-much a third may. The submitted log is taken out of the submission first.
+all steps is the one of the log. The submitted log is taken out of the submission first.
+
+A log of the portable numeric mode is replayed in that mode, and must come out to the last digit. Where it does not,
+and for every other log, float32 decides what may be asked: processors round differently, and a training amplifies it.
+So the training runs with one thread and with two; where the log is not what these give, it runs with other instruction
+sets and perturbed weights too, and what all these differ by, step by step, is what the log may differ by. From the
+step on at which they part, nothing is compared.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from fuxian.submission.log_lines import LogLine, parse_log_lines
+from fuxian.submission.recipe_commands import PERTURBATION_VARIABLE
+from fuxian.training.numeric_mode import OVERRULES, PORTABLE
 from fuxian.verify.commands import OUT, WORK, Done, Workplace, output_place, run_command
 from fuxian.verify.environment import PACKAGE
+from fuxian.verify.intervals import read_log_chain
 from fuxian.verify.reasons import Failed, Reason
 
 SECONDS = 1800.0
 """Wall clock limit of each of the two runs."""
 STEADY = 1e-4
 """Relative: other processors and libraries add in other orders, and a few steps amplify that."""
-SPREADS = 10.0
-"""So many times the difference between the two runs is allowed."""
-MOST_SPREAD = 0.02
-"""Relative. Runs that differ by more could confirm nearly any log."""
+OPEN = 0.02
+"""Relative. Once the runs differ by more, nearly any log would pass: steps from there on are not compared."""
+WIDER = 1.0
+"""So many times the width of all runs is allowed beyond them on either side: a processor not tried may lie there."""
+FEWEST = 2
+"""Steps that must be left: the first loss alone does not show what the optimizer does."""
+PERTURBATION = "1e-7"
+"""Relative: about one unit in the last place of float32."""
 LARGEST_LOG = 50_000_000
 STOP_AFTER = f"{PACKAGE}/fuxian/verify/stop_after.py"
 
@@ -33,31 +46,59 @@ Status = Literal["pass", "fail", "not_applicable"]
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One way to run the training again: threads and variables of the environment."""
+
+    name: str
+    threads: int = 1
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+AS_IT_IS = (Variant("1-thread"), Variant("2-threads", 2))
+PORTABLY = Variant("portable", 1, PORTABLE)
+OTHERWISE = (
+    PORTABLY,
+    Variant("avx", 1, {OVERRULES: "4", "MKL_ENABLE_INSTRUCTIONS": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX"}),
+    Variant("avx2", 1, {OVERRULES: "5", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    Variant("perturbed", 1, {PERTURBATION_VARIABLE: PERTURBATION}),
+)
+"""Instruction sets that the log's processor may have used. Only commands of a recipe heed the perturbation."""
+
+
+@dataclass(frozen=True)
 class Step:
-    """One logged loss and what two runs gave."""
+    """One logged loss, the least and the greatest that the runs gave, and how far beyond them it may lie."""
 
     step: float
     epoch: float | None
     logged: float
-    one_thread: float
-    two_threads: float
+    low: float
+    high: float
     tolerance: float
 
     @property
     def agrees(self) -> bool:
-        return min(abs(self.logged - run) for run in (self.one_thread, self.two_threads)) <= self.tolerance
+        return self.low - self.tolerance <= self.logged <= self.high + self.tolerance
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of a replay."""
+    """What came of a replay. ``runs`` names how the training was run again; ``exact`` that every digit came out."""
 
     status: Status
     detail: str
     steps: tuple[Step, ...] = ()
+    runs: tuple[str, ...] = ()
+    exact: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return {"status": self.status, "detail": self.detail, "steps": [asdict(step) for step in self.steps]}
+        return {
+            "status": self.status,
+            "detail": self.detail,
+            "exact": self.exact,
+            "runs": list(self.runs),
+            "steps": [asdict(step) for step in self.steps],
+        }
 
 
 def replay(at: Workplace, steps: int) -> Replay:
@@ -74,12 +115,54 @@ def replay(at: Workplace, steps: int) -> Replay:
         return Replay("not_applicable", "the manifest has no command to train")
     logged = _losses(at, at.manifest.folder / path)
     first = list(takewhile(lambda line: _within(line, steps, logged[0]), logged))
-    if len(first) < 2:
+    if len(first) < FEWEST:
         return Replay("not_applicable", f"the log has no losses of single steps among its first {steps}")
-    runs = [_losses(at, _log_of_run(at, path, len(first), threads)) for threads in (1, 2)]
-    compared = _compare(first, *runs)
-    _require_agreement(compared)
-    return Replay("pass", f"{len(compared)} logged losses were replayed", compared)
+
+    def run(variant: Variant) -> list[LogLine]:
+        return _losses(at, _log_of_run(at, path, len(first), variant))
+
+    chain = read_log_chain(at)
+    return judge(first, run, portable=chain is not None and chain.numeric_mode == "portable")
+
+
+def judge(logged: list[LogLine], run: Callable[[Variant], list[LogLine]], *, portable: bool) -> Replay:
+    """Compares a log with what ``run`` gives, in as many variants as it takes.
+
+    Raises Failed where the training draws without its seed, or the log is not what it gives.
+    """
+    if portable:
+        steps = compare(logged, [run(PORTABLY)])
+        digits = [2 * line.fields["loss"].half_digit for line in logged]
+        if all(abs(step.logged - step.low) <= digit for step, digit in zip(steps, digits, strict=True)):
+            detail = f"{len(steps)} logged losses were replayed to the last digit"
+            return Replay("pass", detail, steps, (PORTABLY.name,), exact=True)
+    names = [variant.name for variant in AS_IT_IS]
+    runs = [run(variant) for variant in AS_IT_IS]
+    _require_steadiness(compare(logged, runs)[0])
+    near = next((steps for one in runs if _all_agree(steps := compare(logged, [one]))), None)
+    if near is not None:
+        return Replay("pass", f"{len(near)} logged losses were replayed", near, tuple(names))
+    for variant in OTHERWISE:
+        names.append(variant.name)
+        runs.append(run(variant))
+    steps = compare(logged, runs)
+    for step in steps:
+        if not step.agrees:
+            raise Failed(
+                Reason.REPLAY_MISMATCH,
+                f"step {step.step:g}: the log says loss {step.logged:.6g}, the replayed training gives"
+                f" {step.low:.6g} to {step.high:.6g} with {len(runs)} ways to round (tolerance {step.tolerance:.2g}).",
+            )
+    if len(steps) < FEWEST:
+        raise Failed(
+            Reason.REPLAY_UNSTABLE,
+            f"from step {logged[len(steps)].step:g} on, rounding alone moves the loss by more than {100 * OPEN:g} %,"
+            " which leaves too little to compare; train with --reproducible, so that a replay is exact.",
+        )
+    all_of_them = f" of {len(logged)}" if len(steps) < len(logged) else ""
+    later = f"; later ones part by more than {100 * OPEN:g} %" if all_of_them else ""
+    detail = f"{len(steps)}{all_of_them} logged losses were replayed within what rounding does{later}"
+    return Replay("pass", detail, steps, tuple(names))
 
 
 def _within(line: LogLine, steps: int, first: LogLine) -> bool:
@@ -97,7 +180,7 @@ def _losses(at: Workplace, file: Path) -> list[LogLine]:
     return [line for line in lines if "loss" in line.fields]
 
 
-def _log_of_run(at: Workplace, logged: str, lines: int, threads: int) -> Path:
+def _log_of_run(at: Workplace, logged: str, lines: int, variant: Variant) -> Path:
     """Trains until the log has so many losses; the file of that log."""
     assert at.manifest.log is not None  # noqa: S101 - replay() has checked
     written = at.manifest.commands["train"].output
@@ -108,12 +191,13 @@ def _log_of_run(at: Workplace, logged: str, lines: int, threads: int) -> Path:
     done = run_command(
         at,
         "train",
-        f"replay-{threads}-threads",
+        f"replay-{variant.name}",
         seed=at.manifest.log.seed,
-        threads=threads,
+        threads=variant.threads,
         seconds=SECONDS,
         before=before,
         without=[logged, *([written] if written is not None and place == "work" else [])],
+        variables=variant.variables,
     )
     return _log_file(done, place, written)
 
@@ -122,48 +206,47 @@ def _log_file(done: Done, place: str, written: str | None) -> Path:
     return done.made / "stdout.txt" if written is None else done.made / place / written
 
 
-def _compare(logged: list[LogLine], one: list[LogLine], two: list[LogLine]) -> tuple[Step, ...]:
-    """The logged losses beside those of both runs, step by step, with what each may differ by."""
-    found_one, found_two = _by_step(one), _by_step(two)
-    compared = []
-    spread = 0.0
+def compare(logged: list[LogLine], runs: list[list[LogLine]]) -> tuple[Step, ...]:
+    """The logged losses beside those of all runs, step by step, up to where the runs part.
+
+    Raises Failed where a run does not log a step, or a loss is not finite.
+    """
+    found = [_by_step(run) for run in runs]
+    compared: list[Step] = []
+    width = 0.0
     for line in logged:
         key = (line.epoch, line.step)
-        if key not in found_one or key not in found_two:
+        assert line.step is not None  # noqa: S101 - replay() has chosen such
+        if any(key not in one for one in found):
             raise Failed(
                 Reason.REPLAY_MISMATCH,
                 f"step {line.step:g} is logged, and the replayed training logs no such step.",
             )
         loss = line.fields["loss"]
-        a, b = found_one[key], found_two[key]
+        values = [one[key] for one in found]
+        low, high = min(values), max(values)
+        if not all(map(math.isfinite, (loss.value, *values))):
+            raise Failed(Reason.REPLAY_MISMATCH, f"step {line.step:g}: a loss is not finite.")
+        if compared and high - low > OPEN * max(abs(low), abs(high)):
+            break
         # What has drifted apart does not come together again.
-        spread = max(spread, abs(a - b))
-        tolerance = 2 * loss.half_digit + STEADY * abs(loss.value) + SPREADS * spread
-        assert line.step is not None  # noqa: S101 - replay() has chosen such
-        compared.append(Step(line.step, line.epoch, loss.value, a, b, tolerance))
+        width = max(width, high - low)
+        tolerance = 2 * loss.half_digit + STEADY * abs(loss.value) + WIDER * width
+        compared.append(Step(line.step, line.epoch, loss.value, low, high, tolerance))
     return tuple(compared)
+
+
+def _all_agree(steps: tuple[Step, ...]) -> bool:
+    return all(step.agrees for step in steps)
 
 
 def _by_step(lines: list[LogLine]) -> dict[tuple[float | None, float | None], float]:
     return {(line.epoch, line.step): line.fields["loss"].value for line in reversed(lines)}
 
 
-def _require_agreement(steps: tuple[Step, ...]) -> None:
-    for step in steps:
-        if not all(map(math.isfinite, (step.logged, step.one_thread, step.two_threads))):
-            raise Failed(Reason.REPLAY_MISMATCH, f"step {step.step:g}: a loss is not finite.")
-        differ = abs(step.one_thread - step.two_threads)
-        if differ > MOST_SPREAD * max(abs(step.one_thread), abs(step.two_threads)):
-            raise Failed(
-                Reason.REPLAY_UNSTABLE,
-                f"step {step.step:g}: the same seed gave the losses {step.one_thread:.6g} and {step.two_threads:.6g};"
-                " fix every seed.",
-            )
-    # Only after all: two unsteady runs may agree at one step by chance.
-    for step in steps:
-        if not step.agrees:
-            raise Failed(
-                Reason.REPLAY_MISMATCH,
-                f"step {step.step:g}: the log says loss {step.logged:.6g}, the replayed training gives"
-                f" {step.one_thread:.6g} (tolerance {step.tolerance:.2g}).",
-            )
+def _require_steadiness(first: Step) -> None:
+    if first.high - first.low > OPEN * max(abs(first.low), abs(first.high)):
+        raise Failed(
+            Reason.REPLAY_UNSTABLE,
+            f"step {first.step:g}: the same seed gave the losses {first.low:.6g} and {first.high:.6g}; fix every seed.",
+        )
