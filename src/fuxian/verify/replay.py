@@ -227,11 +227,12 @@ def compare(logged: list[LogLine], runs: list[list[LogLine]]) -> tuple[Step, ...
         low, high = min(values), max(values)
         if not all(map(math.isfinite, (loss.value, *values))):
             raise Failed(Reason.REPLAY_MISMATCH, f"step {line.step:g}: a loss is not finite.")
-        if compared and high - low > OPEN * max(abs(low), abs(high)):
+        size = max(abs(low), abs(high))
+        if compared and high - low > OPEN * size:
             break
         # What has drifted apart does not come together again.
-        width = max(width, high - low)
-        tolerance = 2 * loss.half_digit + STEADY * abs(loss.value) + WIDER * width
+        width = max(width, (high - low) / size if size else 0.0)
+        tolerance = 2 * loss.half_digit + STEADY * abs(loss.value) + WIDER * width * size
         compared.append(Step(line.step, line.epoch, loss.value, low, high, tolerance))
     return tuple(compared)
 
