@@ -205,9 +205,10 @@ def _plan_and_run(
         device=device.value,
         settings=reproduction.parse_settings(settings),
     )
+    run = reproduction.start_run(folder.paper, claim, out, plan.as_dict())
     if not quick:
         _say_what_to_expect(claim, len(plan.seeds))
-    return plan, reproduction.start_run(folder.paper, claim, out, plan.as_dict())
+    return plan, run
 
 
 def _say_what_to_expect(claim: Claim, seeds: int) -> None:
