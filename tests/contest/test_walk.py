@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from fuxian.contest.audit import audit_database
 from fuxian.contest.evaluation import by_fuxian
 from fuxian.contest.place import create, open_contest
 from fuxian.contest.service import accounts, submissions, teams
-from fuxian.contest.service.context import Actor, Role
+from fuxian.contest.service.context import Actor, Role, utc_now
 from fuxian.contest.store.models import Mail, Submission
 from fuxian.contest.worker import Worker
 from fuxian.errors import PlatformError
@@ -93,9 +95,13 @@ def test_the_right_team_wins(place):
         commit, bundle = committed(copy)
         entries[name] = submissions.submit(at, actor, "maml", commit=commit, bundle=bundle)["submission"]
 
-    worker = Worker(at, by_fuxian)
-    while worker.step():
-        pass
+    # A busy machine may fail a verification on its own side; it is tried again an hour later.
+    late = [timedelta(0)]
+    worker = Worker(replace(at, clock=lambda: utc_now() + late[0]), by_fuxian)
+    for _ in range(4):
+        while worker.step():
+            pass
+        late[0] += timedelta(hours=1)
     with at.database.read() as session:
         rows = {name: session.get(Submission, id) for name, id in entries.items()}
         said = {name: (row.status, row.reason, row.detail) for name, row in rows.items()}
