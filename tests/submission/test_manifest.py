@@ -121,7 +121,7 @@ def test_bad_files(tmp_path, text, says):
 
 
 def test_missing_large_and_linked_files(tmp_path):
-    with pytest.raises(InputError, match="there is no fuxian.toml"):
+    with pytest.raises(InputError, match=r"there is no fuxian\.toml"):
         load_manifest(tmp_path)
     assert "at most" in refused(tmp_path, "#" * 1_000_001)
     (tmp_path / "fuxian.toml").unlink()
