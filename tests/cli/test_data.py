@@ -35,7 +35,8 @@ def offered(tmp_path, monkeypatch):
             packed.writestr(f"{name}/picture.png", name)
         url = f"http://127.0.0.1:{server.server_address[1]}/{path.name}"
         files.append(File(path.name, url, path.stat().st_size, archive.contents(path)))
-    monkeypatch.delitem(CATALOGUE, "omniglot")
+    for name in list(CATALOGUE):
+        monkeypatch.delitem(CATALOGUE, name)
     monkeypatch.setitem(
         CATALOGUE, "toy", PublicDataset("toy", "A toy", "http://toy", "CC0", "Nobody (2020).", tuple(files))
     )

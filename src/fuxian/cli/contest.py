@@ -18,6 +18,7 @@ from rich.text import Text
 
 from fuxian.cli.options import AsJson, print_json
 from fuxian.errors import InputError
+from fuxian.recipe import leaves
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -30,7 +31,6 @@ Reason = Annotated[str, typer.Option("--reason", help="For the record.")]
 
 class Format(StrEnum):
     table = "table"
-    json = "json"
     csv = "csv"
     issue = "issue"
 
@@ -89,6 +89,7 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Fill an empty contest with a finished race first.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the contest: API, pages, workers. DATABASE_URL and ARTIFACTS_URL change where things are kept.
 
@@ -102,7 +103,10 @@ def serve(
     at = open_contest(folder, migrate=True, address=address or f"http://{host}:{port}")
     if demo:
         fill(at)
-    Console(stderr=True).print(f"Serving {at.contest.title.en} at {at.address}", markup=False)
+    if as_json:
+        print_json({"contest": at.contest.title.en, "address": at.address, "workers": workers})
+    else:
+        Console(stderr=True).print(f"Serving {at.contest.title.en} at {at.address}", markup=False)
     run(at, host=host, port=port, workers=workers)
 
 
@@ -110,6 +114,7 @@ def serve(
 def worker(
     folder: Folder,
     once: Annotated[bool, typer.Option("--once", help="Until the queue is empty, then stop.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Verify what waits in the queue, on this machine or another that reaches database and artifacts.
 
@@ -122,9 +127,11 @@ def worker(
 
     _log()
     one = Worker(open_contest(folder), by_fuxian)
+    done = 0
     if once:
         while one.step():
-            pass
+            done += 1
+        _done({"verified": done}, f"{done} verified; the queue is empty.", as_json)
     else:
         run_worker(one)
 
@@ -140,6 +147,7 @@ def account(
             prompt=True, hide_input=True, envvar="FUXIAN_CONTEST_PASSWORD", confirmation_prompt=True
         ),
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Make an account; a link to confirm it is mailed.
 
@@ -148,19 +156,21 @@ def account(
     made = _client(server).call(
         "POST", "/accounts", json={"email": email, "name": name, "password": password}
     )
-    print(f"account {made['account']}: open the link in the mail, then log in.")
+    _done(made, f"account {made['account']}: open the link in the mail, then log in.", as_json)
 
 
 @app.command()
 def confirm(
-    secret: Annotated[str, typer.Argument(help="From the mail's link.")], server: Server = None
+    secret: Annotated[str, typer.Argument(help="From the mail's link.")],
+    server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """Confirm the e-mail address.
 
     Example: fuxian contest confirm SECRET --server https://...
     """
     _client(server).call("POST", "/accounts/confirm", json={"secret": secret})
-    print("confirmed")
+    _done({"confirmed": True}, "confirmed", as_json)
 
 
 @app.command()
@@ -170,6 +180,7 @@ def login(
     password: Annotated[
         str, typer.Option(prompt=True, hide_input=True, envvar="FUXIAN_CONTEST_PASSWORD")
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Log in: a token is kept for this server.
 
@@ -177,7 +188,8 @@ def login(
     """
     client = _client(server)
     made = client.call("POST", "/tokens", json={"email": email, "password": password, "name": "fuxian"})
-    print(f"logged in; the token is kept in {client.keep_token(made['token'])}")
+    kept = str(client.keep_token(made["token"]))
+    _done({"token_file": kept}, f"logged in; the token is kept in {kept}", as_json)
 
 
 @app.command()
@@ -188,6 +200,7 @@ def team(
     invite: Annotated[bool, typer.Option("--invite", help="Make a link for one person.")] = False,
     join: Annotated[str | None, typer.Option(help="Join by a link's secret.")] = None,
     server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """Found a team, invite, join, or see it.
 
@@ -195,13 +208,13 @@ def team(
     """
     client = _client(server)
     if name is not None:
-        print_json(client.call("POST", "/teams", json={"name": name}))
+        _show(client.call("POST", "/teams", json={"name": name}), as_json)
     elif join is not None:
-        print_json(client.call("POST", "/team/join", json={"secret": join}))
+        _show(client.call("POST", "/team/join", json={"secret": join}), as_json)
     elif invite:
-        print_json(client.call("POST", "/team/invites"))
+        _show(client.call("POST", "/team/invites"), as_json)
     else:
-        print_json(client.call("GET", "/me"))
+        _show(client.call("GET", "/me"), as_json)
 
 
 @app.command()
@@ -209,12 +222,13 @@ def register(
     paper: Annotated[str, typer.Argument(help="Number or id.")],
     repo: Annotated[str, typer.Option(help="https://HOST/OWNER/NAME, whose README names the paper.")] = "",
     server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """Register your team for a paper; prints the seed for your training.
 
     Example: fuxian contest register maml --repo https://github.com/us/maml-paddle
     """
-    print_json(_client(server).call("POST", "/registrations", json={"paper": paper, "repo": repo}))
+    _show(_client(server).call("POST", "/registrations", json={"paper": paper, "repo": repo}), as_json)
 
 
 @app.command()
@@ -227,6 +241,7 @@ def submit(
     commit: Annotated[str | None, typer.Option(help="Its commit, 40 digits.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keeps the signed receipt here.")] = None,
     server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """Submit: the commit is fixed, and the signed receipt says when it was received.
 
@@ -241,13 +256,14 @@ def submit(
         raise InputError("submit: give a folder to upload, or --repo and --commit.")
     if out is not None:
         out.write_text(json.dumps(receipt, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print_json(receipt)
+    _show(receipt, as_json)
 
 
 @app.command()
 def status(
     submission: Annotated[int | None, typer.Argument(help="Without it: your team and its steps.")] = None,
     server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """What became of a submission. Exit code: 0 won or out of competition, 1 decided against, 3 undecided.
 
@@ -255,10 +271,10 @@ def status(
     """
     client = _client(server)
     if submission is None:
-        print_json(client.call("GET", "/me"))
+        _show(client.call("GET", "/me"), as_json)
         return
     found = client.call("GET", f"/submissions/{submission}")
-    print_json(found)
+    _show(found, as_json)
     codes = {"won": 0, "unranked": 0, "queued": 3, "review": 3, "provisional": 3}
     raise typer.Exit(codes.get(found["status"], 1))
 
@@ -270,11 +286,14 @@ def board(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="issue: the thread's table.")] = Format.table,
     server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """The board. Of a server, or of a contest's folder on this machine.
 
     Example: fuxian contest board my-contest --format issue
     """
+    if as_json and form is not Format.table:
+        raise InputError("board: --json and --format each choose the form; give one of them.")
     if folder is not None:
         from fuxian.contest.board import thread, views
         from fuxian.contest.place import open_contest
@@ -286,7 +305,7 @@ def board(
         found = client.call("GET", "/board/issue" if form is Format.issue else "/board")
     if form is Format.issue:
         sys.stdout.write(found)
-    elif form is Format.json:
+    elif as_json:
         print_json(found)
     elif form is Format.csv:
         _csv(found["papers"])
@@ -340,6 +359,7 @@ def rejudge(
     apply: Annotated[int | None, typer.Option(help="Lets its rulings stand.")] = None,
     cancel: Annotated[int | None, typer.Option(help="Drops it; nothing changes.")] = None,
     server: Server = None,
+    as_json: AsJson = False,
 ) -> None:
     """Judge submissions again: open, look at what would change, then apply or cancel. For organisers.
 
@@ -348,13 +368,13 @@ def rejudge(
     client = _client(server)
     if submissions:
         body = {"submissions": submissions, "reasons": reason}
-        print_json(client.call("POST", "/admin/rejudges", json=body))
+        _show(client.call("POST", "/admin/rejudges", json=body), as_json)
     elif show is not None:
-        print_json(client.call("GET", f"/admin/rejudges/{show}"))
+        _show(client.call("GET", f"/admin/rejudges/{show}"), as_json)
     elif apply is not None:
-        print_json(client.call("POST", f"/admin/rejudges/{apply}/apply"))
+        _show(client.call("POST", f"/admin/rejudges/{apply}/apply"), as_json)
     elif cancel is not None:
-        print_json(client.call("POST", f"/admin/rejudges/{cancel}/cancel"))
+        _show(client.call("POST", f"/admin/rejudges/{cancel}/cancel"), as_json)
     else:
         raise InputError("rejudge: name submissions, or --show, --apply or --cancel with a rejudge's number.")
 
@@ -415,7 +435,9 @@ def backup(
 
 
 @app.command()
-def restore(file: Annotated[Path, typer.Argument(help="A backup.")], folder: Folder) -> None:
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")], folder: Folder, as_json: AsJson = False
+) -> None:
     """Bring a backup back into a new folder, and into an empty database at DATABASE_URL where that is set.
 
     Example: fuxian contest restore contest-backup.tar.gz my-contest
@@ -423,11 +445,13 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.")], folder: Fol
     from fuxian.contest.backup import restore as bring_back
 
     bring_back(file, folder)
-    print(f"{folder} is as it was; run: fuxian contest serve {folder}")
+    _done({"folder": str(folder)}, f"{folder} is as it was; run: fuxian contest serve {folder}", as_json)
 
 
 @app.command()
-def export(folder: Folder, out: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+def export(
+    folder: Folder, out: Annotated[Path, typer.Argument(help="A new folder.")], as_json: AsJson = False
+) -> None:
     """Write what is public: board, submissions, winners, the log, the thread's table.
 
     Example: fuxian contest export my-contest public
@@ -454,13 +478,31 @@ def export(folder: Folder, out: Annotated[Path, typer.Argument(help="A new folde
             part = views.submissions(at, newest_first=False, limit=views.MOST, after=after)
             lines.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in part["items"])
             after = part["next"]
-    print(f"{out}: board.json, board.md, winners.json, submissions.jsonl, log.jsonl")
+    files = ["board.json", "board.md", "winners.json", "submissions.jsonl", "log.jsonl"]
+    _done({"folder": str(out), "files": files}, f"{out}: {', '.join(files)}", as_json)
 
 
 def _client(server: str | None) -> Any:
     from fuxian.contest.client import Client
 
     return Client(server)
+
+
+def _show(document: dict[str, Any], as_json: bool) -> None:
+    """What a server answered: a document for programs, ``name: value`` lines for people."""
+    if as_json:
+        print_json(document)
+        return
+    console = Console()
+    for path, value in leaves(document):
+        console.print(Text(f"{path}: {'' if value is None else value}"), soft_wrap=True)
+
+
+def _done(document: dict[str, Any], sentence: str, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        print(sentence)
 
 
 def _log() -> None:
