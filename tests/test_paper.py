@@ -125,9 +125,9 @@ def test_a_margin_says_its_reason_or_that_it_has_none(load):
 
 
 def test_every_reproduced_paper_states_its_margins():
-    from fuxian.papers import shelf
+    from fuxian.papers.find import reproduced_papers
 
-    for paper in shelf.papers():
+    for paper in (folder.paper for folder in reproduced_papers()):
         for claim in paper.claims:
             assert "margin" in claim.model_fields_set, f"{paper.id}/{claim.id}"
             runs = 0 if claim.reference is None or claim.target is not None else len(claim.reference.values)

@@ -84,7 +84,6 @@ def test_nothing_is_written_when_a_tensor_has_no_place(files):
 def test_what_the_command_needs_is_said(files):
     source, target = files / "theirs.safetensors", files / "out.pdparams"
     for more, words in (
-        ((), "No port was given"),
         (("--port", files / "port.py", "--to", "reference"), "--reference"),
         (("--plan", files / "p.json", "--port", files / "port.py"), "leave out"),
         (("--plan", files / "p.json"), "plan cannot be read"),

@@ -184,7 +184,7 @@ def test_bad_input_is_one_sentence(toy, verified, tmp_path):
         verified(seeds=2)
     shutil.rmtree(toy)
     toy.mkdir()
-    with pytest.raises(InputError, match=f"^{re.escape(str(toy))}/fuxian\\.toml"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(toy))}: there is no fuxian\\.toml"):
         verified()
 
 
