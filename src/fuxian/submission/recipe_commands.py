@@ -112,7 +112,7 @@ def train(
 
     made = make_recipe(manifest, claim, seed=seed, iterations=steps, split="validation")
     if PERTURBATION_VARIABLE in os.environ:
-        made = _perturbed(made, float(os.environ[PERTURBATION_VARIABLE]))
+        made = perturbed(made, float(os.environ[PERTURBATION_VARIABLE]))
     length = Length(
         iterations=steps if until is None else until,
         log_every=claim.log_every,
@@ -137,7 +137,7 @@ def train(
     return out / WEIGHTS
 
 
-def _perturbed(made: Recipe, size: float) -> Recipe:
+def perturbed(made: Recipe, size: float) -> Recipe:
     """The same recipe with every initial weight moved by about ``size``, relative."""
 
     def model() -> Any:
