@@ -31,9 +31,9 @@ SECONDS = 1800.0
 """Wall clock limit of each of the two runs."""
 STEADY = 1e-4
 """Relative: other processors and libraries add in other orders, and a few steps amplify that."""
-OPEN = 0.02
-"""Relative. Once the runs differ by more, nearly any log would pass: steps from there on are not compared."""
-WIDER = 1.0
+OPEN = 0.005
+"""Relative. Once the runs differ by more, another instruction set may give anything: later steps are not compared."""
+WIDER = 3.0
 """So many times the width of all runs is allowed beyond them on either side: a processor not tried may lie there."""
 FEWEST = 2
 """Steps that must be left: the first loss alone does not show what the optimizer does."""
