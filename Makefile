@@ -36,7 +36,7 @@ test-setup: $(VENV)/.tested
 	else echo "PostgreSQL is not installed (apt-get install postgresql): its tests will skip" >&2; fi
 
 test: test-setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: test-setup
 	$(BIN)/ruff check .
