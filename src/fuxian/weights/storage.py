@@ -1,7 +1,7 @@
 """Files of weights: reads every usual format into numpy arrays and runs no code from them.
 
-Formats: ``.safetensors``; ``.pdparams`` and ``.pdopt`` (Paddle); ``.pt``, ``.pth`` and ``.bin`` (torch's zip
-format, read without torch); ``.npz`` and ``.npy``.
+Formats: ``.safetensors``; ``.pdparams`` and ``.pdopt`` (Paddle); ``.pt``, ``.pth`` and ``.bin`` (torch's
+formats, read without torch); ``.npz`` and ``.npy``.
 
 Files may nest their tensors in dicts, lists and tuples. The rule: a tensor's name is its path, joined by
 dots. When no tensor lies at the top and exactly one of ``state_dict``, ``model_state_dict`` and ``model`` is
@@ -37,6 +37,7 @@ from fuxian.weights.inert_pickle import (
     numpy_builders,
     read_pickle,
 )
+from fuxian.weights.torch_legacy import read_torch_legacy
 from fuxian.weights.torch_zip import read_torch_zip, widen_bfloat16
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -166,9 +167,8 @@ def _read_paddle(path: Path) -> _Read:
 
 
 def _read_torch(path: Path) -> _Read:
-    if not zipfile.is_zipfile(path):
-        raise Refused("is in torch's format from before 1.6, which is a bare pickle")
-    tree, widened = read_torch_zip(path)
+    legacy = not zipfile.is_zipfile(path)
+    tree, widened = read_torch_legacy(path) if legacy else read_torch_zip(path)
     return tree, [BFLOAT16_NOTE] if widened else [], {}
 
 

@@ -115,6 +115,16 @@ def _size(sizes: Any) -> tuple:
     return sizes
 
 
+def rebuilding_builders() -> dict[tuple[str, str], Builder]:
+    """The calls that torch's pickles make to build tensors from storages."""
+    return {
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_parameter"): _same,
+        ("torch", "Size"): _size,
+    }
+
+
 def read_torch_zip(path: Path) -> tuple[Any, bool]:
     """What ``torch.save`` wrote, tensors as read-only arrays; and whether bfloat16 was widened to float32.
 
@@ -134,13 +144,7 @@ def read_torch_zip(path: Path) -> tuple[Any, bool]:
             member = archive.getinfo(pickles[0])
             budget.spend(member.file_size)
             storages = _Storages(archive, root, budget)
-            builders: dict[tuple[str, str], Builder] = {
-                **numpy_builders(budget),
-                ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-                ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-                ("torch._utils", "_rebuild_parameter"): _same,
-                ("torch", "Size"): _size,
-            }
+            builders: dict[tuple[str, str], Builder] = {**numpy_builders(budget), **rebuilding_builders()}
             tree = read_pickle(io.BytesIO(archive.read(member)), builders, budget, storages)
             return tree, bool(storages.widened)
     except (zipfile.BadZipFile, NotImplementedError, KeyError, EOFError, OSError, RuntimeError) as error:
