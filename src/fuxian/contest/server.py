@@ -15,10 +15,10 @@ import uvicorn
 from sqlalchemy.exc import DBAPIError
 
 from fuxian.contest import jobs
-from fuxian.contest.api.app import make_app
 from fuxian.contest.evaluation import by_fuxian
 from fuxian.contest.service import news
 from fuxian.contest.service.context import Context
+from fuxian.contest.web.app import make_site
 from fuxian.contest.worker import Worker
 from fuxian.errors import InputError
 
@@ -39,7 +39,7 @@ def serve(at: Context, *, host: str, port: int, workers: int) -> None:
     for thread in threads:
         thread.start()
     try:
-        uvicorn.run(make_app(at), host=host, port=port, log_level="warning", access_log=False)
+        uvicorn.run(make_site(at), host=host, port=port, log_level="warning", access_log=False)
     finally:
         stop.set()
         fetcher.stop()

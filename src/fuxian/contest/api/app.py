@@ -57,37 +57,36 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(Refused)
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)  # noqa: S101
-        return _answer(STATUS.get(error.code, 409), error.code, error.en, error.zh)
+        return answer(STATUS.get(error.code, 409), error.code, error.en, error.zh)
 
     @app.exception_handler(InputError)
     def wrong(request: Request, error: Exception) -> JSONResponse:
-        return _answer(404 if "has no paper" in str(error) else 409, "input", str(error), str(error))
+        return answer(404 if "has no paper" in str(error) else 409, "input", str(error), str(error))
 
     @app.exception_handler(PlatformError)
     def failed(request: Request, error: Exception) -> JSONResponse:
-        return _answer(503, "platform", str(error), str(error))
+        return answer(503, "platform", str(error), str(error))
 
     @app.exception_handler(RequestValidationError)
     def malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return _answer(422, "malformed", f"{where}: {first['msg']}.", f"{where}：格式有误。")
+        return answer(422, "malformed", f"{where}: {first['msg']}.", f"{where}：格式有误。")
 
     @app.exception_handler(DataError)
     def unstorable(request: Request, error: Exception) -> JSONResponse:
         # PostgreSQL keeps no NUL in a text.
-        return _answer(422, "malformed", "a value cannot be stored; mend it.", "有无法保存的值，请修改。")
+        return answer(422, "malformed", "a value cannot be stored; mend it.", "有无法保存的值，请修改。")
 
     @app.exception_handler(DBAPIError)
     def database(request: Request, error: Exception) -> JSONResponse:
         logger.error("database: %s", str(error).splitlines()[0][:300])
-        return _answer(
-            503, "database", "the database does not answer; try again.", "数据库暂无响应，请重试。"
-        )
+        return answer(503, "database", "the database does not answer; try again.", "数据库暂无响应，请重试。")
 
 
-def _answer(status: int, code: str, en: str, zh: str) -> JSONResponse:
+def answer(status: int, code: str, en: str, zh: str) -> JSONResponse:
+    """A refusal as the API says it."""
     return JSONResponse({"error": {"code": code, "en": en, "zh": zh}}, status_code=status)
 
 
@@ -104,8 +103,9 @@ def _watch(app: FastAPI, at: Context, limit: RateLimit) -> None:
     async def every_call(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         began, name = time.monotonic(), secrets.token_hex(8)
         caller = request.client.host if request.client else "unknown"
-        if request.url.path.startswith("/api/") and (wait := limit.wait(caller)) > 0:
-            response: Response = _answer(429, "too_often", "too many calls; wait.", "请求过于频繁，请稍候。")
+        limited = request.url.path.startswith("/api/") or request.method == "POST"
+        if limited and (wait := limit.wait(caller)) > 0:
+            response: Response = answer(429, "too_often", "too many calls; wait.", "请求过于频繁，请稍候。")
             response.headers["Retry-After"] = str(int(wait) + 1)
         else:
             response = await go_on(request)

@@ -12,10 +12,12 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from fuxian.contest import jobs
+from fuxian.contest.board.criterion import criterion
 from fuxian.contest.service.context import Actor, Context, missing, team_of
 from fuxian.contest.service.submissions import commitment, may_see, queue_place
 from fuxian.contest.settings import Paper
 from fuxian.contest.store.database import Database
+from fuxian.contest.store.log import Link
 from fuxian.contest.store.models import (
     Account,
     Dispute,
@@ -149,7 +151,7 @@ def submissions(
         wanted = wanted.where(Submission.team_id == team)
     if late:
         wanted = wanted.where(
-            Submission.status.in_(UNDECIDED), Submission.received_at < at.now() - _promise(at)
+            Submission.status.in_(UNDECIDED), Submission.received_at < at.now() - promise(at)
         )
     if after:
         wanted = wanted.where(Submission.number < after if newest_first else Submission.number > after)
@@ -160,7 +162,8 @@ def submissions(
     return {"items": found, "next": found[-1]["number"] if len(rows) > limit else None}
 
 
-def _promise(at: Context) -> timedelta:
+def promise(at: Context) -> timedelta:
+    """Within which a ruling was promised."""
     return timedelta(days=at.contest.limits.ruling_days)
 
 
@@ -169,7 +172,7 @@ def is_late(at: Context, submission: Submission) -> bool:
     return (
         submission.status in UNDECIDED
         and submission.received_at is not None
-        and at.now() > submission.received_at + _promise(at)
+        and at.now() > submission.received_at + promise(at)
     )
 
 
@@ -254,6 +257,7 @@ def paper(at: Context, name: str, *, limit: int = 50) -> dict[str, Any]:
             "looks": limits.looks_per_attempt,
             "alpha": limits.alpha,
             "alpha_per_look": limits.alpha_per_look,
+            "read": criterion(at, found),
         }
         line["teams"] = _registered(session, found.id, page(limit, 0)[0])
     line["recent"] = submissions(at, paper=found.id, limit=limit)["items"]
@@ -293,6 +297,73 @@ def teams(at: Context, *, search: str = "", limit: int = 50, after: int = 0) -> 
         for row in rows[:limit]
     ]
     return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
+
+
+def team(at: Context, id: int) -> dict[str, Any]:
+    """A team as everybody sees it: its papers; its submissions are a list of their own."""
+    with at.database.read() as session:
+        row = session.get(Team, id)
+        if row is None:
+            raise missing("team", "队伍")
+        registrations = session.scalars(
+            select(Registration).where(Registration.team_id == id).order_by(Registration.id)
+        ).all()
+        return {
+            "id": id,
+            "name": row.name,
+            "founded_at": row.created_at.isoformat(),
+            "dissolved": row.dissolved_at is not None,
+            "merged_into": row.merged_into,
+            "disqualified": row.disqualified_at is not None,
+            "members": session.scalar(
+                select(func.count()).select_from(Membership).where(Membership.team_id == id)
+            )
+            or 0,
+            "papers": [
+                {
+                    "paper": one.paper,
+                    "repo": one.repo,
+                    "at": one.created_at.isoformat(),
+                    "reference_run": one.reference_at is not None,
+                }
+                for one in registrations
+            ],
+        }
+
+
+def changes(at: Context, *, limit: int = 30) -> list[dict[str, Any]]:
+    """What happened to submissions, the newest first."""
+    with at.database.read() as session:
+        rows = session.execute(
+            select(StatusChange, Submission, Team.name)
+            .join(Submission, Submission.id == StatusChange.submission_id)
+            .join(Team, Team.id == Submission.team_id)
+            .where(StatusChange.note == "", Submission.number.is_not(None))
+            .order_by(StatusChange.id.desc())
+            .limit(page(limit, 0)[0])
+        )
+        return [
+            {
+                "id": change.id,
+                "at": change.at.isoformat(),
+                "status": change.status,
+                "submission": submission.id,
+                "number": submission.number,
+                "paper": submission.paper,
+                "team": submission.team_id,
+                "team_name": name,
+            }
+            for change, submission, name in rows
+        ]
+
+
+def public_log(at: Context, *, after: int = 0, limit: int = 50) -> list[dict[str, Any]]:
+    """Events of the audit log as everybody may see them: the newest, or those before the number ``after``."""
+    wanted = select(Event).order_by(Event.number.desc()).limit(page(limit, 0)[0])
+    if after:
+        wanted = wanted.where(Event.number < after)
+    with at.database.read() as session:
+        return [Link.of(row).as_dict() for row in session.scalars(wanted)]
 
 
 def my_team(at: Context, actor: Actor) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from argon2 import PasswordHasher
@@ -29,7 +30,7 @@ from fuxian.contest.service.context import (
     team_of,
 )
 from fuxian.contest.service.race import settle_all_of_team
-from fuxian.contest.store.models import Account, Secret, Sighting
+from fuxian.contest.store.models import Account, Notification, Secret, Sighting
 
 SHORTEST_PASSWORD = 10
 FAILED_LOGINS, WITHIN = 10, timedelta(minutes=15)
@@ -191,6 +192,31 @@ def recognise(at: Context, secret: str, kind: str) -> Actor | None:
             return None
         account = session.get(Account, found.account_id)
         return None if account is None else Actor(account.id, Role[account.role])
+
+
+def profile(at: Context, actor: Actor) -> dict[str, Any]:
+    """What an account's own pages show of it."""
+    with at.database.read() as session:
+        account = session.get_one(Account, actor.account)
+        unread = session.scalar(
+            select(func.count())
+            .select_from(Notification)
+            .where(Notification.account_id == account.id, Notification.read_at.is_(None))
+        )
+        return {
+            "id": account.id,
+            "email": account.email,
+            "name": account.name,
+            "role": account.role,
+            "affiliation": account.affiliation,
+            "language": account.language,
+            "timezone": account.timezone,
+            "identities": dict(account.identities),
+            "confirmed": account.confirmed_at is not None,
+            "banned": account.ban_reason if account.banned_at is not None else None,
+            "team": team_of(session, account.id),
+            "unread": unread or 0,
+        }
 
 
 def link_identity(at: Context, actor: Actor | None, site: str, name: str) -> None:

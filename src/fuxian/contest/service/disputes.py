@@ -21,6 +21,7 @@ from fuxian.contest.service.context import (
     paragraph,
     require_account,
     require_organiser,
+    team_of,
 )
 from fuxian.contest.service.race import entry_of, next_kind, record_ruling, settle
 from fuxian.contest.service.teams import own_team
@@ -211,6 +212,45 @@ def cancel_rejudge(at: Context, actor: Actor | None, id: int) -> None:
         for item in session.scalars(select(RejudgeItem).where(RejudgeItem.rejudge_id == id)):
             jobs.cancel(session, at.now(), item.submission_id, id)
         note(at, session, "rejudge.cancelled", {"rejudge": id, "by": acting.account})
+
+
+def of_submission(at: Context, actor: Actor | None, id: int) -> list[dict[str, Any]]:
+    """What was said against a submission's ruling. The text is its team's and the organisers' alone."""
+    with at.database.read() as session:
+        team = None if actor is None else team_of(session, actor.account)
+        sees_all = actor is not None and actor.is_organiser
+        return [
+            {
+                "id": row.id,
+                "kind": row.kind,
+                "state": row.state,
+                "opened_at": row.opened_at.isoformat(),
+                "text": row.text if sees_all or row.team_id == team else None,
+                "answer": row.answer,
+                "answered_at": None if row.answered_at is None else row.answered_at.isoformat(),
+                "rejudge": row.rejudge_id,
+            }
+            for row in session.scalars(
+                select(Dispute).where(Dispute.submission_id == id).order_by(Dispute.id).limit(100)
+            )
+        ]
+
+
+def can_dispute(at: Context, actor: Actor | None, id: int) -> bool:
+    """Whether the actor's team could challenge or appeal against the ruling now."""
+    if actor is None:
+        return False
+    with at.database.read() as session:
+        submission = session.get(Submission, id)
+        team = team_of(session, actor.account)
+        if submission is None or team is None:
+            return False
+        try:
+            own = submission.team_id == team
+            rules.require_dispute(at.contest, at.now(), submission.ruled_at, own, "evidence")
+        except Refused:
+            return False
+    return True
 
 
 def listed(at: Context, actor: Actor | None, state: str) -> list[dict[str, Any]]:

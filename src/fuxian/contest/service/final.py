@@ -183,6 +183,17 @@ def score(at: Context, actor: Actor | None, paper: str, criterion: str, value: f
         )
 
 
+def scores_of(at: Context, actor: Actor | None) -> dict[str, dict[str, float]]:
+    """A judge's own scores, by paper and criterion."""
+    if actor is None or actor.role < Role.judge:
+        raise denied()
+    found: dict[str, dict[str, float]] = {}
+    with at.database.read() as session:
+        for row in session.scalars(select(Score).where(Score.judge_id == actor.account)):
+            found.setdefault(row.paper, {})[row.criterion] = row.score
+    return found
+
+
 def results(at: Context) -> dict[str, Any]:
     """The order of defence and the ranking as the scores are now."""
     if at.contest.final is None:

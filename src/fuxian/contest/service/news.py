@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from fuxian.contest.service.context import (
     Actor,
@@ -74,20 +74,29 @@ def announce(
 
 
 def announcements(at: Context, *, limit: int = 50) -> list[dict[str, Any]]:
-    """The newest first. ``text`` of each is ready to be copied into a group's channel."""
+    """The newest first. ``copy`` of each is ready to be put into a group's channel."""
     with at.database.read() as session:
         rows = session.scalars(select(Announcement).order_by(Announcement.at.desc()).limit(min(limit, 200)))
-        return [
-            {
-                "id": row.id,
-                "paper": row.paper,
-                "at": row.at.isoformat(),
-                "zh": {"title": row.title_zh, "text": row.text_zh},
-                "en": {"title": row.title_en, "text": row.text_en},
-                "copy": f"【{row.title_zh}】\n{row.text_zh}\n\n{row.title_en}\n{row.text_en}",
-            }
-            for row in rows
-        ]
+        return [_announcement(row) for row in rows]
+
+
+def announcement(at: Context, id: int) -> dict[str, Any]:
+    with at.database.read() as session:
+        row = session.get(Announcement, id)
+        if row is None:
+            raise missing("announcement", "公告")
+        return _announcement(row)
+
+
+def _announcement(row: Announcement) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "paper": row.paper,
+        "at": row.at.isoformat(),
+        "zh": {"title": row.title_zh, "text": row.text_zh},
+        "en": {"title": row.title_en, "text": row.text_en},
+        "copy": f"【{row.title_zh}】\n{row.text_zh}\n\n{row.title_en}\n{row.text_en}",
+    }
 
 
 def ask(at: Context, actor: Actor | None, text: str, paper: str | None) -> int:
@@ -160,9 +169,27 @@ def notifications(at: Context, actor: Actor | None, *, limit: int = 50) -> list[
             .limit(min(limit, 200))
         )
         return [
-            {"id": row.id, "at": row.at.isoformat(), "zh": row.zh, "en": row.en, "link": row.link}
+            {
+                "id": row.id,
+                "at": row.at.isoformat(),
+                "zh": row.zh,
+                "en": row.en,
+                "link": row.link,
+                "read": row.read_at is not None,
+            }
             for row in rows
         ]
+
+
+def mark_read(at: Context, actor: Actor | None) -> None:
+    """The actor has seen every notification of their own."""
+    with at.database.write() as session:
+        account = require_account(session, actor)
+        session.execute(
+            update(Notification)
+            .where(Notification.account_id == account.id, Notification.read_at.is_(None))
+            .values(read_at=at.now())
+        )
 
 
 def outbox(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,38 +185,73 @@ def submit(
     paper = at.contest.find_paper(paper_name)
     digest = None if bundle is None else _keep_bundle(at, bundle)
     with at.database.write() as session:
-        account = require_account(session, actor)
-        team = own_team(session, account.id)
-        registration = registration_of(session, team.id, paper.id)
-        require_open(at.contest, Window.submission, at.now())
-        if registration is None:
-            raise Refused("not_registered", en="register for the paper first.", zh="请先报名该论文。")
-        _require_source(at, repo, commit, bundle)
-        where = repo or registration.repo
-        same = session.scalar(
-            select(Submission).where(
-                Submission.team_id == team.id,
-                Submission.paper == paper.id,
-                Submission.repo == where,
-                Submission.commit == commit,
-                Submission.status.in_(("queued", "review", "provisional")),
-            )
+        return receipt(at, session, _made(at, session, actor, paper, repo, commit, digest, source))
+
+
+class _Undone(Exception):
+    """Ends a transaction without keeping what it did."""
+
+
+def try_to_submit(
+    at: Context,
+    actor: Actor | None,
+    paper_name: str,
+    *,
+    repo: str | None = None,
+    commit: str | None = None,
+    bundle: Path | None = None,
+) -> None:
+    """Does all that ``submit`` does and keeps nothing of it. Raises Refused where that would."""
+    paper = at.contest.find_paper(paper_name)
+    digest = None if bundle is None else _require_bundle(bundle)
+    with suppress(_Undone), at.database.write() as session:
+        _made(at, session, actor, paper, repo, commit, digest, "web")
+        raise _Undone
+
+
+def _made(
+    at: Context,
+    session: Session,
+    actor: Actor | None,
+    paper: Paper,
+    repo: str | None,
+    commit: str | None,
+    bundle: str | None,
+    source: str,
+) -> Submission:
+    """The complete submission, or the same one of before."""
+    account = require_account(session, actor)
+    team = own_team(session, account.id)
+    registration = registration_of(session, team.id, paper.id)
+    require_open(at.contest, Window.submission, at.now())
+    if registration is None:
+        raise Refused("not_registered", en="register for the paper first.", zh="请先报名该论文。")
+    _require_source(at, repo, commit, bundle)
+    where = repo or registration.repo
+    same = session.scalar(
+        select(Submission).where(
+            Submission.team_id == team.id,
+            Submission.paper == paper.id,
+            Submission.repo == where,
+            Submission.commit == commit,
+            Submission.status.in_(("queued", "review", "provisional")),
         )
-        if same is None:
-            same = Submission(
-                team_id=team.id,
-                paper=paper.id,
-                repo=where,
-                commit=commit,
-                source=source,
-                submitted_by=account.id,
-                status="incomplete",
-                bundle=digest,
-            )
-            session.add(same)
-            session.flush()
-            receive(at, session, same, team, paper)
-        return receipt(at, session, same)
+    )
+    if same is None:
+        same = Submission(
+            team_id=team.id,
+            paper=paper.id,
+            repo=where,
+            commit=commit,
+            source=source,
+            submitted_by=account.id,
+            status="incomplete",
+            bundle=bundle,
+        )
+        session.add(same)
+        session.flush()
+        receive(at, session, same, team, paper)
+    return same
 
 
 def receive(at: Context, session: Session, submission: Submission, team: Team, paper: Paper) -> None:
@@ -350,7 +386,7 @@ def queue_place(session: Session, submission: int) -> int | None:
     return None if job is None else jobs.ahead(session, job)
 
 
-def _require_source(at: Context, repo: str | None, commit: str | None, bundle: Path | None) -> None:
+def _require_source(at: Context, repo: str | None, commit: str | None, bundle: str | None) -> None:
     if commit is None or not _COMMIT.fullmatch(commit):
         raise Refused(
             "commit",
@@ -371,6 +407,13 @@ def _require_source(at: Context, repo: str | None, commit: str | None, bundle: P
 
 
 def _keep_bundle(at: Context, file: Path) -> str:
+    digest = _require_bundle(file)
+    at.artifacts.put(bundle_name(digest), file)
+    return digest
+
+
+def _require_bundle(file: Path) -> str:
+    """The sha256 of a git bundle. Raises Refused for what is none, or too large."""
     if file.stat().st_size > LARGEST_BUNDLE:
         raise Refused(
             "too_large", en="a bundle has at most 1 GiB; make it smaller.", zh="bundle 至多 1 GiB，请精简。"
@@ -382,9 +425,7 @@ def _keep_bundle(at: Context, file: Path) -> str:
             zh="这不是 git bundle，请用 git bundle create 生成。",
         )
     with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    at.artifacts.put(bundle_name(digest), file)
-    return digest
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_bundle(file: Path) -> bool:
