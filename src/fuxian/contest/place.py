@@ -11,6 +11,7 @@ import httpx
 from fuxian.contest import settings
 from fuxian.contest.artifacts import Artifacts
 from fuxian.contest.keys import Signer
+from fuxian.contest.service import tallies
 from fuxian.contest.service.context import Context, note
 from fuxian.contest.settings import load_contest
 from fuxian.contest.store.database import Database
@@ -60,7 +61,10 @@ def open_contest(folder: Path, *, migrate: bool = False, address: str = "") -> C
 
 
 def _name_rules(at: Context) -> None:
-    """An event names the contest.toml by its hash: when it is changed, the log says so."""
+    """An event names the contest.toml by its hash: when it is changed, the log says so.
+
+    A changed one may have another time zone, and so other days to count by.
+    """
     digest = settings.digest(at.folder / settings.FILE_NAME)
     with at.database.write() as session:
         last = (
@@ -73,6 +77,9 @@ def _name_rules(at: Context) -> None:
                 "contest.rules",
                 {"contest": at.contest.id, "sha256": digest, "key": at.signer.public},
             )
+            tallies.rebuild(at, session)
+        elif tallies.missing(session):
+            tallies.rebuild(at, session)
 
 
 def fetch_readme(repo: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fuxian.contest import jobs
 from fuxian.contest.board.criterion import criterion
+from fuxian.contest.service import tallies
 from fuxian.contest.service.context import Actor, Context, missing, team_of
 from fuxian.contest.service.submissions import commitment, may_see, queue_place
 from fuxian.contest.settings import Paper
@@ -59,17 +60,22 @@ def board(at: Context, *, day: datetime | None = None) -> dict[str, Any]:
         if moment is None and kept is not None and kept[0] == last:
             papers = kept[1]
         else:
-            papers = [_paper_line(at, session, paper, moment) for paper in at.contest.paper]
+            counts = tallies.totals(at, session, moment)
+            papers = [_paper_line(at, session, paper, counts, moment) for paper in at.contest.paper]
         if moment is None:
             _boards[at.database] = (last, papers)
     return {"contest": at.contest.id, "as_of": (moment or now).isoformat(), "papers": deepcopy(papers)}
 
 
-def _paper_line(at: Context, session: Session, paper: Paper, moment: datetime | None) -> dict[str, Any]:
-    registered = select(func.count()).select_from(Registration).where(Registration.paper == paper.id)
-    if moment is not None:
-        registered = registered.where(Registration.created_at <= moment)
-    counts = _counts(session, paper.id, moment)
+def _paper_line(
+    at: Context,
+    session: Session,
+    paper: Paper,
+    counts: dict[str, dict[str, int]],
+    moment: datetime | None = None,
+) -> dict[str, Any]:
+    status = dict(counts.get(paper.id, {}))
+    registered = status.pop(tallies.REGISTERED, 0)
     winner = session.get(Winner, paper.id)
     if winner is not None and moment is not None and winner.at > moment:
         winner = None
@@ -96,35 +102,12 @@ def _paper_line(at: Context, session: Session, paper: Paper, moment: datetime | 
         "prize": at.contest.prize(paper),
         "currency": at.contest.prizes.currency,
         "pre_tax": True,
-        "registered": session.scalar(registered) or 0,
-        "submissions": sum(counts.values()),
-        "status": counts,
+        "registered": registered,
+        "submissions": sum(status.values()),
+        "status": status,
         "state": "won" if won else ("open" if paper.public else "not_public"),
         "winner": won,
     }
-
-
-def _counts(session: Session, paper: str, moment: datetime | None) -> dict[str, int]:
-    if moment is None:
-        rows = session.execute(
-            select(Submission.status, func.count())
-            .where(Submission.paper == paper, Submission.number.is_not(None))
-            .group_by(Submission.status)
-        )
-        return {row[0]: row[1] for row in rows}
-    latest = (
-        select(StatusChange.submission_id, func.max(StatusChange.id).label("last"))
-        .join(Submission, Submission.id == StatusChange.submission_id)
-        .where(StatusChange.at <= moment, Submission.paper == paper)
-        .group_by(StatusChange.submission_id)
-        .subquery()
-    )
-    rows = session.execute(
-        select(StatusChange.status, func.count())
-        .join(latest, latest.c.last == StatusChange.id)
-        .group_by(StatusChange.status)
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 def submissions(
@@ -247,7 +230,7 @@ def paper(at: Context, name: str, *, limit: int = 50) -> dict[str, Any]:
     found = at.contest.find_paper(name)
     limits = at.contest.limits
     with at.database.read() as session:
-        line = _paper_line(at, session, found, None)
+        line = _paper_line(at, session, found, tallies.totals(at, session))
         line["url"] = found.url
         line["note"] = None if found.note is None else found.note.model_dump()
         line["criterion"] = {

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from fuxian.contest import jobs
 from fuxian.contest.rules.eligibility import Affiliation, Person, is_ranked
 from fuxian.contest.rules.race import Entry, Ruling, Status, standings
+from fuxian.contest.service import tallies
 from fuxian.contest.service.context import Context, members_of, note, notify
 from fuxian.contest.store.models import (
     Account,
@@ -89,6 +90,8 @@ def settle(at: Context, session: Session, paper: str, *, everything: bool = Fals
 
 
 def _change(at: Context, session: Session, submission: Submission, status: Status) -> None:
+    tallies.count(at, session, submission.paper, submission.status, -1)
+    tallies.count(at, session, submission.paper, status.value)
     submission.status = status.value
     session.add(StatusChange(submission_id=submission.id, at=at.now(), status=status.value))
     note(

@@ -17,6 +17,7 @@ from fuxian.contest.rules import papers as rules
 from fuxian.contest.rules.race import Earlier, Ruling, Status, next_attempt
 from fuxian.contest.rules.refused import Refused
 from fuxian.contest.rules.windows import Window, require_open
+from fuxian.contest.service import tallies
 from fuxian.contest.service.context import (
     Actor,
     Context,
@@ -75,6 +76,7 @@ def new_registration(at: Context, session: Session, team: Team, paper: Paper, re
             team_id=team.id, paper=paper.id, repo=repo, seed=secrets.randbelow(2**31), created_at=at.now()
         )
         session.add(found)
+        tallies.count(at, session, paper.id, tallies.REGISTERED)
     elif found.repo == repo:
         return found
     found.repo = repo
@@ -281,6 +283,7 @@ def receive(at: Context, session: Session, submission: Submission, team: Team, p
     for person in people:
         session.add(SubmissionPerson(submission_id=submission.id, account_id=person))
     session.add(StatusChange(submission_id=submission.id, at=now, status=Status.queued.value))
+    tallies.count(at, session, paper.id, Status.queued.value)
     event = note(
         at,
         session,

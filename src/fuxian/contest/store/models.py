@@ -254,6 +254,7 @@ class Submission(Base):
         Index("ix_submission_paper_number", "paper", "number"),
         Index("ix_submission_paper_status", "paper", "status"),
         Index("ix_submission_status", "status", "received_at"),
+        Index("ix_submission_status_number", "status", "number"),
     )
 
 
@@ -276,6 +277,21 @@ class StatusChange(Base):
     at: Mapped[datetime]
     status: Mapped[str]
     note: Mapped[str] = mapped_column(default="")
+
+    __table_args__ = (Index("ix_status_change_at", "at"),)
+
+
+class Tally(Base):
+    """What a paper's board gained on a day: the sum over days is the board."""
+
+    __tablename__ = "tally"
+
+    paper: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[str] = mapped_column(primary_key=True)
+    """A date of the contest's time zone, as ISO writes it."""
+    status: Mapped[str] = mapped_column(primary_key=True)
+    """Of submissions, or ``registered``."""
+    count: Mapped[int]
 
 
 class Judgement(Base):
