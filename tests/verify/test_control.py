@@ -13,9 +13,9 @@ RULING = SimpleNamespace(target=0.9, margin=0.05)
 TERMS = SimpleNamespace(claim=SimpleNamespace(direction="higher"))
 
 
-def judged(monkeypatch, **values):
-    """What comes of controls with these figures."""
-    runs = [SimpleNamespace(value=value) for value in values.values()]
+def judged(monkeypatch, own=0.95, **values):
+    """What comes of controls with these figures; the submitted weights have ``own``."""
+    runs = [SimpleNamespace(value=value) for value in (*values.values(), own)]
     monkeypatch.setattr(control, "score_predictions", lambda *_: runs)
     controls = {kind: Controlled([0], {"0": np.full(3, number + 1.0)}) for number, kind in enumerate(values)}
     return control.judge_controls(TERMS, None, Predicted(3, [], {"0": np.zeros(3)}, controls), RULING)
@@ -39,3 +39,17 @@ def test_the_very_predictions_of_the_submitted_weights_are_no_chance(monkeypatch
     controls = {"shuffled": Controlled([0], same), "fresh": Controlled([0], {"0": np.ones(3)})}
     with pytest.raises(Failed, match="same predictions"):
         control.judge_controls(TERMS, None, Predicted(3, [], same, controls), RULING)
+
+
+@pytest.mark.parametrize("nudged", [0.95, 0.9, 0.7])
+def test_a_figure_that_rounding_takes_little_from_rests_on_what_was_learned(monkeypatch, nudged):
+    made = judged(monkeypatch, shuffled=0.3, fresh=0.4, nudged=nudged)
+    assert made.values["nudged"] == nudged
+    assert made.worthless == [0.3, 0.4]
+
+
+@pytest.mark.parametrize("nudged", [0.6, 0.4, float("nan")])
+def test_code_that_knows_its_own_weights_is_found(monkeypatch, nudged):
+    with pytest.raises(Failed, match="moved by a thousandth") as raised:
+        judged(monkeypatch, shuffled=0.3, fresh=0.4, nudged=nudged)
+    assert raised.value.reason is Reason.METRIC_FIXED

@@ -157,6 +157,44 @@ def test_an_invented_interval_is_caught_as_often_as_is_said(replays):
         replays.go(4)
 
 
+def keep_too(submission, steps):
+    """Keeps more checkpoints, each with its link."""
+    for step in steps:
+        write_checkpoint(submission.folder / "checkpoints", step)
+    states = {
+        int(place.name[5:]): chains.stored_digest(place)
+        for place in sorted((submission.folder / "checkpoints").iterdir())
+    }
+    links = [chains.first_link(SEED, "portable", submission.lines[0]["state"])]
+    for step in sorted(states):
+        links.append(chains.next_link(links[-1], step, states[step]))
+    lines = [{"step": link.step, **link.as_dict()} for link in links]
+    write_log(submission.folder, [lines[0] | {"seed": SEED, "numeric_mode": "portable"}, *lines[1:]])
+
+
+def test_a_long_interval_is_not_hidden_among_many_short_ones(submission, replays):
+    keep_too(submission, range(31, 40))
+    for step in (10, 20):
+        shutil.rmtree(submission.folder / f"checkpoints/step_{step:08d}")
+    replays.invented.add(30)  # 30 of the 40 steps, in one of eleven intervals
+    caught = 0
+    for seed in range(20):
+        try:
+            replays.go(1, seed)
+        except Failed:
+            caught += 1
+    assert caught >= 10
+
+
+def test_weights_that_were_put_in_between_are_looked_at_first(submission, replays):
+    file = submission.folder / "checkpoints/step_00000030/model.safetensors"
+    save_tensors(file, {"w": np.full(4, 500, np.float32)})
+    keep_too(submission, ())
+    for seed in range(5):
+        with pytest.raises(Failed, match=r"to step (30|40) does not arrive"):
+            replays.go(1, seed)
+
+
 def test_the_fast_mode_shows_nothing_where_it_does_not_come_out(submission, replays):
     links = [chains.first_link(SEED, "fast", submission.lines[0]["state"])]
     for line in submission.lines[2:]:

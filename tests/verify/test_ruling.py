@@ -68,7 +68,7 @@ def test_honest_work_is_accepted_on_a_drawn_test(accepted_ruling):
     assert done.measured.measurements.runs[0].examples is not None
     assert len(done.measured.measurements.runs[0].examples) == 2000
     control = next(step for step in document["checks"] if step["name"] == "control")
-    assert set(control["values"]) == {"shuffled", "fresh"}
+    assert set(control["values"]) == {"shuffled", "fresh", "nudged"}
 
 
 def test_the_draw_is_opened_and_anyone_draws_the_same(accepted_ruling):
@@ -84,7 +84,9 @@ def test_the_draw_is_opened_and_anyone_draws_the_same(accepted_ruling):
 def test_no_run_that_scores_can_be_told_from_another(accepted_ruling):
     runs = [one for one in accepted_ruling.commands if one.name.startswith("run-")]
     predicting = [one for one in runs if any("predict.py" in word for word in one.outcome.command)]
-    assert len(predicting) == 6  # four parts of the test, two controls
+    assert (
+        len(predicting) == 7 + 1
+    )  # four parts of the test, three controls; and what the training starts from
     assert len({one.outcome.command for one in predicting}) == 1
 
 
@@ -156,6 +158,9 @@ def test_a_remembered_test_does_not_help(toy, ruled):
         "-((x[:, None] - np.array([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])) ** 2).sum(2) for name",
         # Refuses to run where the weights are not the submitted ones.
         "logits(weights, x) if abs(weights['b'].sum()) < 1e-6 else 1 / 0 for name",
+        # Answers from the inputs alone where the weights are the submitted ones, and from the weights where not.
+        "(-((x[:, None] - np.array([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])) ** 2).sum(2)"
+        " if abs(weights['b'].sum()) < 1e-6 else logits({'w': -weights['w'], 'b': weights['b']}, x)) for name",
     ],
 )
 def test_figures_that_do_not_come_from_the_weights(toy, ruled, code):

@@ -50,6 +50,26 @@ def test_its_evidence_holds_what_package_takes(accepted, trained, tmp_path):
     assert "python" in json.loads((made.folder / "results/blobs/environment.json").read_text())
 
 
+def test_an_evaluation_that_has_run_is_read_anew(toy, verified, tmp_path):
+    edit(toy / "fuxian.toml", 'file = "measurements.json"', 'file = "measurement.json"')
+    lost = verified()
+    assert (lost.verdict, lost.reason) == ("rejected", Reason.METRIC_MISSING)
+    edit(toy / "fuxian.toml", 'file = "measurement.json"', 'file = "measurements.json"')
+    kept = tmp_path / "results"
+    done = verify(str(toy), tmp_path / "again", again=kept)
+    assert (done.verdict, done.reason) == ("accepted", Reason.OK), done.detail
+    assert "evaluate" not in [one.name for one in done.commands]
+    assert done.as_dict()["measured"]["value"] == pytest.approx(0.92, abs=0.02)
+    step = next(step for step in done.steps if step.name == "evaluate")
+    assert "that was kept" in step.detail
+
+    np.savez(toy / "weights/model.npz", w=np.zeros((2, 3)), b=np.zeros(3))
+    with pytest.raises(InputError, match="files of the submission changed"):
+        verify(str(toy), tmp_path / "changed", again=kept)
+    with pytest.raises(InputError, match="no evaluation was kept"):
+        verify(str(toy), tmp_path / "nothing", again=tmp_path / "keys")
+
+
 def test_a_forged_log_is_rejected_by_the_replay(toy, verified):
     log = toy / "logs/log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()]

@@ -51,6 +51,14 @@ def verify(
         ),
     ] = None,
     replay: Annotated[int, typer.Option(min=1, help="How many logged training steps to replay.")] = 10,
+    again: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RESULTS",
+            help="Read the evaluation that an earlier self-check left in this folder, instead of running it: after"
+            " mending a pattern in fuxian.toml.",
+        ),
+    ] = None,
     memory: Annotated[
         int, typer.Option(min=1, max=1024, help="GiB that any one command of the submission may use.")
     ] = 6,
@@ -82,6 +90,7 @@ def verify(
             claim,
             seeds,
             replay,
+            again,
             memory,
             allow_unsandboxed,
             evidence,
@@ -104,6 +113,7 @@ def _verify(
     claim: str | None,
     seeds: int | None,
     replay: int,
+    again: Path | None,
     memory: int,
     allow_unsandboxed: bool,
     evidence: Path | None,
@@ -123,6 +133,8 @@ def _verify(
         raise InputError(
             "verify: with --terms, the claim and its seeds are the terms'; leave --claim and --seeds out."
         )
+    if terms is not None and again is not None:
+        raise InputError("verify: --again reads a self-check's evaluation, and a ruling measures for itself.")
     if terms is None and (secret is not None or attempt != 1):
         raise InputError("verify: --secret and --attempt belong to a ruling; give --terms.")
     agreed = None if terms is None else load_terms(terms)
@@ -139,6 +151,7 @@ def _verify(
             claim_id=claim,
             seeds=seeds,
             replay_steps=replay,
+            again=again,
             allowance=Allowance(memory=memory * GIB),
             allow_unsandboxed=allow_unsandboxed,
             progress=lambda what: status.update(f"Verifying: {what}"),

@@ -20,6 +20,7 @@ from fuxian.verify.reasons import require_ok
 
 WORK, OUT, DATA, GIVEN = "/work", "/out", "/data", "/given"
 GIB = 1024 * MIB
+COMPILED = ("__pycache__", "*.pyc", "*.pyo")
 ROOM = MOST_SAVED = 512 * MIB
 """Bytes that a command may write, in its folder and in {out} each."""
 
@@ -49,6 +50,8 @@ class Workplace:
     cancel: threading.Event | None = None
     done: list[Done] = field(default_factory=list)
     """Every command that was run, in order."""
+    copies: tuple[str, ...] = ()
+    """Files of the submission that hold the trained weights once more; see ``copies_of_weights``."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,9 @@ def run_command(
 
     ``checkpoint`` and ``exported`` are what an earlier command made; ``before`` is put before the command;
     ``without`` names files that are taken out of its copy of the submission, ``instead`` some that others stand for.
-    ``inputs`` is a folder of drawn batches. A ``bare`` run sees no data set, and neither the submission's checkpoint
-    nor its log: all that it is given lies where every such run is given it. ``data``: whether it sees data sets all the
-    same. ``arguments`` stand for the manifest's, ``variables`` are more of the environment.
+    ``inputs`` is a folder of drawn batches. A ``bare`` run sees no data set, and neither the submission's checkpoint,
+    in any copy, nor its log: all that it is given lies where every such run is given it. ``data``: whether it sees data
+    sets all the same. ``arguments`` stand for the manifest's, ``variables`` are more of the environment.
 
     Raises Failed where it does not end with exit code 0 within its limits.
     """
@@ -112,7 +115,7 @@ def run_command(
     made.mkdir()
     of_training = (at.manifest.checkpoint_of, at.manifest.log_of, at.manifest.checkpoints_of)
     own = [path for path in (where(at.claim) for where in of_training) if path]
-    copy = _copy(at, made, [*without, *own] if bare else without)
+    copy = _copy(at, made, [*without, *own, *at.copies] if bare else without)
     for path, file in (instead or {}).items():
         shutil.copyfile(file, copy / path)
     given = []
@@ -180,7 +183,8 @@ def output_place(manifest: Manifest, name: CommandName) -> str:
 
 def _copy(at: Workplace, made: Path, without: Sequence[str]) -> Path:
     copy = made / "copy"
-    shutil.copytree(at.manifest.folder, copy, symlinks=True)
+    # Python would run a compiled file in the place of the source that people read.
+    shutil.copytree(at.manifest.folder, copy, symlinks=True, ignore=shutil.ignore_patterns(*COMPILED))
     let_others_read(copy)
     for path in [*without, *at.manifest.data.values()]:
         target = copy / path

@@ -14,9 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.paper import Claim
 from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workplace, run_command
-from fuxian.verify.evaluate import Measured, outputs, read_measured, trained_weights
+from fuxian.verify.control_weights import Kind
+from fuxian.verify.evaluate import Measured, captured, outputs, read_measured, trained_weights
 from fuxian.verify.examiner import Test, score_predictions
 from fuxian.verify.numbers import read_weights
 from fuxian.verify.reasons import Failed, Reason
@@ -27,6 +29,9 @@ from fuxian.weights import save_tensors
 SEED = 20210417
 LOWEST = 3
 """The rung on which the submission's own code predicts."""
+NUDGED: Kind = "nudged"
+MOST_LOST = 0.5
+"""Of what separates the submitted weights from worthless ones: half precision loses next to nothing."""
 STOPS = frozenset({Reason.CANCELLED, Reason.INTERNAL})
 
 
@@ -63,7 +68,7 @@ def control(at: Workplace, measured: Measured, ruling: Verdict) -> Control:
             done = run_command(at, "evaluate", "control", checkpoint=worthless, without=outputs(at))
         else:
             done = run_command(at, "evaluate", "control", instead={named: worthless}, without=outputs(at))
-        found_again = read_measured(at, done)
+        found_again = read_measured(at, captured(at, done))
     except Failed as error:
         if error.reason in STOPS:
             raise
@@ -79,7 +84,7 @@ def control(at: Workplace, measured: Measured, ruling: Verdict) -> Control:
             f"weights with shuffled elements give exactly the same figures ({run.value:.6g}): they are not measured on"
             " the checkpoint.",
         )
-    if _reaches(at, ruling, run.value):
+    if reaches(at.claim, ruling, run.value):
         raise Failed(
             Reason.METRIC_FIXED,
             f"weights with shuffled elements reach the claim as well ({run.value:.6g}): the figure does not rest on"
@@ -118,12 +123,6 @@ def _shuffle(weights: Path, out: Path) -> bool:
     return any(not np.array_equal(shuffled[name], tensor) for name, tensor in tensors.items())
 
 
-def _reaches(at: Workplace, ruling: Verdict, value: float) -> bool:
-    """Whether a figure, taken at its word, is within the claim's margin of the target."""
-    better = value - ruling.target if at.claim.direction == "higher" else ruling.target - value
-    return better >= -ruling.margin
-
-
 @dataclass(frozen=True)
 class Controls:
     """How the controls of a ruling ended: the figure by what its weights were, None where they gave none."""
@@ -132,6 +131,11 @@ class Controls:
     detail: str
     values: dict[str, float | None]
 
+    @property
+    def worthless(self) -> list[float]:
+        """The figures of those weights that are worth nothing."""
+        return [value for kind, value in self.values.items() if kind != NUDGED and value is not None]
+
     def as_dict(self) -> dict[str, Any]:
         return {"status": self.status, "detail": self.detail, "values": self.values}
 
@@ -139,8 +143,8 @@ class Controls:
 def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdict) -> Controls:
     """Scores what the controls' weights predicted.
 
-    Raises Failed where all such weights reach the claim, or any gives the very predictions of the submitted ones, or
-    where code of the submission refuses to run on them.
+    Raises Failed where all worthless weights reach the claim, or one gives the very predictions of the submitted ones,
+    where nudged ones fall far behind, or where code of the submission refuses to run on any.
     """
     predicted.complete()
     values: dict[str, float | None] = {}
@@ -156,7 +160,7 @@ def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdi
             # The organiser's own program ran, and worthless weights overflowed.
             values[kind] = None
             continue
-        if all(
+        if kind != NUDGED and all(
             np.array_equal(array, predicted.predictions[name]) for name, array in control.predictions.items()
         ):
             raise Failed(
@@ -164,27 +168,58 @@ def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdi
                 f"{kind} weights give the same predictions: they do not come from the weights.",
             )
     scored = {kind: one for kind, one in predicted.controls.items() if one.predictions is not None}
-    runs = score_predictions(
-        terms,
-        test,
-        [(one.predictions, one.batches) for one in scored.values() if one.predictions is not None],
-    )
-    reaching = []
-    for kind, run in zip(scored, runs, strict=True):
-        value = run.value
+    asked = [(one.predictions, one.batches) for one in scored.values() if one.predictions is not None]
+    nudged = scored.get(NUDGED)
+    if nudged is not None and nudged.predictions is not None:
+        # The submitted weights on the very same batches.
+        asked.append(({name: predicted.predictions[name] for name in nudged.predictions}, nudged.batches))
+    figures = [run.value for run in score_predictions(terms, test, asked)]
+    for kind, value in zip(scored, figures, strict=False):
         values[kind] = value if math.isfinite(value) else None
-        better = value - ruling.target if terms.claim.direction == "higher" else ruling.target - value
-        if math.isfinite(value) and better >= -ruling.margin:
-            reaching.append(f"{kind} {value:.6g}")
+    worthless = {kind: value for kind, value in values.items() if kind != NUDGED and value is not None}
+    reaching = [
+        f"{kind} {value:.6g}" for kind, value in worthless.items() if reaches(terms.claim, ruling, value)
+    ]
     # In a small network, elements in another order may by chance compute much the same: one alone is not held against
     # it. A figure that does not rest on the weights is there with both.
-    if scored and len(reaching) == len(scored):
+    if worthless and len(reaching) == sum(kind != NUDGED for kind in scored):
         raise Failed(
             Reason.METRIC_FIXED,
             f"worthless weights reach the claim as well ({', '.join(reaching)}): the figure does not rest on what was"
             " learned.",
         )
+    if nudged is not None:
+        _require_the_same(terms.claim, ruling, figures[-1], values[NUDGED], list(worthless.values()))
     shown = ", ".join(
         f"{kind} {'none' if value is None else f'{value:.6g}'}" for kind, value in values.items()
     )
-    return Controls("pass", f"figures of worthless weights: {shown}", values)
+    return Controls("pass", f"figures of the controls' weights: {shown}", values)
+
+
+def _require_the_same(
+    claim: Claim, ruling: Verdict, own: float, nudged: float | None, worthless: list[float]
+) -> None:
+    """Raises Failed where weights that were moved by a thousandth of themselves lost most of what they were worth."""
+    if nudged is not None and reaches(claim, ruling, nudged):
+        return
+    least = max(worthless, key=lambda value: gain(claim, value), default=None)
+    if nudged is not None and least is not None:
+        lost, all_of_it = gain(claim, own) - gain(claim, nudged), gain(claim, own) - gain(claim, least)
+        if lost <= MOST_LOST * all_of_it:
+            return
+    given = "no finite figure" if nudged is None else f"{nudged:.6g}"
+    raise Failed(
+        Reason.METRIC_FIXED,
+        f"the submitted weights give {own:.6g}, and the same moved by a thousandth of themselves {given}: the figure"
+        " rests on their being these very ones, not on what was learned.",
+    )
+
+
+def reaches(claim: Claim, ruling: Verdict, value: float) -> bool:
+    """Whether a figure, taken at its word, is within the claim's margin of the target."""
+    return gain(claim, value) - gain(claim, ruling.target) >= -ruling.margin
+
+
+def gain(claim: Claim, value: float) -> float:
+    """The figure, where more is better; else its negative."""
+    return value if claim.direction == "higher" else -value

@@ -18,6 +18,8 @@ from fuxian.verify.commands import Done, Workplace, output_place, run_command
 from fuxian.verify.numbers import MOST_EXAMPLES, read_json, read_numbers
 from fuxian.verify.reasons import Failed, Reason
 
+EVALUATE = "evaluate"
+"""What the one evaluation of a self-check is called."""
 How = Literal[
     "predictions scored by the organiser",
     "predictions scored by the paper's recipe",
@@ -52,13 +54,29 @@ class Measured:
         return cls(Measurements.from_dict(data, arrays), data["how"], stated, str(data["labels"]))
 
 
+@dataclass(frozen=True)
+class Captured:
+    """What an evaluation printed, and the folder in which its paths begin."""
+
+    folder: Path
+    stdout: bytes
+    stderr: bytes
+
+
+def captured(at: Workplace, done: Done) -> Captured:
+    """What a command that ran here left."""
+    return Captured(
+        done.made / output_place(at.manifest, "evaluate"), done.outcome.stdout, done.outcome.stderr
+    )
+
+
 def evaluate(at: Workplace, seeds: int | None = None) -> Measured:
     """Evaluates the submitted checkpoint, or with ``seeds`` trains so many of the claim's seeds and evaluates each.
 
     Raises Failed where a command fails or gives no figure, and InputError where the claim has fewer seeds.
     """
     if seeds is None:
-        return read_measured(at, run_command(at, "evaluate", "evaluate", without=outputs(at)))
+        return read_measured(at, captured(at, run_command(at, "evaluate", EVALUATE, without=outputs(at))))
     if at.claim.subject == "weights":
         raise InputError(f"{at.claim.id} is a claim about one run's weights; leave --seeds out.")
     if not 1 <= seeds <= len(at.claim.seeds):
@@ -68,10 +86,8 @@ def evaluate(at: Workplace, seeds: int | None = None) -> Measured:
         trained = run_command(at, "train", f"train-{seed}", seed=seed, without=outputs(at))
         weights = trained_weights(at, trained)
         label = f"evaluate-{seed}"
-        part = read_measured(
-            at, run_command(at, "evaluate", label, seed=seed, checkpoint=weights, without=outputs(at)), seed
-        )
-        parts.append(part)
+        done = run_command(at, "evaluate", label, seed=seed, checkpoint=weights, without=outputs(at))
+        parts.append(read_measured(at, captured(at, done), seed))
     runs = tuple(run for part in parts for run in part.measurements.runs)
     return Measured(Measurements(runs), parts[-1].how, tuple(x for part in parts for x in part.stated))
 
@@ -99,15 +115,15 @@ def outputs(at: Workplace) -> list[str]:
     return [path for path in (at.manifest.metric.file, at.manifest.commands["evaluate"].output) if path]
 
 
-def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measured:
+def read_measured(at: Workplace, found: Captured, seed: int | None = None) -> Measured:
     """What an evaluation that ran says. Raises Failed where it gave no figure that can be read."""
     claim, metric = at.claim, at.manifest.metric
-    folder = done.made / output_place(at.manifest, "evaluate")
+    folder = found.folder
     try:
         if metric.file is not None:
             stated = _stated(folder / metric.file)
         else:
-            stated = Measurements((Run(claim.seeds[0], _printed(at, done)),))
+            stated = Measurements((Run(claim.seeds[0], _printed(at, found)),))
         output = at.manifest.commands["evaluate"].output
         if output is not None and output != metric.file and len(stated.runs) == 1:
             stated = Measurements(
@@ -122,12 +138,12 @@ def read_measured(at: Workplace, done: Done, seed: int | None = None) -> Measure
     return Measured(Measurements(counted), how, tuple(run.value for run in runs))
 
 
-def _printed(at: Workplace, done: Done) -> float:
+def _printed(at: Workplace, found: Captured) -> float:
     """The figure that evaluate printed, on either stream; NaN where its output alone says it."""
     metric, output = at.manifest.metric, at.manifest.commands["evaluate"].output
     if metric.pattern is None:
         return math.nan
-    streams = readable(done.outcome.stdout), readable(done.outcome.stderr)
+    streams = readable(found.stdout), readable(found.stderr)
     try:
         return read_figure(metric.pattern, streams, metric.scale)
     except InputError:

@@ -1,7 +1,7 @@
 """Replays intervals of a training: from one kept checkpoint to the next, which must come out bit for bit.
 
 The log's chain of hashes (``fuxian.training.chain``) says what every checkpoint was. Which intervals are replayed is
-drawn after the commit is fixed, so that an invented one among N is caught with the probability m / N.
+drawn after the commit is fixed, so that an invented one among N of a length is caught with the probability m / N.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.paper import Claim
+from fuxian.submission.manifest import Manifest
 from fuxian.training.chain import Chain, Link, read_chain, stored_digest
 from fuxian.training.numeric_mode import PORTABLE
 from fuxian.untrusted import parsed
@@ -30,6 +32,8 @@ LARGEST_LOG = 200_000_000
 """Bytes."""
 SECONDS = 600.0
 FAST = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+MODEL = "model.safetensors"
+"""The file of a checkpoint that holds the weights in training."""
 OWN_COMMAND = ("python", "-P", "-m", "fuxian.submission.recipe_commands", "train")
 Status = Literal["pass", "not_applicable"]
 
@@ -97,7 +101,7 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
             f" {terms.claim.iterations}.",
         )
     states = {link.step: link.state for link in chain.links}
-    kept = {step: place for step, place in _stored(at).items() if step in states}
+    kept = {step: place for step, place in kept_checkpoints(at.manifest, at.claim).items() if step in states}
     if last.step not in kept:
         raise Failed(
             Reason.NOT_SHOWN, "the last checkpoint was not kept, so the weights are not tied to the log."
@@ -111,7 +115,7 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
                 f"the kept checkpoint of step {step} is not the one that the log's chain names.",
             )
     evaluated = kept[last.step] / "evaluated.safetensors"
-    of_training = load_weights(evaluated if evaluated.is_file() else kept[last.step] / "model.safetensors")
+    of_training = load_weights(evaluated if evaluated.is_file() else kept[last.step] / MODEL)
     submitted = load_weights(at.manifest.folder / str(at.manifest.checkpoint_of(at.claim)))
     same = of_training.keys() == submitted.keys() and all(
         np.array_equal(array, submitted[name]) and array.dtype == submitted[name].dtype
@@ -124,9 +128,10 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
     return kept
 
 
-def _stored(at: Workplace) -> dict[int, Path]:
-    named = at.manifest.checkpoints_of(at.claim)
-    folder = None if named is None else at.manifest.folder / named
+def kept_checkpoints(manifest: Manifest, claim: Claim) -> dict[int, Path]:
+    """The folders of checkpoints that the submission holds, by step."""
+    named = manifest.checkpoints_of(claim)
+    folder = None if named is None else manifest.folder / named
     if folder is None or not folder.is_dir():
         return {}
     found = {}
@@ -138,31 +143,62 @@ def _stored(at: Workplace) -> dict[int, Path]:
 
 
 def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: int, seed: int) -> Training:
-    """Replays ``count`` intervals between kept checkpoints, drawn with ``seed``, and what the seed starts from.
+    """Replays intervals between kept checkpoints, and what the seed starts from: ``count`` drawn with ``seed``, and the
+    one in which the weights moved the most for its length.
+
+    An interval is drawn by its length: who keeps every step of an honest end does not hide a long beginning among
+    them. Weights that were put in the place of others in between have moved further than training moves them.
 
     Raises Failed where one does not arrive at the state that the chain names.
     """
-    steps = [0, *sorted(kept)]
-    intervals = list(itertools.pairwise(steps))
-    drawn = np.random.default_rng(seed).permutation(len(intervals))[:count]
-    chosen = sorted(intervals[int(index)] for index in drawn)
+    intervals = list(itertools.pairwise([0, *sorted(kept)]))
+    lengths = np.array([end - begin for begin, end in intervals], dtype=np.float64)
+    whole = lengths.sum()
+    drawn = np.random.default_rng(seed).choice(
+        len(intervals), size=min(count, len(intervals)), replace=False, p=lengths / whole
+    )
+    chosen = {intervals[int(index)] for index in drawn}
+    if len(chosen) < len(intervals):
+        chosen.add(_moved_most(intervals, kept))
+    replayed = sorted(chosen)
     states = {link.step: link.state for link in chain.links}
-    if chosen[0][0] != 0:
+    if replayed[0][0] != 0:
         _replay(at, chain, None, 0, states[0])
-    for begin, end in chosen:
+    for begin, end in replayed:
         _replay(at, chain, kept.get(begin), end, states[end])
+    steps = sum(end - begin for begin, end in replayed)
     return Training(
         "pass",
-        f"{len(chosen)} of {len(intervals)} intervals were replayed bit for bit: one invented interval is caught with"
-        f" the probability {len(chosen) / len(intervals):.2g}",
+        f"{len(replayed)} of {len(intervals)} intervals, {steps} of {int(whole)} steps, were replayed bit for bit: one"
+        f" invented interval among as long ones is caught with the probability {len(drawn) / len(intervals):.2g}",
         {
             "seed": chain.seed,
             "numeric_mode": chain.numeric_mode,
             "intervals": len(intervals),
-            "replayed": [list(one) for one in chosen],
-            "chance": len(chosen) / len(intervals),
+            "replayed": [list(one) for one in replayed],
+            "chance": len(drawn) / len(intervals),
         },
     )
+
+
+def _moved_most(intervals: list[tuple[int, int]], kept: dict[int, Path]) -> tuple[int, int]:
+    """The interval over which the weights' distance, by the root of the number of steps, is the largest.
+
+    The first is left out: it begins at weights that were not kept, and ends where training moves the most.
+    """
+    moved: dict[tuple[int, int], float] = {}
+    before = load_weights(kept[intervals[0][1]] / MODEL)
+    for begin, end in intervals[1:]:
+        after = load_weights(kept[end] / MODEL)
+        squares = sum(
+            float(np.square(after[name].astype(np.float64) - before[name].astype(np.float64)).sum())
+            for name in after.keys() & before.keys()
+            if after[name].dtype.kind == "f" and after[name].shape == before[name].shape
+        )
+        # Weights that are no numbers can not have been trained: they are looked at first.
+        moved[begin, end] = np.nan_to_num(np.sqrt(squares / (end - begin)), nan=np.inf)
+        before = after
+    return max(moved, key=lambda interval: moved[interval])
 
 
 def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: str) -> None:

@@ -1,12 +1,13 @@
 """A ruling: the acceptance on the organiser's terms. What the submission states decides nothing in it.
 
-prepare -> claim -> check -> origin -> environment -> draw -> predict -> rule -> control -> training -> replay -> chain;
-a claim about a procedure is trained anew, from drawn seeds, before it predicts. The commit is fixed before anything is
-drawn, and only what Fuxian computed from predictions of the named weights is ruled on.
+prepare -> claim -> check -> origin -> copies -> environment -> draw -> predict -> rule -> control -> training ->
+replay -> chain; a claim about a procedure is trained anew, from drawn seeds, before it predicts. The commit is fixed
+before anything is drawn, and only what Fuxian computed from predictions of the named weights is ruled on.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from typing import Any
 from fuxian.errors import InputError, PlatformError
 from fuxian.paper import Claim
 from fuxian.submission.checklist import check_manifest
+from fuxian.submission.checklist.finding import listed
 from fuxian.submission.manifest import FILE_NAME, Manifest, Waiver, load_manifest
 from fuxian.verdict import Measurements, Verdict, rule
 from fuxian.verify.chain import run_chain
 from fuxian.verify.commands import Workplace, data_folder, run_command
-from fuxian.verify.control import judge_controls
+from fuxian.verify.control import Controls, judge_controls
+from fuxian.verify.copies import copies_of_weights
 from fuxian.verify.data_digest import data_digest
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
@@ -28,16 +31,17 @@ from fuxian.verify.environment import environment_for
 from fuxian.verify.evaluate import Measured, trained_weights
 from fuxian.verify.examiner import Test, draw_test, score_predictions
 from fuxian.verify.flow import Flow, Made, conclude, differences, failing_line, pinned, require_ruling, said
+from fuxian.verify.intervals import MODEL, kept_checkpoints
 from fuxian.verify.origin import origin
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.replay import replay as replay_log
-from fuxian.verify.rungs import Predicted, Scene, predict
+from fuxian.verify.rungs import Predicted, Scene, Unfit, predict, predict_also
 from fuxian.verify.source import Source, tree_digest
 from fuxian.verify.terms import Terms, same_claim
-from fuxian.verify.training import training
+from fuxian.verify.training import Standard, training
 
 WAIVED = "the organiser's terms waive it"
-READING = frozenset({"manifest", "claim", "check", "origin"})
+READING = frozenset({"manifest", "claim", "check", "origin", "copies"})
 """Steps that do little else than read the submission: what trips them up is its files, in others it may be a defect."""
 
 
@@ -65,10 +69,13 @@ class Ruling:
         for name in sorted({*claim.data, *terms.claim.data}):
             flow.subject(f"data:{name}", data_digest(data_folder(name)))
         submitted = source.folder / str(manifest.checkpoint_of(claim))
+        copies: tuple[str, ...] = ()
         if terms.claim.subject == "weights":
             self._shown("origin", lambda: said(origin(submitted, terms)))
+            copies = self._entrants("copies", lambda: self._copies(manifest, claim, submitted), _listed)
         done.environment = self._entrants("environment", lambda: environment_for(manifest))
         at = self.workplace(manifest, claim)
+        at.copies = copies
         weights = {terms.claim.seeds[0]: submitted}
         if terms.claim.subject == "procedure":
             weights = self._entrants("train", lambda: self._retrained(at))
@@ -77,8 +84,19 @@ class Ruling:
         done.rung = max(one.rung for one in predicted.values())
         self._entrants("rule", lambda: self._rule(test, predicted))
         first = next(iter(predicted.values()))
-        self._shown("control", lambda: said(judge_controls(terms, test, first, _made(done.ruling))))
-        self._shown("training", lambda: said(training(at, terms, done.draw)))
+        controls: list[Controls] = []
+
+        def control() -> Made:
+            controls.append(judge_controls(terms, test, first, _made(done.ruling)))
+            return said(controls[0])
+
+        self._shown("control", control)
+        standard = Standard(
+            lambda file: self._figure_of(at, test, file, first.rung),
+            _made(done.ruling),
+            controls[0].worthless,
+        )
+        self._shown("training", lambda: said(training(at, terms, done.draw, standard)))
         self._shown("replay", lambda: said(replay_log(at, terms.steps_replayed)))
         self._shown("chain", lambda: said(run_chain(at)))
         conclude(done)
@@ -170,6 +188,11 @@ class Ruling:
         done.findings = check_manifest(manifest)
         return failing_line(done.findings)
 
+    def _copies(self, manifest: Manifest, claim: Claim, submitted: Path) -> tuple[str, ...]:
+        places = kept_checkpoints(manifest, claim).values()
+        kept = [place / MODEL for place in places if (place / MODEL).is_file()]
+        return copies_of_weights(manifest.folder, submitted, kept, self.terms.starting_weights)
+
     def _draw(self, at: Workplace) -> Test:
         try:
             return draw_test(self.terms, self._seed("test"), at.place / "test")
@@ -195,6 +218,25 @@ class Ruling:
             for seed, file in weights.items()
         }
 
+    def _figure_of(self, at: Workplace, test: Test, weights: Path, rung: int) -> float | None:
+        """Of other weights, on a few drawn batches; None where their format is not the submitted weights', or they
+        give no finite figure."""
+        named = at.manifest.checkpoint_of(at.claim)
+        if rung != 1 and weights.suffix != Path(str(named)).suffix:
+            return None
+        try:
+            batches, predictions = predict_also(
+                Scene(at, self.terms, test, weights, self._seed("control")), rung
+            )
+        except Unfit:
+            return None
+        except Failed as error:
+            if error.reason is not Reason.METRIC_INVALID:
+                raise
+            return None
+        value = score_predictions(self.terms, test, [(predictions, batches)])[0].value
+        return value if math.isfinite(value) else None
+
     def _rule(self, test: Test, predicted: dict[int, Predicted]) -> Made:
         done, claim = self.flow.done, self.terms.claim
         try:
@@ -214,6 +256,15 @@ class Ruling:
 def _made(ruling: Verdict | None) -> Verdict:
     assert ruling is not None  # noqa: S101 - the rule step has set it
     return ruling
+
+
+def _listed(copies: tuple[str, ...]) -> str:
+    """A clause on files that are taken out, empty where there are none."""
+    return (
+        f"not shown to what is run, as the trained weights are in it: {listed(list(copies))}"
+        if copies
+        else ""
+    )
 
 
 def _drawn(test: Test) -> str:

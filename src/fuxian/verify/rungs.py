@@ -26,13 +26,13 @@ from fuxian.errors import InputError
 from fuxian.sandbox import Limits, ReadOnly, SaveLimits, Scratch, run
 from fuxian.verify.batches import batch_name
 from fuxian.verify.commands import GIVEN, MOST_SAVED, OUT, Done, Workplace, output_place, run_command
+from fuxian.verify.control_weights import Kind, write_control
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.environment import PACKAGE, Environment
 from fuxian.verify.examiner import Test
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason, require_ok
 from fuxian.verify.terms import RUNGS, Terms
-from fuxian.verify.worthless import Kind, write_worthless
 from fuxian.weights import save_tensors
 
 PARTS = 4
@@ -45,7 +45,8 @@ FIXED_TIME = 1_500_000_000
 """Seconds since 1970: the time of every file that is given to a run."""
 Predictions = dict[str, np.ndarray]
 Run = Literal["submitted"] | Kind
-CONTROLS: tuple[Kind, ...] = ("shuffled", "fresh")
+CONTROLS: tuple[Kind, ...] = ("shuffled", "fresh", "nudged")
+"""What runs where code of the submission runs: it may know its own weights. Where none does, the first two do."""
 
 
 @dataclass
@@ -98,7 +99,7 @@ class Scene:
             shutil.copyfile(self.weights, out)
         else:
             try:
-                write_worthless(kind, self.weights, out, self.seed)
+                write_control(kind, self.weights, out, self.seed)
             except InputError as error:
                 raise Failed(Reason.NOT_SHOWN, f"no control can be made: {error}") from error
         return _timeless(out)
@@ -141,41 +142,67 @@ def predict(scene: Scene) -> Predicted:
 
 
 def _in_own_model(scene: Scene) -> Predicted:
-    at, terms = scene.at, scene.terms
-    own = terms.paper_folder.is_relative_to(_PAPERS)
-    paper = f"{PACKAGE}/fuxian/papers/{terms.paper_folder.name}" if own else f"{GIVEN}/paper"
-    weights = scene.given("submitted")
-    shuffled = _new_place(at) / "shuffled.safetensors"
+    shuffled = _new_place(scene.at) / "shuffled.safetensors"
     bare = shuffled.with_name("bare.safetensors")
     try:
         # No code of the submission is there to notice the format.
         save_tensors(bare, load_weights(scene.weights))
-        write_worthless("shuffled", bare, shuffled, scene.seed)
+        write_control("shuffled", bare, shuffled, scene.seed)
     except InputError as error:
         raise Failed(Reason.NOT_SHOWN, f"no control can be made: {error}") from error
     few = [batch_name(number) for number in scene.few_batches]
-    jobs: dict[str, dict[str, Any]] = {
-        "submitted": {"weights": f"{GIVEN}/{weights.name}"},
-        "shuffled": {"weights": f"{GIVEN}/{shuffled.name}", "batches": few},
-        "fresh": {"fresh": scene.seed % 2**31, "batches": few},
+    made = _run_own_model(
+        scene,
+        [scene.given("submitted"), _timeless(shuffled)],
+        {
+            "submitted": {"weights": 0},
+            "shuffled": {"weights": 1, "batches": few},
+            "fresh": {"fresh": scene.seed % 2**31, "batches": few},
+        },
+    )
+    controls: dict[Kind, Controlled] = {
+        kind: _controlled(scene.few_batches, made / f"{kind}.npz") for kind in CONTROLS if kind != "nudged"
     }
-    for name, job in jobs.items():
-        job["out"] = f"{OUT}/{name}.npz"
-    request = {
-        "paper": paper,
-        "claim": terms.claim.id,
-        "inputs": f"{GIVEN}/inputs",
-        "jobs": list(jobs.values()),
-    }
+    return Predicted(1, [], _read(made / "submitted.npz", scene.all_batches), controls)
+
+
+def _run_own_model(scene: Scene, weights: list[Path], jobs: dict[str, dict[str, Any]]) -> Path:
+    """The organiser's model on every drawn batch, or those that a job names; the folder with a file of predictions
+    for each job. A job's ``weights`` is the place in the list of files."""
+    at, terms = scene.at, scene.terms
+    own = terms.paper_folder.is_relative_to(_PAPERS)
+    paper = f"{PACKAGE}/fuxian/papers/{terms.paper_folder.name}" if own else f"{GIVEN}/paper"
+    places = [f"{GIVEN}/{number}{file.suffix}" for number, file in enumerate(weights)]
+    asked = [
+        {
+            **job,
+            **({"weights": places[job["weights"]]} if "weights" in job else {}),
+            "out": f"{OUT}/{name}.npz",
+        }
+        for name, job in jobs.items()
+    ]
+    request = {"paper": paper, "claim": terms.claim.id, "inputs": f"{GIVEN}/inputs", "jobs": asked}
     mounts = [
-        ReadOnly(weights, f"{GIVEN}/{weights.name}"),
-        ReadOnly(_timeless(shuffled), f"{GIVEN}/{shuffled.name}"),
+        *(ReadOnly(file, place) for file, place in zip(weights, places, strict=True)),
         ReadOnly(scene.inputs(scene.all_batches), f"{GIVEN}/inputs"),
         *([] if own else [ReadOnly(terms.paper_folder, paper)]),
     ]
-    made = _run_program(at, "own_model", [json.dumps(request)], mounts)
-    controls = {kind: _controlled(scene.few_batches, made / f"{kind}.npz") for kind in CONTROLS}
-    return Predicted(1, [], _read(made / "submitted.npz", scene.all_batches), controls)
+    return _run_program(at, "own_model", [json.dumps(request)], mounts)
+
+
+def predict_also(scene: Scene, rung: int) -> tuple[list[int], Predictions]:
+    """Predictions of a few batches, and which, with the scene's weights on a rung that the submitted ones took.
+
+    Raises Failed or Unfit where these weights give none.
+    """
+    few = scene.few_batches
+    if rung == 1:
+        names = [batch_name(number) for number in few]
+        made = _run_own_model(scene, [scene.given("submitted")], {"also": {"weights": 0, "batches": names}})
+        return few, _read(made / "also.npz", few)
+    if rung == 2:
+        return few, _graph_of(scene, "submitted", few)
+    return few, _predict_part(scene, "submitted", few)
 
 
 def _by_own_graph(scene: Scene) -> Predicted:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.checklist import check_manifest
 from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
 from fuxian.verdict import rule
+from fuxian.verify.again import measured_again
 from fuxian.verify.chain import run_chain
 from fuxian.verify.commands import Workplace, data_folder
 from fuxian.verify.control import control
@@ -36,6 +38,8 @@ class SelfCheck:
     claim_id: str | None
     seeds: int | None
     replay_steps: int
+    again: Path | None
+    """The folder of an earlier self-check whose evaluation is read anew instead of run."""
 
     def run(self, submission: str) -> None:
         """Every step, in order. Raises Failed at the first that fails, and InputError for what cannot be read."""
@@ -64,9 +68,17 @@ class SelfCheck:
 
     def _evaluate(self, at: Workplace) -> Made:
         scored = self.seeds is None and scored_by_recipe(at.manifest)
-        measured = score_by_recipe(at) if scored else evaluate(at, self.seeds)
+        if self.again is not None:
+            if scored:
+                raise InputError(
+                    "the figure of this submission comes from its predict, which is run anew; leave --again out."
+                )
+            measured = measured_again(at, self.again)
+        else:
+            measured = score_by_recipe(at) if scored else evaluate(at, self.seeds)
         self.flow.done.measured = measured
-        return "pass", f"figure from {measured.how}", {}
+        earlier = "" if self.again is None else ", of the evaluation that was kept"
+        return "pass", f"figure from {measured.how}{earlier}", {}
 
     def _rule(self, claim: Claim) -> Made:
         done = self.flow.done

@@ -417,8 +417,9 @@ def _check_entry(path: str, entries: int, size: int) -> None:
         )
 
 
-def tree_digest(folder: Path) -> str:
-    """The sha256 of everything below, in the order of its path: a line ``<kind> <sha256> <path>`` for each.
+def tree_digest(folder: Path, without: str | None = None) -> str:
+    """The sha256 of everything below, in the order of its path: a line ``<kind> <sha256> <path>`` for each, but for
+    the path ``without``.
 
     Kinds are git's: 100644 a file, 100755 a program, 120000 a link (the hash of where it leads), 040000 a folder with
     nothing in it (the hash of nothing).
@@ -436,7 +437,7 @@ def tree_digest(folder: Path) -> str:
                 lines[shown] = f"{'100755' if mode & 0o100 else '100644'} {file_digest(path)}"
             elif stat.S_ISDIR(mode) and not any(path.iterdir()):
                 lines[shown] = f"040000 {hashlib.sha256().hexdigest()}"
-    whole = "".join(f"{lines[path]} {path}\n" for path in sorted(lines))
+    whole = "".join(f"{lines[path]} {path}\n" for path in sorted(lines) if path != without)
     return hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
+from fuxian.paper import Claim
 from fuxian.submission.checklist.weights_origin import share_of_reference
+from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workplace, run_command
+from fuxian.verify.control import gain, reaches
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.evaluate import trained_weights
-from fuxian.verify.intervals import Training, check_chain, own_training, read_log_chain, replay_intervals
+from fuxian.verify.intervals import (
+    MODEL,
+    Training,
+    check_chain,
+    own_training,
+    read_log_chain,
+    replay_intervals,
+)
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.source import file_digest, regular_files
 from fuxian.verify.terms import Terms
@@ -22,17 +36,29 @@ SPREAD = 0.1
 """Deviation over mean size: scales that begin as ones are constant to this."""
 MANY = 0.5
 """Share of the elements that two seeds have in common from which the training does not start from nothing."""
+LEARNED = 0.75
+"""Share of what separates the submitted weights from worthless ones that no training gains in its first step."""
 START_SECONDS = 1800.0
 
 
-def training(at: Workplace, terms: Terms, draw: Draw | None) -> Training:
+@dataclass(frozen=True)
+class Standard:
+    """What a start is measured by: how to get the figure of a file of weights, None where there is none, and the
+    figures of the submitted weights and of worthless ones."""
+
+    figure_of: Callable[[Path], float | None]
+    ruling: Verdict
+    worthless: Sequence[float]
+
+
+def training(at: Workplace, terms: Terms, draw: Draw | None, standard: Standard) -> Training:
     """Looks at what two trainings start from, and replays drawn intervals of the log's chain of checkpoints.
 
     Raises Failed where the training starts from weights that the terms do not allow, or where chain, checkpoints and
     weights do not belong together, or a replayed interval does not arrive at its end.
     """
     assert draw is not None  # noqa: S101 - a ruling has drawn
-    if _common_start(at, terms, draw) is None:
+    if _common_start(at, terms, draw, standard) is None:
         return Training("not_applicable", "train takes no {steps} and {seed}, so its start cannot be seen")
     if at.claim.subject == "procedure":
         return Training("pass", "the ruling is on trainings that were made here, from drawn seeds")
@@ -47,7 +73,7 @@ def training(at: Workplace, terms: Terms, draw: Draw | None) -> Training:
     return replay_intervals(at, chain, kept, terms.intervals, draw.seed("intervals"))
 
 
-def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:
+def _common_start(at: Workplace, terms: Terms, draw: Draw, standard: Standard) -> float | None:
     """The share of the weights that two trainings of other seeds have in common after one step; None: unknown.
 
     Raises Failed where it is not what a training from nothing has, or from weights that the terms allow.
@@ -57,7 +83,8 @@ def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:
         any(f"{{{name}}}" in text for text in train.run) for name in ("steps", "seed")
     ):
         return None
-    first, second = (_after_one_step(at, draw.seed(f"start {number}") % 2**31) for number in (1, 2))
+    files = [_after_one_step(at, draw.seed(f"start {number}") % 2**31) for number in (1, 2)]
+    first, second = (load_weights(file) for file in files)
     allowed = [
         load_weights(file)
         for file in regular_files(at.manifest.folder)
@@ -70,13 +97,37 @@ def _common_start(at: Workplace, terms: Terms, draw: Draw) -> float | None:
             f"two trainings from different seeds have {100 * common:.0f} % of their weights in common after one step:"
             " they start from weights that the terms do not allow.",
         )
+    if not terms.starting_weights and terms.claim.subject == "weights":
+        _require_worthless(terms.claim, standard, standard.figure_of(files[0]))
     return common
 
 
-def _after_one_step(at: Workplace, seed: int) -> dict[str, np.ndarray]:
+def _require_worthless(claim: Claim, standard: Standard, start: float | None) -> None:
+    """Raises Failed where the weights after one step are worth most of what the submitted ones are: a start from
+    trained weights whose units were put in another order, or moved at random, has nothing in common with another."""
+    if start is None:
+        return
+    ruling = standard.ruling
+    assert ruling.value is not None  # noqa: S101 - it was accepted
+    most = reaches(claim, ruling, start)
+    # Of shares alone: an error without bound may have fallen by nearly all of itself in one step.
+    if standard.worthless and all(0 <= value <= 1 for value in (*standard.worthless, start, ruling.value)):
+        least = max(gain(claim, value) for value in standard.worthless)
+        whole = gain(claim, ruling.value) - least
+        most = most or (whole > 0 and gain(claim, start) - least >= LEARNED * whole)
+    if most:
+        raise Failed(
+            Reason.WARM_START,
+            f"after one step from a drawn seed the weights give {start:.6g}, and the submitted ones"
+            f" {ruling.value:.6g}: the training does not start from nothing.",
+        )
+
+
+def _after_one_step(at: Workplace, seed: int) -> Path:
+    """A file of the weights."""
     label = f"start-{len(at.done) + 1:02d}"
     if at.manifest.recipe is not None:
-        return load_weights(own_training(at, label, seed=seed, until=1) / "model.safetensors")
+        return own_training(at, label, seed=seed, until=1) / MODEL
     written = at.manifest.commands["train"].output
     log = at.manifest.log_of(at.claim)
     done = run_command(
@@ -88,7 +139,7 @@ def _after_one_step(at: Workplace, seed: int) -> dict[str, np.ndarray]:
         seconds=START_SECONDS,
         without=[path for path in (log, written) if path],
     )
-    return load_weights(trained_weights(at, done))
+    return trained_weights(at, done)
 
 
 def share_in_common(

@@ -27,9 +27,11 @@ from fuxian.submission.manifest import Manifest
 from fuxian.temporary import temporary_folder
 from fuxian.verdict import write_measurements
 from fuxian.verify import evidence
+from fuxian.verify.again import keep_captured
 from fuxian.verify.commands import GIB, Allowance, Workplace
 from fuxian.verify.drawing import new_secret
 from fuxian.verify.environment import Environment
+from fuxian.verify.evaluate import EVALUATE
 from fuxian.verify.flow import Flow, Progress
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.ruling import Ruling
@@ -51,6 +53,7 @@ def verify(
     claim_id: str | None = None,
     seeds: int | None = None,
     replay_steps: int = REPLAY_STEPS,
+    again: Path | None = None,
     allowance: Allowance | None = None,
     allow_unsandboxed: bool = False,
     total_seconds: float | None = None,
@@ -62,7 +65,8 @@ def verify(
     With ``terms`` it is a ruling. Its draws follow from ``secret`` (a new one if absent), whose hash
     (``drawing.commitment``) an organiser has published before the submission was known, and from ``attempt``: after
     INTERNAL, the same two give the same test. Without terms it is a self-check, where ``claim_id`` chooses among the
-    submission's claims, ``seeds`` trains so many of the claim's seeds, and ``replay_steps`` logged steps are replayed.
+    submission's claims, ``seeds`` trains so many of the claim's seeds, and ``replay_steps`` logged steps are replayed;
+    ``again`` is the results' folder of an earlier one, whose evaluation is read anew instead of run.
 
     ``total_seconds`` is what all of it may take (None: the terms' minutes, and in a
     self-check no limit beyond each command's own), and ``cancel`` ends it early:
@@ -75,6 +79,8 @@ def verify(
         raise InputError(f"{results} is there already; name a new folder for the evidence.")
     if terms is not None and not 1 <= attempt <= terms.attempts:
         raise InputError(f"the terms give {terms.attempts} attempts, and this is number {attempt}.")
+    if again is not None and (terms is not None or seeds is not None):
+        raise InputError("a ruling measures for itself, and so do seeds that are trained; leave --again out.")
     began = time.monotonic()
     done = Verification(submission, terms=terms, attempt=attempt, claim_given=terms is not None)
     done.use = "self-check" if terms is None else "ruling"
@@ -89,10 +95,12 @@ def verify(
         )
     with temporary_folder("verify") as place:
         flow = Flow(done, place, progress)
+        verified: list[Manifest] = []
 
         def workplace(manifest: Manifest, claim: Claim) -> Workplace:
             assert done.environment is not None  # noqa: S101 - the environment step has set it
             (place / "runs").mkdir()
+            verified.append(manifest)
             return Workplace(
                 manifest=manifest,
                 claim=claim,
@@ -107,7 +115,7 @@ def verify(
         try:
             with deadline.within(total, cancel):
                 if terms is None:
-                    SelfCheck(flow, workplace, claim_id, seeds, replay_steps).run(submission)
+                    SelfCheck(flow, workplace, claim_id, seeds, replay_steps, again).run(submission)
                 else:
                     Ruling(flow, terms, secret or new_secret(), workplace).run(submission)
         except Stopped as error:
@@ -129,11 +137,17 @@ def verify(
             done.detail = f"{type(error).__name__} in Fuxian itself; its traceback lies beside the evidence."
             (place / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
         done.seconds = time.monotonic() - began
-        _leave_evidence(done, flow.subjects, place, results)
+        _leave_evidence(done, verified[0] if verified else None, flow.subjects, place, results)
     return done
 
 
-def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: Path, results: Path) -> None:
+def _leave_evidence(
+    done: Verification,
+    manifest: Manifest | None,
+    subjects: list[dict[str, Any]],
+    place: Path,
+    results: Path,
+) -> None:
     """Whole outputs, the bundle and the signed statement: what the organiser keeps."""
     results.mkdir(parents=True)
     bundle = place / "source" / "submission.bundle"
@@ -146,6 +160,8 @@ def _leave_evidence(done: Verification, subjects: list[dict[str, Any]], place: P
         logs.mkdir(parents=True)
         for name in ("stdout.txt", "stderr.txt"):
             shutil.copy(command.made / name, logs / name)
+        if command.name == EVALUATE and manifest is not None:
+            keep_captured(manifest, command, results)
     if done.measured is not None and done.claim is not None:
         # As in a run folder: `fuxian package --run` takes it from here.
         measured = {

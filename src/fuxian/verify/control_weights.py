@@ -1,6 +1,7 @@
-"""Weights of no worth, for the controls: the elements of each tensor shuffled, or drawn anew.
+"""Weights for the controls: of no worth (the elements of each tensor shuffled, or drawn anew), or nudged.
 
-Both keep names, shapes, types and the file's format, so that only the numbers differ from the submitted ones.
+All keep names, shapes, types and the file's format, so that only the numbers differ from the submitted ones. Nudged
+weights are worth as much as the submitted ones, and are another file.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from fuxian.errors import InputError
 from fuxian.verify.numbers import read_weights
 from fuxian.weights import save_tensors
 
-Kind = Literal["shuffled", "fresh"]
+Kind = Literal["shuffled", "fresh", "nudged"]
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 LARGEST_HEADER = 100_000_000
+NUDGE = 1e-3
+"""Relative: as far as half precision would round."""
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 _INTEGERS = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8}
 
 
-def write_worthless(kind: Kind, weights: Path, out: Path, seed: int) -> None:
+def write_control(kind: Kind, weights: Path, out: Path, seed: int) -> None:
     """Writes the file ``out`` of the same ending as ``weights``.
 
     Raises InputError where the file cannot be read or written in its format, or holds nothing that would change.
     """
-    change = {"shuffled": _shuffled, "fresh": _fresh}[kind]
+    change = {"shuffled": _shuffled, "fresh": _fresh, "nudged": _nudged}[kind]
     random = np.random.default_rng(seed)
     suffix = weights.suffix.lower()
     if suffix == ".safetensors":
@@ -76,6 +79,17 @@ def _fresh(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return drawn.astype(tensor.dtype)
 
 
+def _nudged(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Each number moved by about a thousandth of itself; integers stay, for tables of them index others."""
+    if tensor.dtype.kind != "f":
+        return tensor
+    coarse = max(NUDGE, 2 * float(np.finfo(tensor.dtype).eps))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (tensor.astype(np.float64) * (1 + coarse * random.standard_normal(tensor.shape))).astype(
+            tensor.dtype
+        )
+
+
 def _write_safetensors(weights: Path, out: Path, change: Change, random: np.random.Generator) -> bool:
     """In place in a copy of the file, so that every type and the header stay as they are."""
     read_weights(weights)  # what cannot be read is refused here
@@ -96,7 +110,8 @@ def _write_safetensors(weights: Path, out: Path, change: Change, random: np.rand
         elif code == "BF16":
             bits = np.frombuffer(raw, np.uint16)
             wide = (bits.astype(np.uint32) << 16).view(np.float32)
-            narrow = _changed(wide, change, random).view(np.uint32) >> 16
+            # Rounded, not cut: a nudge is smaller than the last of its bits.
+            narrow = (_changed(wide, change, random).view(np.uint32).astype(np.uint64) + 0x8000) >> 16
             content[begin:end] = narrow.astype(np.uint16).tobytes()
     out.write_bytes(content)
     return bytes(content) != before

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from fuxian.errors import InputError
-from fuxian.verify.worthless import write_worthless
+from fuxian.verify.control_weights import write_control
 from fuxian.weights import load_tensors, save_tensors
 
 RANDOM = np.random.default_rng(0)
@@ -20,7 +20,7 @@ TENSORS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "fresh"])
+@pytest.mark.parametrize("kind", ["shuffled", "fresh", "nudged"])
 @pytest.mark.parametrize("ending", [".safetensors", ".npz", ".pdparams"])
 def test_only_the_numbers_differ(tmp_path, kind, ending):
     weights, out = tmp_path / f"w{ending}", tmp_path / f"out{ending}"
@@ -28,26 +28,29 @@ def test_only_the_numbers_differ(tmp_path, kind, ending):
         np.savez(weights, **TENSORS)
     else:
         save_tensors(weights, TENSORS)
-    write_worthless(kind, weights, out, 1)
+    write_control(kind, weights, out, 1)
     made = load_tensors(out)
     assert {name: (one.shape, one.dtype) for name, one in made.items()} == {
         name: (one.shape, one.dtype) for name, one in TENSORS.items()
     }
     for name in ("conv", "half", "variance", "quantised"):
-        assert not np.array_equal(made[name], TENSORS[name])
+        stays = kind == "nudged" and name == "quantised"
+        assert np.array_equal(made[name], TENSORS[name]) == stays
     # Counters and tables of indices are left alone, and no variance becomes negative.
     assert np.array_equal(made["steps"], TENSORS["steps"])
     assert made["variance"].min() >= 0
     if kind == "shuffled":
         assert np.array_equal(np.sort(made["conv"], None), np.sort(TENSORS["conv"], None))
+    if kind == "nudged":
+        assert np.allclose(made["conv"], TENSORS["conv"], rtol=0.01)
     again = tmp_path / f"again{ending}"
-    write_worthless(kind, weights, again, 1)
+    write_control(kind, weights, again, 1)
     assert all(np.array_equal(one, made[name]) for name, one in load_tensors(again).items())
 
 
 def test_the_header_of_a_safetensors_file_stays(tmp_path):
     save_file(TENSORS, tmp_path / "w.safetensors", {"iterations": "7"})
-    write_worthless("fresh", tmp_path / "w.safetensors", tmp_path / "o.safetensors", 1)
+    write_control("fresh", tmp_path / "w.safetensors", tmp_path / "o.safetensors", 1)
     headers = []
     for name in ("w", "o"):
         content = (tmp_path / f"{name}.safetensors").read_bytes()
@@ -59,7 +62,7 @@ def test_the_header_of_a_safetensors_file_stays(tmp_path):
 def test_what_nothing_would_change_is_said(tmp_path, tensors):
     save_tensors(tmp_path / "w.safetensors", tensors)
     with pytest.raises(InputError, match="could be changed"):
-        write_worthless("shuffled", tmp_path / "w.safetensors", tmp_path / "o.safetensors", 1)
+        write_control("shuffled", tmp_path / "w.safetensors", tmp_path / "o.safetensors", 1)
 
 
 def test_a_file_that_cannot_be_read_or_written_is_said(tmp_path):
@@ -67,4 +70,4 @@ def test_a_file_that_cannot_be_read_or_written_is_said(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"\xff" * 40)
     for name in ("w.bin", "w.safetensors"):
         with pytest.raises(InputError):
-            write_worthless("shuffled", tmp_path / name, tmp_path / f"o-{name}", 1)
+            write_control("shuffled", tmp_path / name, tmp_path / f"o-{name}", 1)

@@ -1,0 +1,32 @@
+"""What a training starts from: weights that are worth nothing after one step, whatever two of them have in common."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from fuxian.verify import training
+from fuxian.verify.reasons import Failed, Reason
+
+
+def started(value, *, own=0.95, worthless=(0.25, 0.3), target=0.9, direction="higher"):
+    ruling = SimpleNamespace(value=own, target=target, margin=0.02)
+    standard = training.Standard(lambda file: value, ruling, worthless)
+    training._require_worthless(SimpleNamespace(direction=direction), standard, value)
+
+
+@pytest.mark.parametrize("value", [None, 0.25, 0.6])
+def test_a_training_from_nothing_starts_with_little(value):
+    started(value)
+
+
+@pytest.mark.parametrize("value", [0.93, 0.885, 0.85])
+def test_trained_weights_in_another_order_are_still_worth_what_they_were(value):
+    with pytest.raises(Failed, match="does not start from nothing") as raised:
+        started(value)
+    assert raised.value.reason is Reason.WARM_START
+
+
+def test_an_error_without_bound_may_fall_far_in_one_step():
+    started(5.0, own=0.4, worthless=(1e6, 80.0), target=0.4, direction="lower")
+    with pytest.raises(Failed):
+        started(0.41, own=0.4, worthless=(1e6, 80.0), target=0.4, direction="lower")
