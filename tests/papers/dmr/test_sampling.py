@@ -13,14 +13,14 @@ from fuxian.papers.dmr.sampling import LearnedUnigram, expected, log_uniform, sa
 
 def test_single_draws_follow_the_probabilities_and_several_are_different_classes():
     probabilities = np.array([0.5, 0.2, 0.1, 0.1, 0.06, 0.04])
-    rng, rounds = np.random.default_rng(0), 4000
+    rng, rounds = np.random.default_rng(0), 1500
     times = np.zeros(6)
     for _ in range(rounds):
         one = sample(probabilities, np.array([0]), 1, rng)
         times[one.classes] += 1
         np.testing.assert_allclose(one.drawn, probabilities[one.classes])
         assert len(set(sample(probabilities, np.array([0]), 4, rng).classes)) == 4
-    np.testing.assert_allclose(times / rounds, probabilities, atol=0.03)
+    np.testing.assert_allclose(times / rounds, probabilities, atol=0.05)
 
 
 def test_three_draws_that_differ_are_expected_as_three_draws():
