@@ -258,7 +258,8 @@ class LogisticRegression(nn.Layer):
         same = []
         for at, place in enumerate(self.layout.places):
             own_BT = example.history_BTF[..., at + 1]
-            logit_B1 += (self.past[at](own_BT).squeeze(-1) * real_BT).sum(1, keepdim=True)
+            past_BT = self.past[at](own_BT).squeeze(-1)
+            logit_B1 += (past_BT * real_BT.astype(past_BT.dtype)).sum(1, keepdim=True)
             target_B1 = example.target_BF[:, place].unsqueeze(1)
             same.append(((own_BT == target_B1) & real_BT).sum(1, keepdim=True))
         said = paddle.concat([example.numbers_BN, *(one.astype(logit_B1.dtype) for one in same)], 1)
