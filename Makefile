@@ -21,7 +21,7 @@ run: setup
 	@$(BIN)/fuxian reproduce maml/sinusoid-10shot; code=$$?; case $$code in 0|1|3) exit 0;; *) exit $$code;; esac
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,reference,notebook,contest]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,reference,notebook,contest,cluster,s3]'
 	@touch $@
 
 # Debian packages are installed where that is allowed; tests that need them say so and skip where it is not.

@@ -50,7 +50,9 @@ def submission(tmp_path):
         checkpoints_of=lambda claim: "checkpoints",
         checkpoint_of=lambda claim: "weights.safetensors",
     )
-    claim = SimpleNamespace(id="c", iterations=40, seeds=(SEED,))
+    claim = SimpleNamespace(
+        id="c", iterations=40, seeds=(SEED,), checkpoint="last", metric="accuracy", direction="higher"
+    )
     at = SimpleNamespace(manifest=manifest, claim=claim, place=place, done=[])
     terms = SimpleNamespace(claim=claim, seeds=())
     write_log(folder, lines)
@@ -91,7 +93,6 @@ def test_an_honest_chain_is_whole(submission):
             Reason.REPLAY_MISMATCH,
             "submitted weights",
         ),
-        (lambda s: shutil.rmtree(s.folder / "checkpoints/step_00000040"), Reason.NOT_SHOWN, "not kept"),
     ],
 )
 def test_what_does_not_belong_together_is_found(submission, spoil, reason, says):
@@ -141,6 +142,42 @@ def test_drawn_intervals_are_replayed_and_the_chance_is_said(replays):
     assert {tuple(map(tuple, replays.go(2, seed).more["replayed"])) for seed in range(20)} != {
         tuple(map(tuple, done.more["replayed"]))
     }
+
+
+@pytest.mark.parametrize("kept", [(10, 20, 30), ()])
+def test_the_interval_into_a_last_checkpoint_that_was_not_kept_is_always_replayed(submission, replays, kept):
+    for step in set(STEPS) - set(kept):
+        shutil.rmtree(submission.folder / f"checkpoints/step_{step:08d}")
+    for seed in range(5):
+        done = replays.go(1, seed)
+        assert [max(kept, default=0), 40] in done.more["replayed"]
+    assert done.more["chance"] == 1 / (len(kept) + 1)
+    halved = {"w": np.full(4, SEED * 40, np.float16)}
+    save_tensors(submission.folder / "weights.safetensors", halved)
+    assert replays.go(2).status == "pass", "weights may be handed in as float16"
+    save_tensors(submission.folder / "weights.safetensors", {"w": halved["w"] + 1})
+    with pytest.raises(Failed, match="submitted weights") as error:
+        replays.go(1)
+    assert error.value.reason is Reason.REPLAY_MISMATCH
+
+
+def test_the_best_evaluations_weights_are_tied_to_its_step(submission, replays):
+    submission.claim.checkpoint = "best-on-validation"
+    write_log(submission.folder, submission.lines)
+    with pytest.raises(Failed, match="no checkpoint of its best accuracy"):
+        replays.go(1)
+    for step, accuracy in ((10, 0.5), (20, 0.9), (30, 0.9), (40, 0.8)):
+        submission.lines.append({"step": step, "eval": {"accuracy": accuracy}})
+    write_log(submission.folder, submission.lines)
+    with pytest.raises(Failed, match="submitted weights"):
+        replays.go(1)
+    shutil.copy(
+        submission.folder / "checkpoints/step_00000020/model.safetensors",
+        submission.folder / "weights.safetensors",
+    )
+    assert replays.go(1).status == "pass"
+    shutil.rmtree(submission.folder / "checkpoints/step_00000020")
+    assert all([10, 20] in replays.go(1, seed).more["replayed"] for seed in range(5))
 
 
 def test_an_invented_interval_is_caught_as_often_as_is_said(replays):

@@ -35,6 +35,11 @@ class Format(StrEnum):
     issue = "issue"
 
 
+class Engine(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
 @app.callback()
 def needs() -> None:
     """Run a challenge, or take part in one."""
@@ -114,6 +119,17 @@ def serve(
 def worker(
     folder: Folder,
     once: Annotated[bool, typer.Option("--once", help="Until the queue is empty, then stop.")] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="Where verifications run: on this machine, or on a Ray cluster.")
+    ] = Engine.local,
+    cluster: Annotated[
+        str,
+        typer.Option(help="With --engine ray: its address; auto is the one that this machine is a node of."),
+    ] = "auto",
+    slots: Annotated[int, typer.Option(min=1, help="With --engine ray: how many verifications at once.")] = 1,
+    cpus: Annotated[float, typer.Option(min=0.1, help="With --engine ray: processors of each.")] = 2.0,
+    gpus: Annotated[float, typer.Option(min=0, help="With --engine ray: cards of each.")] = 0.0,
+    memory: Annotated[float, typer.Option(min=0.1, help="With --engine ray: GiB of each.")] = 8.0,
     as_json: AsJson = False,
 ) -> None:
     """Verify what waits in the queue, on this machine or another that reaches database and artifacts.
@@ -122,18 +138,24 @@ def worker(
     """
     from fuxian.contest.evaluation import by_fuxian
     from fuxian.contest.place import open_contest
-    from fuxian.contest.server import run_worker
+    from fuxian.contest.server import run_workers
     from fuxian.contest.worker import Worker
 
     _log()
-    one = Worker(open_contest(folder), by_fuxian)
+    evaluate = by_fuxian
+    if engine is Engine.ray:
+        from fuxian.contest.on_ray import Room, on_ray
+
+        evaluate = on_ray(cluster, Room(cpus, gpus, memory))
+    at = open_contest(folder)
+    workers = [Worker(at, evaluate, engine=engine.value) for _ in range(slots)]
     done = 0
     if once:
-        while one.step():
+        while workers[0].step():
             done += 1
         _done({"verified": done}, f"{done} verified; the queue is empty.", as_json)
     else:
-        run_worker(one)
+        run_workers(workers)
 
 
 @app.command()

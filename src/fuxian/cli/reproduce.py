@@ -39,6 +39,10 @@ Reproducible = Annotated[
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes that draw the batches ahead; any number gives the same result.")
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many processes share each batch, by Paddle's launcher; one if absent."),
+]
 Set = Annotated[
     list[str],
     typer.Option(
@@ -61,6 +65,7 @@ def reproduce(
     reproducible: Reproducible = False,
     settings: Set = [],  # noqa: B006 - Typer's way
     workers: Workers = 0,
+    processes: Processes = None,
     device: DeviceOption = Device.cpu,
     out: Runs = Path("runs"),
     lang: LanguageOption = Language.en,
@@ -70,7 +75,9 @@ def reproduce(
 
     Example: fuxian reproduce maml/sinusoid-10shot --seeds 3
     """
-    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, settings, device, out)
+    plan, run = _plan_and_run(
+        name, seeds, quick, iterations, resume, reproducible, settings, processes, device, out
+    )
     from fuxian.papers import reproduction
 
     try:
@@ -93,6 +100,7 @@ def train(
     reproducible: Reproducible = False,
     settings: Set = [],  # noqa: B006 - Typer's way
     workers: Workers = 0,
+    processes: Processes = None,
     device: DeviceOption = Device.cpu,
     out: Runs = Path("runs"),
     as_json: AsJson = False,
@@ -101,7 +109,9 @@ def train(
 
     Example: fuxian train maml/omniglot-5way-1shot --iterations 1000
     """
-    plan, run = _plan_and_run(name, seeds, quick, iterations, resume, reproducible, settings, device, out)
+    plan, run = _plan_and_run(
+        name, seeds, quick, iterations, resume, reproducible, settings, processes, device, out
+    )
     from fuxian.papers import reproduction
 
     try:
@@ -162,6 +172,7 @@ def _plan_and_run(
     resume: Path | None,
     reproducible: bool,
     settings: list[str],
+    processes: int | None,
     device: Device,
     out: Path,
 ) -> tuple[Any, Path]:
@@ -176,10 +187,10 @@ def _plan_and_run(
     from fuxian.papers.find import find_claim
 
     if resume is not None:
-        if seeds is not None or quick or iterations is not None or reproducible or settings:
+        if seeds or quick or iterations or reproducible or settings or processes:
             raise InputError(
-                "--resume goes on with the run's own plan; leave --seeds, --quick, --iterations, --reproducible and"
-                " --set out."
+                "--resume goes on with the run's own plan; leave --seeds, --quick, --iterations, --reproducible,"
+                " --processes and --set out."
             )
         plan = reproduction.read_plan(resume)
         named = find_claim(name) if name is not None else (plan.folder, plan.claim)
@@ -204,6 +215,7 @@ def _plan_and_run(
         iterations=iterations,
         device=device.value,
         settings=reproduction.parse_settings(settings),
+        processes=processes or 1,
     )
     run = reproduction.start_run(folder.paper, claim, out, plan.as_dict())
     if not quick:

@@ -9,6 +9,7 @@ import smtplib
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -79,8 +80,18 @@ def _workers(folder: Path, count: int, stop: threading.Event) -> None:
             process.kill()
 
 
-def run_worker(worker: Worker) -> None:
-    """One worker in this process, until SIGTERM or SIGINT."""
+def run_workers(workers: Sequence[Worker]) -> None:
+    """Workers in this process, until SIGTERM or SIGINT."""
+
+    def stop(*_: object) -> None:
+        for worker in workers:
+            worker.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+        signal.signal(number, stop)
+    others = [threading.Thread(target=worker.run) for worker in workers[1:]]
+    for thread in others:
+        thread.start()
+    workers[0].run()
+    for thread in others:
+        thread.join()

@@ -24,6 +24,7 @@ from fuxian.json_files import write_json
 from fuxian.paper import Claim, Paper
 from fuxian.papers.contract import PaperFolder
 from fuxian.papers.find import find_claim
+from fuxian.papers.several_processes import train_on_several
 from fuxian.papers.verdict_file import verdict_document
 from fuxian.report.run_report import write_report
 from fuxian.training import environment, numeric_mode
@@ -46,6 +47,8 @@ class Plan:
     device: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The recipe's own keyword parameters that are not the claim's: nothing is ruled on with them."""
+    processes: int = 1
+    """How many share each batch."""
 
     @property
     def paper(self) -> Paper:
@@ -66,6 +69,7 @@ class Plan:
             "quick": self.quick,
             "device": self.device,
             "settings": dict(self.settings),
+            "processes": self.processes,
             "numeric_mode": numeric_mode.current(),
             **({} if self.folder.is_own else {"folder": str(self.paper.folder.resolve())}),
             "command": f"fuxian reproduce {self.folder.name}/{self.claim.id} --seeds {len(self.seeds)}"
@@ -73,6 +77,7 @@ class Plan:
             + "".join(f" --set {shlex.quote(f'{k}={json.dumps(v)}')}" for k, v in self.settings.items())
             + f" --iterations {self.length.iterations}"
             * (self.length.iterations != self.claim.iterations and not self.quick)
+            + f" --processes {self.processes}" * (self.processes > 1)
             + " --reproducible" * (numeric_mode.current() == "portable"),
         }
 
@@ -87,6 +92,9 @@ def reproduce(
     resume: Path | None = None,
     out: Path = Path("runs"),
     device: str = "cpu",
+    processes: int = 1,
+    workers: int = 0,
+    reproducible: bool = False,
     lang: str = "en",
     listener: Listener | None = None,
     cancel: threading.Event | None = None,
@@ -102,6 +110,9 @@ def reproduce(
         resume: an interrupted run's folder to go on with, by its own plan.
         out: the folder that the run folder is made in.
         device: "cpu" or "gpu".
+        processes: how many share each batch, each on a device of its own or on this processor.
+        workers: processes that draw the batches ahead; any number gives the same result.
+        reproducible: train with the same bits on every processor; Paddle must not have been imported yet.
         lang: the report's language, "en" or "zh".
         listener: hears an event after every step.
         cancel: once it is set, the next step raises ``fuxian.errors.Stopped``; the run can be resumed.
@@ -111,6 +122,10 @@ def reproduce(
 
     Raises InputError for bad input.
     """
+    if resume is not None:
+        numeric_mode.follow(resume)
+    elif reproducible:
+        numeric_mode.make_portable()
     import paddle
 
     if resume is not None:
@@ -118,11 +133,18 @@ def reproduce(
     else:
         folder, claim = find_claim(str(name))
         plan = plan_run(
-            folder, claim, seeds=seeds, quick=quick, iterations=iterations, device=device, settings=settings
+            folder,
+            claim,
+            seeds=seeds,
+            quick=quick,
+            iterations=iterations,
+            device=device,
+            settings=settings,
+            processes=processes,
         )
         run = start_run(plan.paper, claim, out, plan.as_dict())
     paddle.set_device(plan.device)
-    return run_plan(plan, run, lang, Progress(listener, cancel))
+    return run_plan(plan, run, lang, Progress(listener, cancel), workers=workers)
 
 
 def run_plan(plan: Plan, run: Path, lang: str, progress: Progress, *, workers: int = 0) -> dict[str, Any]:
@@ -178,6 +200,7 @@ def plan_run(
     iterations: int | None,
     device: str,
     settings: Mapping[str, Any] | None = None,
+    processes: int = 1,
 ) -> Plan:
     """A run's plan: the claim's own, cut to ``seeds`` seeds or ``iterations`` iterations, or its smoke settings.
 
@@ -189,10 +212,8 @@ def plan_run(
         raise InputError("--seeds must be at least 1; give how many runs to make.")
     if seeds is not None and claim.subject == "weights" and seeds > 1:
         raise InputError(f"{paper.id}/{claim.id} is a claim about one run's weights; leave --seeds at 1.")
-    if claim.checkpoint != "last":
-        raise InputError(
-            f"{paper.id}/{claim.id} asks for the {claim.checkpoint} checkpoint; only last can be kept yet."
-        )
+    if not processes >= 1:
+        raise InputError("--processes must be at least 1; give how many share each batch.")
     chosen = claim.seeds[:1] if quick else claim.seeds
     if seeds is not None:
         extra = range(max(claim.seeds) + 1, max(claim.seeds) + 1 + max(0, seeds - len(claim.seeds)))
@@ -208,7 +229,12 @@ def plan_run(
         checkpoint_every=(short and short.checkpoint_every) or claim.checkpoint_every,
         evaluate_every=(short and short.evaluate_every) or claim.evaluate_every,
     )
-    return Plan(folder, claim, chosen, length, quick, device, dict(settings or {}))
+    if claim.checkpoint == "best-on-validation" and not length.evaluate_every:
+        raise InputError(
+            f"{paper.id}/{claim.id} asks for the best checkpoint on the validation split and never evaluates while"
+            " it trains; give it evaluate_every in its paper.toml."
+        )
+    return Plan(folder, claim, chosen, length, quick, device, dict(settings or {}), processes)
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -255,17 +281,20 @@ def read_plan(folder: Path) -> Plan:
         seeds = tuple(map(int, config["seeds"]))
         quick, device = bool(config["quick"]), str(config["device"])
         settings = dict(config.get("settings", {}))
+        processes = int(config.get("processes", 1))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{folder}: no config.json of a run is there; give a folder that `fuxian reproduce` made."
         ) from error
-    least = min(length.iterations, length.log_every, length.checkpoint_every, length.evaluate_every + 1)
+    least = min(
+        length.iterations, length.log_every, length.checkpoint_every, length.evaluate_every + 1, processes
+    )
     if least < 1 or not seeds or min(seeds) < 0 or device not in ("cpu", "gpu"):
         raise InputError(
             f"{folder}: config.json holds a plan that cannot be followed; restore it or start anew."
         )
     folder_of_paper.check_settings(settings)
-    return Plan(folder_of_paper, claim, seeds, length, quick, device, settings)
+    return Plan(folder_of_paper, claim, seeds, length, quick, device, settings, processes)
 
 
 def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dict[int, Path]:
@@ -273,9 +302,6 @@ def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dic
 
     ``workers`` processes draw the batches ahead; the result is the same for any number of them.
     """
-    best = None
-    if plan.claim.checkpoint == "best-on-validation":
-        best = Best(plan.claim.metric, plan.claim.direction == "higher")
     for number, seed in enumerate(plan.seeds):
         folder = seed_folder(plan, run, seed)
         if folder != run:
@@ -287,26 +313,36 @@ def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dic
             f" ({number + 1} of {len(plan.seeds)})" if len(plan.seeds) > 1 else ""
         )
 
-        def report(step: int, figures: dict[str, float], label: str = label) -> None:
+        def report(step: int, figures: dict[str, float] | None = None, label: str = label) -> None:
             progress("train", label, step, plan.length.iterations, figures)
 
-        recipe = plan.folder.recipe(
-            plan.claim,
-            seed=seed,
-            iterations=plan.length.iterations,
-            eval_split="validation",
-            settings=plan.settings,
-        )
-        fit(
-            recipe,
-            folder,
-            seed=seed,
-            length=plan.length,
-            workers=workers,
-            best=best,
-            progress=report,
-        )
+        if plan.processes > 1:
+            train_on_several(folder, plan.processes, device=plan.device, workers=workers, progress=report)
+        else:
+            fit_seed(plan, folder, seed, workers=workers, progress=report)
     return trained_weights(plan, run)
+
+
+def fit_seed(
+    plan: Plan,
+    folder: Path,
+    seed: int,
+    *,
+    workers: int,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+) -> None:
+    """Trains one seed of the plan in its folder, from its newest checkpoint; under a launcher, this process's share."""
+    best = None
+    if plan.claim.checkpoint == "best-on-validation":
+        best = Best(plan.claim.metric, plan.claim.direction == "higher")
+    recipe = plan.folder.recipe(
+        plan.claim,
+        seed=seed,
+        iterations=plan.length.iterations,
+        eval_split="validation",
+        settings=plan.settings,
+    )
+    fit(recipe, folder, seed=seed, length=plan.length, workers=workers, best=best, progress=progress)
 
 
 def trained_weights(plan: Plan, run: Path) -> dict[int, Path]:

@@ -73,6 +73,9 @@ def _reproduced(folder: Path, name: str) -> Package:
         _write(source, folder, module=paper.folder.name, id=paper.id, claim=claim)
     for source, target in kept.items():
         _keep(source, folder / target)
+    checkpoints = paper.folder / "weights" / f"{claim.id}.run" / "checkpoints"
+    if checkpoints.is_dir():
+        shutil.copytree(checkpoints, folder / "checkpoints" / claim.id)
     return _measured(load_manifest(folder))
 
 

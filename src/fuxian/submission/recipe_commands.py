@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from fuxian.errors import InputError, PlatformError
 from fuxian.json_files import write_json
 from fuxian.paper import Claim
 from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, tree_of
+from fuxian.source_file import load_module, mistakes_in
 from fuxian.submission.manifest import CommandName, Manifest, read_manifest
 from fuxian.submission.official_log import official_line
 
@@ -70,22 +70,16 @@ def recipe_of_file(
     if name is None:
         raise InputError(f'{manifest.folder}: fuxian.toml names no recipe; add recipe = "recipe.py".')
     file = manifest.folder / name
-    spec = importlib.util.spec_from_file_location(f"submission_{file.stem}", file)
-    if not file.is_file() or spec is None or spec.loader is None:
+    if not file.is_file():
         raise InputError(f"{file}: there is no such recipe file; mend its name in fuxian.toml.")
-    module = importlib.util.module_from_spec(spec)
-    # So that a recipe can import the files beside it.
-    sys.path.insert(0, str(file.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
+    module = load_module(file)
     maker = getattr(module, "recipe", None)
     if not callable(maker):
         raise InputError(
             f"{file}: there is no function recipe(); define recipe(claim, *, seed, iterations, eval_split)."
         )
-    made = maker(claim.id, seed=seed, iterations=iterations, eval_split=split)
+    with mistakes_in(file.resolve()):
+        made = maker(claim.id, seed=seed, iterations=iterations, eval_split=split)
     if not isinstance(made, Recipe):
         raise InputError(f"{file}: recipe() returned {type(made).__name__}; return a fuxian.recipe.Recipe.")
     return made

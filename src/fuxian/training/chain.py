@@ -21,6 +21,8 @@ from fuxian.errors import InputError
 from fuxian.training.numeric_mode import Mode
 from fuxian.weights import load_tensors
 
+BEST = "best.safetensors"
+"""A checkpoint's copy of the weights of the best evaluation so far; no part of the state that trains on."""
 KEPT_BYTES = 64 * 2**20
 """Checkpoints that are kept for a later replay may take so much in all."""
 Tensors = Mapping[str, np.ndarray]
@@ -63,12 +65,18 @@ def state_digest(files: Mapping[str, Tensors], schedules: Mapping[str, Any]) -> 
 
 def stored_digest(checkpoint: Path) -> str:
     """The digest of a checkpoint's folder. Raises InputError where it cannot be read."""
-    files = {file.name: load_tensors(file) for file in checkpoint.glob("*.safetensors")}
+    files = {file.name: load_tensors(file) for file in checkpoint.glob("*.safetensors") if file.name != BEST}
     try:
-        schedules = json.loads((checkpoint / "state.json").read_text())["schedules"]
+        state = json.loads((checkpoint / "state.json").read_text())
+        schedules = with_followed(state["schedules"], state.get("followed"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{checkpoint}: its state.json is missing or damaged.") from error
     return state_digest(files, schedules)
+
+
+def with_followed(schedules: Mapping[str, Any], followed: Any) -> dict[str, Any]:
+    """The schedules' states, with what a reduce-on-plateau schedule has gathered since it last moved."""
+    return {**schedules, "followed": list(followed)} if followed and followed[1] else dict(schedules)
 
 
 def first_link(seed: int, mode: Mode, state: str) -> Link:

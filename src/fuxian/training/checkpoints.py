@@ -19,14 +19,13 @@ import paddle
 
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
-from fuxian.training.chain import state_digest
+from fuxian.training.chain import BEST, state_digest, with_followed
 from fuxian.training.step import Trainer
 from fuxian.weights import load_tensors, save_tensors
 
 KEPT = 2
-MODEL, EVALUATED, BEST = "model.safetensors", "evaluated.safetensors", "best.safetensors"
-"""The model in training; what is evaluated where that is a part or a moving average of it; the same at the step of the
-best evaluation so far, where that is asked for."""
+MODEL, EVALUATED = "model.safetensors", "evaluated.safetensors"
+"""The model in training; what is evaluated, where that is a part or a moving average of it."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,12 @@ class State:
 
     files: dict[str, dict[str, np.ndarray]]
     schedules: dict[str, Any]
+    followed: tuple[float, int] = (0.0, 0)
+    """Sum and number of the losses that a reduce-on-plateau schedule is given the mean of."""
 
     def digest(self) -> str:
         """Of every bit of it."""
-        return state_digest(self.files, self.schedules)
+        return state_digest(self.files, with_followed(self.schedules, self.followed))
 
 
 def state_of(trainer: Trainer) -> State:
@@ -59,7 +60,7 @@ def state_of(trainer: Trainer) -> State:
         files["gradients.safetensors"] = {
             name: p.grad.numpy() for name, p in _named(model) if p.grad is not None
         }
-    return State(files, schedules)
+    return State(files, schedules, trainer.followed)
 
 
 def save(
@@ -95,7 +96,7 @@ def save(
             shutil.copyfile(source, draft / BEST)
     with (draft / "state.json").open("w") as file:
         written = {"step": step, "schedules": state.schedules, "since_log": list(since_log)}
-        written |= {"followed": trainer.followed} if trainer.followed[1] else {}
+        written |= {"followed": state.followed} if state.followed[1] else {}
         written |= {"best": trainer.best} if trainer.best else {}
         json.dump(written, file)
         file.flush()

@@ -69,6 +69,45 @@ def read_log_chain(at: Workplace) -> Chain | None:
     return Chain(found["seed"], found["mode"], tuple(Link(*link) for link in found["links"]))
 
 
+def _submitted_step(at: Workplace, chain: Chain) -> int:
+    """The step whose weights the claim rules on: the last, or that of the best evaluation in the log.
+
+    Raises Failed where the log names no such step with a checkpoint.
+    """
+    if at.claim.checkpoint == "last":
+        return chain.links[-1].step
+    file = at.manifest.folder / str(at.manifest.log_of(at.claim))
+    size = file.stat().st_size
+    try:
+        found = parsed(_evaluations, file, what=file.name, seconds=SECONDS, memory=MEMORY + 4 * size)
+    except InputError as error:
+        raise Failed(Reason.MALFORMED, str(error)) from error
+    higher = at.claim.direction == "higher"
+    best: tuple[int, float] | None = None
+    for step, figures in found:
+        figure = figures.get(at.claim.metric)
+        if figure is not None and (best is None or (figure > best[1] if higher else figure < best[1])):
+            best = step, figure
+    if best is None or best[0] not in {link.step for link in chain.links}:
+        raise Failed(
+            Reason.NOT_SHOWN,
+            f"the log names no checkpoint of its best {at.claim.metric}, whose weights the claim rules on.",
+        )
+    return best[0]
+
+
+def _evaluations(file: Path) -> list[tuple[int, dict[str, float]]]:
+    """Step and figures of each logged evaluation. In the child."""
+    found = []
+    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if '"eval"' in text:
+            line = json.loads(text)
+            if isinstance(line, dict) and isinstance(line.get("eval"), dict):
+                figures = {name: float(value) for name, value in line["eval"].items() if value is not None}
+                found.append((int(line["step"]), figures))
+    return found
+
+
 def _chain_of(file: Path) -> dict[str, Any] | None:
     """In the child."""
     lines = []
@@ -85,7 +124,7 @@ def _chain_of(file: Path) -> dict[str, Any] | None:
 
 
 def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
-    """The kept checkpoints by step, each being what the chain says, the last being the submitted weights.
+    """The kept checkpoints by step, each being what the chain says; that of the submitted weights' step holds them.
 
     Raises Failed where anything does not belong together.
     """
@@ -102,10 +141,6 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
         )
     states = {link.step: link.state for link in chain.links}
     kept = {step: place for step, place in kept_checkpoints(at.manifest, at.claim).items() if step in states}
-    if last.step not in kept:
-        raise Failed(
-            Reason.NOT_SHOWN, "the last checkpoint was not kept, so the weights are not tied to the log."
-        )
     for step, place in kept.items():
         size = sum(file.stat().st_size for file in place.rglob("*"))
         found = parsed(stored_digest, place, what=place.name, seconds=SECONDS, memory=MEMORY + 3 * size)
@@ -114,18 +149,26 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
                 Reason.REPLAY_MISMATCH,
                 f"the kept checkpoint of step {step} is not the one that the log's chain names.",
             )
-    evaluated = kept[last.step] / "evaluated.safetensors"
-    of_training = load_weights(evaluated if evaluated.is_file() else kept[last.step] / MODEL)
+    shown = _submitted_step(at, chain)
+    if shown in kept:
+        _check_submitted(at, kept[shown])
+    return kept
+
+
+def _check_submitted(at: Workplace, last: Path) -> None:
+    """Raises Failed where a training's last checkpoint does not hold the submitted weights, or these in float16."""
+    evaluated = last / "evaluated.safetensors"
+    of_training = load_weights(evaluated if evaluated.is_file() else last / MODEL)
     submitted = load_weights(at.manifest.folder / str(at.manifest.checkpoint_of(at.claim)))
     same = of_training.keys() == submitted.keys() and all(
-        np.array_equal(array, submitted[name]) and array.dtype == submitted[name].dtype
+        submitted[name].dtype in (array.dtype, np.float16)
+        and np.array_equal(array.astype(submitted[name].dtype), submitted[name])
         for name, array in of_training.items()
     )
     if not same:
         raise Failed(
             Reason.REPLAY_MISMATCH, "the submitted weights are not those that the logged training ended in."
         )
-    return kept
 
 
 def kept_checkpoints(manifest: Manifest, claim: Claim) -> dict[int, Path]:
@@ -149,23 +192,29 @@ def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: 
     An interval is drawn by its length: who keeps every step of an honest end does not hide a long beginning among
     them. Weights that were put in the place of others in between have moved further than training moves them.
 
-    Raises Failed where one does not arrive at the state that the chain names.
+    Where the checkpoint of the submitted weights was not kept, the interval that ends in it is one of them: it alone
+    ties the weights to the log. Raises Failed where one does not arrive at the state that the chain names.
     """
-    intervals = list(itertools.pairwise([0, *sorted(kept)]))
+    shown = _submitted_step(at, chain)
+    intervals = list(itertools.pairwise(sorted({0, *kept, shown, chain.links[-1].step})))
     lengths = np.array([end - begin for begin, end in intervals], dtype=np.float64)
     whole = lengths.sum()
     drawn = np.random.default_rng(seed).choice(
         len(intervals), size=min(count, len(intervals)), replace=False, p=lengths / whole
     )
     chosen = {intervals[int(index)] for index in drawn}
+    if shown not in kept:
+        chosen.add(next(interval for interval in intervals if interval[1] == shown))
     if len(chosen) < len(intervals):
-        chosen.add(_moved_most(intervals, kept))
+        chosen |= _moved_most(intervals, kept)
     replayed = sorted(chosen)
     states = {link.step: link.state for link in chain.links}
     if replayed[0][0] != 0:
         _replay(at, chain, None, 0, states[0])
     for begin, end in replayed:
-        _replay(at, chain, kept.get(begin), end, states[end])
+        made = _replay(at, chain, kept.get(begin), end, states[end])
+        if end == shown and shown not in kept:
+            _check_submitted(at, made / "checkpoints" / f"step_{end:08d}")
     steps = sum(end - begin for begin, end in replayed)
     return Training(
         "pass",
@@ -181,15 +230,17 @@ def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: 
     )
 
 
-def _moved_most(intervals: list[tuple[int, int]], kept: dict[int, Path]) -> tuple[int, int]:
+def _moved_most(intervals: list[tuple[int, int]], kept: dict[int, Path]) -> set[tuple[int, int]]:
     """The interval over which the weights' distance, by the root of the number of steps, is the largest.
 
-    The first is left out: it begins at weights that were not kept, and ends where training moves the most.
+    Of those between two kept checkpoints, none where there is none: the first interval begins at weights that were not
+    kept, and ends where training moves the most.
     """
     moved: dict[tuple[int, int], float] = {}
-    before = load_weights(kept[intervals[0][1]] / MODEL)
-    for begin, end in intervals[1:]:
-        after = load_weights(kept[end] / MODEL)
+    for begin, end in intervals:
+        if begin not in kept or end not in kept:
+            continue
+        before, after = (load_weights(kept[step] / MODEL) for step in (begin, end))
         squares = sum(
             float(np.square(after[name].astype(np.float64) - before[name].astype(np.float64)).sum())
             for name in after.keys() & before.keys()
@@ -197,12 +248,14 @@ def _moved_most(intervals: list[tuple[int, int]], kept: dict[int, Path]) -> tupl
         )
         # Weights that are no numbers can not have been trained: they are looked at first.
         moved[begin, end] = np.nan_to_num(np.sqrt(squares / (end - begin)), nan=np.inf)
-        before = after
-    return max(moved, key=lambda interval: moved[interval])
+    return {max(moved, key=lambda interval: moved[interval])} if moved else set()
 
 
-def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: str) -> None:
-    """Trains up to step ``end``, from a kept checkpoint or from the seed, and compares the state that comes out."""
+def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: str) -> Path:
+    """Trains up to step ``end``, from a kept checkpoint or from the seed, and compares the state that comes out.
+
+    Returns the run folder that was made.
+    """
     made = own_training(
         at,
         f"interval-{len(at.done) + 1:02d}",
@@ -223,6 +276,7 @@ def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: s
             Reason.REPLAY_MISMATCH,
             f"the training {where} to step {end} does not arrive at the state that the log names.",
         )
+    return made
 
 
 def own_training(
