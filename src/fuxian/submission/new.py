@@ -69,6 +69,11 @@ def _reproduced(folder: Path, name: str) -> Package:
             raise InputError(
                 f"--paper {name!r}: Fuxian holds no {source.name} of it; train it with `fuxian reproduce {name}`."
             )
+    # What its trainings start from belongs to it: the terms of a ruling name these files.
+    claims = {one.id for one in paper.claims}
+    for start in sorted((paper.folder / "weights").glob("*.safetensors")):
+        if start.stem not in claims:
+            kept[start] = f"weights/{start.name}"
     for source in sorted(REPRODUCED.iterdir()):
         _write(source, folder, module=paper.folder.name, id=paper.id, claim=claim)
     for source, target in kept.items():
