@@ -46,24 +46,28 @@ def page(limit: int, after: int) -> tuple[int, int]:
     return min(max(limit, 1), MOST), max(after, 0)
 
 
-_boards: WeakKeyDictionary[Database, tuple[int, list[dict[str, Any]]]] = WeakKeyDictionary()
-"""The papers of today's board and the event up to which they hold: every change of state is an event."""
+_boards: WeakKeyDictionary[Database, tuple[int, dict[datetime | None, list[dict[str, Any]]]]] = (
+    WeakKeyDictionary()
+)
+"""The papers of the board, today (None) and at moments that were asked for, and the event up to which they hold: every
+change of state is an event."""
+MOST_BOARDS = 64
 
 
 def board(at: Context, *, day: datetime | None = None) -> dict[str, Any]:
     """Every paper with its race in figures; ``day`` shows it as it was at that moment."""
     now = at.now()
-    moment = min(day, now) if day is not None else None
+    moment = day if day is not None and day < now else None
     with at.database.read() as session:
         last = session.scalar(select(func.max(Event.number))) or 0
         kept = _boards.get(at.database)
-        if moment is None and kept is not None and kept[0] == last:
-            papers = kept[1]
-        else:
+        if kept is None or kept[0] != last or len(kept[1]) > MOST_BOARDS:
+            kept = _boards[at.database] = (last, {})
+        papers = kept[1].get(moment)
+        if papers is None:
             counts = tallies.totals(at, session, moment)
             papers = [_paper_line(at, session, paper, counts, moment) for paper in at.contest.paper]
-        if moment is None:
-            _boards[at.database] = (last, papers)
+            kept[1][moment] = papers
     return {"contest": at.contest.id, "as_of": (moment or now).isoformat(), "papers": deepcopy(papers)}
 
 

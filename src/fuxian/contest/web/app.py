@@ -37,6 +37,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+CODES = STATUS | {"forged": 403, "too_large": 413}
 logger = logging.getLogger("fuxian.contest.web")
 
 
@@ -67,7 +68,7 @@ class Page(APIRoute):
             except Refused as error:
                 if error.code == "log_in" and request.method == "GET":
                     return _log_in_first(request)
-                return problem(request, STATUS.get(error.code, 409), error.zh, error.en)
+                return problem(request, CODES.get(error.code, 409), error.zh, error.en)
             except InputError as error:
                 status = 404 if "has no paper" in str(error) else 409
                 return problem(request, status, str(error), str(error))

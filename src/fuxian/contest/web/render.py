@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,8 @@ def words(visit: Visit, done: str | None) -> dict[str, Any]:
         "both": lambda text: _both(visit, text),
         "when": lambda moment: when(visit, moment),
         "day": lambda moment: _day(visit, moment),
-        "money": lambda amount, currency: _money(visit, amount, currency),
-        "number": lambda value: format_decimal(value, locale=visit.language),
+        "money": lambda amount, currency: _money(visit.language, amount, currency),
+        "number": lambda value: _number(visit.language, value),
         "status_word": _pair(visit, said.STATUS),
         "state_word": _pair(visit, said.STATE),
         "reason_word": _pair(visit, said.REASON),
@@ -111,17 +111,18 @@ def _day(visit: Visit, moment: datetime | str) -> str:
     return format_datetime(there, visit.t("M月d日", "d MMM"), locale="zh" if visit.language == "zh" else "en")
 
 
-def _money(visit: Visit, amount: int | None, currency: str) -> str:
+@lru_cache(maxsize=1024)
+def _money(language: str, amount: int | None, currency: str) -> str:
     """An amount, which is always before tax."""
     if amount is None:
         return "–"
-    return format_currency(
-        amount,
-        currency,
-        "¤#,##0",
-        locale="zh_CN" if visit.language == "zh" else "en",
-        currency_digits=False,
-    )
+    locale = "zh_CN" if language == "zh" else "en"
+    return format_currency(amount, currency, "¤#,##0", locale=locale, currency_digits=False)
+
+
+@lru_cache(maxsize=4096)
+def _number(language: str, value: int) -> str:
+    return format_decimal(value, locale=language)
 
 
 def paragraphs(text: str) -> Markup:
