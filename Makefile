@@ -34,6 +34,10 @@ test-setup: $(VENV)/.tested
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get install -y -qq postgresql >/dev/null || echo "PostgreSQL could not be installed: its tests will skip" >&2; \
 	else echo "PostgreSQL is not installed (apt-get install postgresql): its tests will skip" >&2; fi
+	@if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get install -y -qq chromium fonts-noto-cjk >/dev/null || echo "Chromium could not be installed: the pages' tests in a browser will skip" >&2; \
+	else echo "Chromium is not installed (apt-get install chromium): the pages' tests in a browser will skip" >&2; fi
 
 test: test-setup lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -48,6 +48,9 @@ function bars(data) {
 function race(data) {
   // The axis speaks the contest's time zone, whatever the reader's is: moments are moved by the offset and shown as UTC.
   const shift = data.offset * 60000;
+  const moments = data.points.map((point) => new Date(point.at).getTime() + shift);
+  const [first, last] = [Math.min(...moments), Math.max(...moments)];
+  const room = Math.max(3600000, (last - first) * 0.06);
   const kinds = [...new Map(data.points.map((point) => [point.key, point.name]))];
   return {
     ...common(data),
@@ -56,7 +59,7 @@ function race(data) {
       renderMode: "richText", confine: true,
       formatter: (one) => `#${one.data.number} ${one.data.team}\n${one.seriesName}\n${new Date(one.data.value[0]).toISOString().slice(0, 16).replace("T", " ")}`,
     },
-    xAxis: axis({ type: "time", boundaryGap: ["4%", "4%"] }),
+    xAxis: axis({ type: "time", min: first - room, max: last + room, axisLabel: { color: colour("--muted"), hideOverlap: true, formatter: "{MM}-{dd} {HH}:{mm}" } }),
     yAxis: axis({ type: "category", data: data.teams, axisLabel: { color: colour("--ink"), width: 110, overflow: "truncate" } }),
     series: kinds.map(([key, name]) => ({
       type: "scatter", name, symbolSize: key === "won" ? 26 : 15, symbol: (TONES[key] || ["", "circle"])[1],
