@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
-from fuxian.align.locate import INNER_TOLERANCE, locate
+from fuxian.align.locate import INNER_TOLERANCE, locate, uses
 from fuxian.align.record import precision, record
 from fuxian.align.recording import Recording
 from fuxian.align.stage_names import CAUSAL_ORDER, STAGES
@@ -29,13 +29,15 @@ class Alignment:
     """What the comparison says.
 
     ``verdict`` is ``aligned``, ``diverged`` or ``inconclusive``; ``first`` is the first divergence with its
-    ``diagnosis``, None where there is none; ``rows`` are both sides' modules in the order in which they ran.
+    ``diagnosis``, None where there is none; ``inventory`` that of parameters without a counterpart;
+    ``rows`` are both sides' modules in the order in which they ran.
     """
 
     verdict: str
     stages: list[StageResult]
     pair: Pair
     first: Divergence | None = None
+    inventory: Divergence | None = None
     diagnosis: Diagnosis | None = None
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -69,11 +71,43 @@ def compare_recordings(port: Recording, reference: Recording, *, diagnosed: bool
         if stage in results and results[stage].verdict == "diverged":
             alignment.first = locate(both, results[stage])
             break
+    inventory = results.get("configuration")
+    if inventory is not None and inventory.facts.get("unmatched") and alignment.first is not None:
+        alignment.inventory = locate(both, inventory)
+        data = ("eval_data", "configuration")
+        if alignment.first.stage not in data and not uses(alignment.first, inventory.facts["unmatched"]):
+            alignment.first = alignment.inventory
     if diagnosed:
-        alignment.diagnosis = diagnose(alignment.first)
+        conclude(alignment)
     place = alignment.first.place if alignment.first is not None else None
     alignment.rows = side_by_side(both, place, INNER_TOLERANCE[reference.data["dtype"]])
     return alignment
+
+
+OF_PARAMETERS = {
+    "missing_bias",
+    "missing_affine",
+    "norm_kind",
+    "bn_statistics",
+    "untied_weights",
+    "tied_weights",
+}
+"""Causes of a pass that say more than that a parameter has no counterpart."""
+
+
+def conclude(alignment: Alignment) -> None:
+    """Find the cause. A parameter without a counterpart is the headline, unless the place that uses it tells more."""
+    alignment.diagnosis = diagnose(alignment.first)
+    inventory, found = alignment.inventory, alignment.diagnosis
+    if inventory is None or alignment.first is inventory or found is None or alignment.first is None:
+        return
+    if (
+        alignment.first.stage == "eval_data"
+        or found.cause in OF_PARAMETERS
+        or (found.proven and found.cause != "error")
+    ):
+        return
+    alignment.first, alignment.diagnosis = inventory, diagnose(inventory)
 
 
 def diagnose(divergence: Divergence | None) -> Diagnosis | None:
@@ -189,7 +223,7 @@ def align(
         if alignment.first is not None:
             alignment.first = runner.with_elements(alignment.first)
             runner.progress("align", "looking for the cause")
-            alignment.diagnosis = diagnose(alignment.first)
+            conclude(alignment)
         return alignment
 
 
@@ -300,6 +334,7 @@ def result_json(alignment: Alignment) -> dict[str, Any]:
             "place": first.place,
             "call": call.name if call else None,
             "cause": diagnosis.cause if diagnosis else "unknown",
+            "certainty": diagnosis.certainty if diagnosis else "unknown",
             "evidence": diagnosis.evidence if diagnosis else "",
             "line": (diagnosis.line if diagnosis else "") or (first.port.line if first.port else ""),
             "reference_place": first.reference_place,

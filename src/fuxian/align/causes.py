@@ -101,5 +101,6 @@ CAUSES: dict[str, str] = {
     "train_eval_switch": "another behaviour in training or evaluation mode",
     "precision": "passes through float16, bfloat16, TF32 or float32",
     "flags": "framework flags differ",
+    "framework_defect": "a defect or difference of the framework itself, which a faithful port meets too",
     "accumulation": "gradients accumulated over another number of batches",
 }

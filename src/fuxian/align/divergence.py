@@ -103,9 +103,20 @@ class Divergence:
 @dataclass(frozen=True)
 class Diagnosis:
     """``cause`` (a name of CAUSES), the ``evidence`` in one sentence, ``line`` of the port to change (or ``""``),
-    and ``script``: where no hypothesis fits, the smallest reproducer as a runnable Python text."""
+    and ``script``: where no hypothesis fits, the smallest reproducer as a runnable Python text.
+
+    ``proven``: the change was computed and gives the reference's figures, or what differs is itself the cause (a
+    parameter that one side lacks, a setting of the recipe). Otherwise the cause is surmised, from what the two sides
+    call and state. ``place`` is given where the cause lies elsewhere than the divergence was found."""
 
     cause: str
     evidence: str
     line: str = ""
     script: str = ""
+    proven: bool = False
+    place: str | None = None
+
+    @property
+    def certainty(self) -> str:
+        """``proven``, ``surmised`` or ``unknown``."""
+        return "unknown" if self.cause == "unknown" else "proven" if self.proven else "surmised"

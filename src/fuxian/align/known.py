@@ -147,4 +147,13 @@ OPTIMIZER = Known(
 RUNNING_VARIANCE = Known(
     "running variance", "Paddle's is of the biased batch variance, torch's of the unbiased one: n/(n-1)", 0.0
 )
-BUFFERS = Known("batch norm's momentum in float32", "Paddle keeps it in float32", 1.2e-7)
+
+
+def momentum_in_float32(port: Recording) -> Known:
+    """What a batch adds to a running statistic is 1 - momentum of it, with the momentum in float32."""
+    momenta = [m["settings"].get("_momentum") for m in port.data["modules"]]
+    shares = [
+        abs(float(np.float32(m)) - m) / (1.0 - m) for m in momenta if isinstance(m, float) and 0 < m < 1
+    ]
+    bound = max([1.2e-7, *(1.01 * share for share in shares)])
+    return Known("batch norm's momentum in float32", "Paddle keeps it in float32", bound)

@@ -22,6 +22,11 @@ from fuxian.align.recording import Recording
 from fuxian.align.stages import Pair, StageResult
 from fuxian.align.tracing import Call, Span, calls_from_json, plain
 
+MAKERS = {
+    "zeros", "ones", "full", "arange", "linspace", "eye", "empty", "meshgrid", "to_tensor", "tensor", "zeros_like",
+    "ones_like", "full_like", "empty_like", "shape", "new_zeros", "new_ones", "new_full", "new_tensor", "fill_constant",
+}  # fmt: skip
+"""Operations that make constants."""
 WHOLE = "optimizer"
 """The place of what concerns every parameter alike."""
 INNER_TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
@@ -149,12 +154,26 @@ def _tensors(side: Graph) -> Iterable[str]:
     return [name for name in names if not name.startswith("parameters.")]
 
 
-def _frontier(side: Graph, agrees: dict[str, list[str]], sinks: Iterable[str]) -> list[Call]:
+def _constants(side: Graph) -> set[str]:
+    """The tensors that are made of constants alone."""
+    found: set[str] = set()
+    for call in side.calls:
+        if plain(call.operation) in MAKERS or (call.inputs and all(name in found for name in call.inputs)):
+            found |= set(call.outputs)
+    return found
+
+
+def _frontier(
+    side: Graph,
+    agrees: dict[str, list[str]],
+    sinks: Iterable[str],
+    passed: frozenset[str] | set[str] = frozenset(),
+) -> list[Call]:
     """Going back from the sinks through tensors that do not agree: the calls whose inputs all agree, or come from
-    nowhere (a constant), in execution order."""
+    nowhere (a constant), in execution order. What is ``passed`` over is not asked."""
     found: dict[int, Call] = {}
     seen: set[str] = set()
-    waiting = [name for name in sinks if not agrees.get(name)]
+    waiting = [name for name in sinks if not agrees.get(name) and name not in passed]
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -163,7 +182,7 @@ def _frontier(side: Graph, agrees: dict[str, list[str]], sinks: Iterable[str]) -
         call = side.maker.get(name)
         if call is None:
             continue
-        behind = [n for n in call.inputs if not agrees.get(n) and n in side.maker]
+        behind = [n for n in call.inputs if not agrees.get(n) and n in side.maker and n not in passed]
         if behind:
             waiting += behind
         else:
@@ -196,15 +215,22 @@ def forward_place(
     port, reference = graph(both.port, prefix), graph(both.reference, prefix)
     agrees = agreement(port, reference, both, tolerance)
     ours, theirs = sinks or (list(port.outputs.values()), list(reference.outputs.values()))
-    mine = _frontier(port, agrees.port, ours)
-    other = _frontier(reference, agrees.reference, theirs)
+    scored: list[tuple[float, int, int, Call, Call]] = []
+    # How a constant is made may have nothing to do with what differs: then what takes it in is looked at.
+    for passed in ((frozenset[str](), frozenset[str]()), (_constants(port), _constants(reference))):
+        mine = _frontier(port, agrees.port, ours, passed[0])
+        other = _frontier(reference, agrees.reference, theirs, passed[1])
+        scored = [
+            (_alike(one, two, agrees.port, (port, reference)), -one.index, -two.index, one, two)
+            for one in mine
+            for two in other
+        ]
+        chosen = max(scored, key=lambda found: found[:3], default=None)
+        makers = [plain(call.operation) for call in chosen[3:]] if chosen else ["zeros", ""]
+        if makers[0] == makers[1] or not set(makers) & MAKERS:
+            break
     if not mine and not other:
         return None
-    scored = [
-        (_alike(one, two, agrees.port, (port, reference)), -one.index, -two.index, one, two)
-        for one in mine
-        for two in other
-    ]
     if scored:
         _, _, _, one, two = max(scored, key=lambda found: found[:3])
         one, two = _idle(port, one, two, agrees.port), _idle(reference, two, one, agrees.reference)
@@ -395,10 +421,25 @@ def locate(both: Pair, result: StageResult) -> Divergence:
             **scenes,
         )
 
+    if result.facts.get("unmatched"):
+        side, name = result.facts["unmatched"][0]
+        holder = name.rpartition(".")[0]
+        return divergence(holder if side == "port" else _in_port(both, holder), holder, "inventory")
     if "error" in result.facts:
         failure = result.facts["error"]
         facts["message"], facts["line"] = failure["message"], failure["line"]
-        return divergence(failure["path"], failure["path"], "error", **_scenes_of_error(both, result.stage))
+        found = _failed_place(both, result)
+        if found is None:
+            place = "loss" if "loss" in (result.stage, failure["section"]) else failure["path"]
+            return divergence(place, place, "error", **_scenes_of_error(both, result.stage))
+        port, reference, ours, theirs = found
+        place = "loss" if result.stage == "loss" else _place(both, port, reference, ours, theirs)
+        other = place_name(theirs[0]) if theirs else ""
+        facts["line"] = ours[0].line if ours else failure["line"]
+        kind = "call" if theirs else "error"
+        return divergence(
+            place, other, kind, port=scene(port, ours, place), reference=scene(reference, theirs, other)
+        )
     tolerance = _inner_tolerance(both, result)
     found = None
     if result.stage == "forward":
@@ -423,6 +464,51 @@ def locate(both: Pair, result: StageResult) -> Divergence:
             reference=scene(reference, theirs, other),
         )
     return divergence(*_named_place(both, result), **{})
+
+
+def _failed_place(both: Pair, result: StageResult) -> tuple[Graph, Graph, list[Call], list[Call]] | None:
+    """Where a port that raised first differed: before it raised, or at the call that did."""
+    prefix = {"forward": "eval", "loss": "loss", "training_mode": "train"}.get(result.stage)
+    if prefix is None:
+        return None
+    port, reference = graph(both.port, prefix), graph(both.reference, prefix)
+    if not port.calls or port.calls[-1].outputs or not reference.calls:
+        return None
+    raised = port.calls[-1]
+    agrees = agreement(port, reference, both, INNER_TOLERANCE[both.judge().precision])
+    _of_one_shape(agrees, port, reference)
+    mine = _frontier(port, agrees.port, raised.inputs) or [raised]
+    sinks = [name for call in reference.calls for name in call.outputs]
+    other = _frontier(reference, agrees.reference, sinks)
+    scored = [
+        (_alike(one, two, agrees.port, (port, reference)), -one.index, -two.index, one, two)
+        for one in mine
+        for two in other
+    ]
+    if not scored:
+        return port, reference, [raised], []
+    score, _, _, one, two = max(scored, key=lambda found: found[:3])
+    return (port, reference, [one], [two]) if score >= 4.5 else (port, reference, [raised], [])
+
+
+def _of_one_shape(agrees: Agreement, port: Graph, reference: Graph) -> None:
+    """Leave out of an agreement tensors with the same elements in another shape: what raises is often the shape."""
+    for held, one, two in ((agrees.port, port, reference), (agrees.reference, reference, port)):
+        for name, others in list(held.items()):
+            if not name.startswith("parameters."):
+                shape = _squeezed(one.shape(name))
+                held[name] = [other for other in others if _squeezed(two.shape(other)) == shape]
+
+
+def uses(found: Divergence, unmatched: list[tuple[str, str]]) -> bool:
+    """Whether the calls at a divergence compute with a parameter that has no counterpart."""
+    names = {
+        (side, name)
+        for side, held in (("port", found.port), ("reference", found.reference))
+        for call in (held.calls if held is not None else ())
+        for name in call.inputs
+    }
+    return any((side, f"parameters.{name}") in names for side, name in unmatched)
 
 
 def _weight_in_port(both: Pair, name: str) -> np.ndarray | None:

@@ -6,7 +6,7 @@ compared where the reference's framework is not installed, and they go on where 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fuxian.errors import InputError
-from fuxian.weights.matching import match
+from fuxian.weights.matching import Layouts, Matching, match
 from fuxian.weights.overrides import Overrides
+from fuxian.weights.sequences import match_in_order
 from fuxian.weights.tree import Node, Piece, Place, Tree, tree_of_model
 
 
@@ -130,6 +131,10 @@ def _node(data: Mapping[str, Any]) -> Node:
     )
 
 
+Orders = tuple[Mapping[str, int], Mapping[str, int]]
+"""By the port's and by the reference's tensor: when a forward pass first used it."""
+
+
 def link(port: Mapping[str, Any], reference: Mapping[str, Any], overrides: Overrides | None = None) -> Links:
     """Links between two recorded models (``tree_to_json``), complete where they fit, else as far as is certain.
 
@@ -137,32 +142,77 @@ def link(port: Mapping[str, Any], reference: Mapping[str, Any], overrides: Overr
 
     Raises InputError when the recorded trees are damaged, or the mapping file does not fit them.
     """
-    found: list[Links] = []
+    return candidates(port, reference, overrides)[0].links
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Links that may be right. ``certain`` where names alone, or a mapping file, say so of every tensor."""
+
+    links: Links
+    certain: bool
+
+
+def candidates(
+    port: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    overrides: Overrides | None = None,
+    orders: Orders | None = None,
+) -> list[Candidate]:
+    """The links that names and structure give, the likeliest first; with ``orders`` those that the order of execution
+    gives too. Square matrices of which one side alone says how they lie are tried both ways.
+
+    Raises InputError as ``link`` does.
+    """
+    found: list[Candidate] = []
     try:
         for tied in sorted(product(("together", "apart"), repeat=2), key=lambda pair: pair[0] != pair[1]):
-            if tied[0] not in port or tied[1] not in reference:
-                continue
-            port_tree, reference_tree = _tree(port[tied[0]]), _tree(reference[tied[1]])
-            named = (overrides or Overrides()).links(port_tree, reference_tree)
-            matching = match(port_tree, reference_tree)
-            pairs = [(one.port, one.reference) for one in named]
-            pairs += [(m.port.place, m.reference.place) for m in matching.matches]
-            into = {place.tensor for place, _ in pairs}
-            taken = {place.tensor for _, place in pairs}
-            found.append(
-                Links(
-                    pairs,
-                    {alias: name for alias, name in port_tree.aliases.items() if alias not in into},
-                    {alias: name for alias, name in reference_tree.aliases.items() if alias not in taken},
-                    list(dict.fromkeys(piece.place.tensor for _, piece in matching.port_left)),
-                    list(dict.fromkeys(piece.place.tensor for _, piece in matching.reference_left)),
-                    matching.problems,
-                )
-            )
-            if found[-1].complete:
-                return found[-1]
+            if tied[0] in port and tied[1] in reference:
+                trees = _tree(port[tied[0]]), _tree(reference[tied[1]])
+                found += _of_trees(*trees, overrides or Overrides(), orders)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The recorded module tree is damaged ({error}); record again.") from error
-    return found[0]
+    return _distinct(sorted(found, key=lambda candidate: not candidate.links.complete))
+
+
+def _of_trees(
+    port: Tree, reference: Tree, overrides: Overrides, orders: Orders | None
+) -> Iterator[Candidate]:
+    named = overrides.links(port, reference)
+
+    def candidate(matching: Matching) -> Candidate:
+        pairs = [(one.port, one.reference) for one in named]
+        pairs += [(m.port.place, m.reference.place) for m in matching.matches]
+        into = {place.tensor for place, _ in pairs}
+        taken = {place.tensor for _, place in pairs}
+        links = Links(
+            pairs,
+            {alias: name for alias, name in port.aliases.items() if alias not in into},
+            {alias: name for alias, name in reference.aliases.items() if alias not in taken},
+            list(dict.fromkeys(piece.place.tensor for _, piece in matching.port_left)),
+            list(dict.fromkeys(piece.place.tensor for _, piece in matching.reference_left)),
+            matching.problems,
+        )
+        by_name = all(m.how == "name" for m in matching.matches) and not matching.squares
+        return Candidate(links, by_name and links.complete)
+
+    ways: list[Callable[[Layouts | None], Matching]] = [lambda told: match(port, reference, told)]
+    if orders is not None:
+        ways.append(lambda told: match_in_order(port, reference, orders, told))
+    for way in ways:
+        matching = way(None)
+        yield candidate(matching)
+        if matching.squares:
+            for told in ("straight", "turned"):
+                yield candidate(way(dict.fromkeys(matching.squares, told)))  # type: ignore[misc]
+
+
+def _distinct(found: Sequence[Candidate]) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for candidate in found:
+        pairs = set(candidate.links.pairs)
+        if not any(pairs == set(other.links.pairs) for other in kept):
+            kept.append(candidate)
+    return kept

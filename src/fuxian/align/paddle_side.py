@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import numpy as np
 import paddle
@@ -63,6 +64,14 @@ def on_gradient(tensor: paddle.Tensor, receive: Callable[[np.ndarray], None]) ->
 
 def seed(number: int) -> None:
     paddle.seed(number)
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """While a model is built: names of parameters count from the start, so that a fixed one can be given again, and
+    a seed that the recipe sets is left out."""
+    with paddle.utils.unique_name.guard(), mock.patch.object(paddle, "seed", lambda *_: None):
+        yield
 
 
 FLAGS = ("FLAGS_cudnn_deterministic", "FLAGS_cudnn_allow_tf32", "FLAGS_cublas_allow_tf32", "FLAGS_use_onednn",
@@ -234,7 +243,8 @@ _PLAIN_METHODS = {"numpy", "item", "backward", "register_hook", "clear_grad", "c
 
 
 def _public_functions() -> Iterator[tuple[Any, str, str, Callable]]:
-    spaces = [paddle.nn.functional, paddle, paddle.linalg, paddle.fft, paddle.incubate.nn.functional]
+    spaces = [paddle.nn.functional, paddle, paddle.linalg, paddle.fft, paddle.incubate.nn.functional,
+              paddle.vision.ops, paddle.signal, paddle.geometric, paddle.incubate]  # fmt: skip
     for module in spaces:
         for name in dir(module):
             function = getattr(module, name)

@@ -14,6 +14,7 @@ import itertools
 import os
 import platform
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fuxian.align import mapping
+from fuxian.align import linking, mapping
 from fuxian.align.draws import SEED, Draws
 from fuxian.align.recording import Recording, RecordingWriter, array_hash
 from fuxian.align.stage_names import STAGES
@@ -110,8 +111,14 @@ def _seed(number: int) -> None:
 
 
 def _seeded_model(recipe: Recipe, number: int = SEED) -> Any:
+    """A new model under a seed. One that the recipe itself sets for a framework while it builds is left out: initial
+    values are compared as distributions, and one draw told twelve times is not one."""
     _seed(number)
-    return recipe.model()
+    with contextlib.ExitStack() as stack:
+        for framework, side in SIDES.items():
+            if framework in sys.modules:
+                stack.enter_context(importlib.import_module(side).building())
+        return recipe.model()
 
 
 def record(
@@ -158,9 +165,13 @@ def record(
             "recorded_stages": list(stages),
         }
         _describe(subject, model, writer)
-        _give_weights(subject, model, writer)
+        writer.data["random_buffers"] = _random_buffers(subject, model)
+        if inputs is not None:
+            _take_batches(subject)
+        _give_weights(subject, model, writer, chosen)
         _guarded(subject, writer, "data", lambda: _record_data(subject, writer))
-        _take_batches(subject, writer)
+        if inputs is None:
+            _take_batches(subject)
         _hash_inputs(subject, writer)
         del model
         _record_runs(subject, writer, chosen, oracle)
@@ -265,7 +276,7 @@ def _guarded(subject: Subject, writer: RecordingWriter, stage: str, run: Callabl
     except InputError:
         raise
     except Exception as error:
-        text = (str(error).strip().splitlines() or [""])[-1][:300]
+        text = said(error)
         section = getattr(error, "fuxian_section", "")
         if subject.inputs is None and (stage == "data" or (stage == "eval" and section in ("", "forward"))):
             raise InputError(f"The reference fails in {stage}: {type(error).__name__}: {text}.") from error
@@ -275,6 +286,19 @@ def _guarded(subject: Subject, writer: RecordingWriter, stage: str, run: Callabl
             "section": section,
             "line": _line_of(error),
         }
+
+
+MESSAGE = 600
+"""Characters of an exception's message that are kept."""
+
+
+def said(error: BaseException) -> str:
+    """An exception's whole message in one line, without Paddle's stack of C++ calls and its rulers."""
+    text = str(error).rpartition("Error Message Summary:")[2]
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    kept = " ".join(line for line in lines if line.strip("-=~^ "))
+    kept = re.sub(r" \(at /[^)]*\)", "", kept)
+    return kept if len(kept) <= MESSAGE else kept[:MESSAGE].rpartition(" ")[0] + " ..."
 
 
 def _line_of(error: BaseException) -> str:
@@ -351,7 +375,29 @@ def module_settings(module: Any) -> dict[str, Any]:
     return found
 
 
-def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None:
+def _random_buffers(subject: Subject, model: Any) -> list[str]:
+    """Buffers that another seed makes otherwise (spectral norm's u and v): no constants that could be compared."""
+    side = subject.side
+
+    def varied(made: Any) -> dict[str, np.ndarray]:
+        arrays = {name: side.to_array(t) for name, t, kind in side.tensors(made) if kind == "buffer"}
+        return {
+            name: np.array(a)
+            for name, a in arrays.items()
+            if a.size > 1 and a.dtype.kind == "f" and np.ptp(a)
+        }
+
+    first = varied(model)
+    if not first:
+        return []
+    second = varied(_seeded_model(subject.recipe, SEED + 1))
+    _seed(SEED)
+    return [
+        n for n, a in first.items() if n not in second or not np.array_equal(a, second[n], equal_nan=True)
+    ]
+
+
+def _give_weights(subject: Subject, model: Any, writer: RecordingWriter, dtype: str) -> None:
     side, inputs = subject.side, subject.inputs
     listed = list(side.tensors(model))
     subject.shapes = {name: tuple(tensor.shape) for name, tensor, _ in listed}
@@ -369,29 +415,59 @@ def _give_weights(subject: Subject, model: Any, writer: RecordingWriter) -> None
         if kind == "buffer":  # The run itself is given the reference's.
             writer.put(f"initial_buffers/{name}", side.to_array(tensor))
     tied = {p["name"]: p["same_as"] for p in writer.data["parameters"] if p["same_as"]}
-    links = mapping.link(writer.data["tree"], inputs.data["tree"], subject.overrides)
+    links = _links(subject, writer, tied, dtype)
     subject.links = links
     writer.data["weights_from"] = inputs.data["hashes"]["weights"]
     writer.data["links"] = links.to_json()
-    own: dict[str, np.ndarray] = {}
-
-    def theirs(name: str) -> np.ndarray | None:
-        return inputs.get(f"weights/{name}") if f"weights/{name}" in inputs else None
+    own = {
+        name: np.array(side.to_array(tensor))
+        for name, tensor, _ in listed
+        if name not in tied and _of_reference(subject, links, name) is None
+    }
 
     def weight(name: str) -> np.ndarray:
         name = tied.get(name, name)
-        return own[name] if name in own else links.to_port(name, theirs, subject.shapes[name])  # type: ignore
+        return own[name] if name in own else _of_reference(subject, links, name)  # type: ignore[return-value]
 
-    for name, tensor, _ in listed:
-        if name in tied:
-            continue
-        given = links.to_port(name, theirs, subject.shapes[name])
-        if given is None:
-            own[name] = given = np.array(side.to_array(tensor))
-        writer.put_sketch(f"weights/{name}", given)
-    for name, same_as in tied.items():
-        writer.put_sketch(f"weights/{name}", weight(same_as))
+    for name, _, _ in listed:
+        if name in own:
+            writer.put(f"weights/{name}", own[name])
+        else:
+            writer.put_sketch(f"weights/{name}", weight(name))
     subject.weight = weight
+
+
+def _of_reference(subject: Subject, links: mapping.Links, name: str) -> np.ndarray | None:
+    """The port's tensor from the reference's initial weights; None where there is none."""
+    inputs = subject.inputs
+    assert inputs is not None  # noqa: S101
+
+    def theirs(other: str) -> np.ndarray | None:
+        return inputs.get(f"weights/{other}") if f"weights/{other}" in inputs else None
+
+    return links.to_port(name, theirs, subject.shapes[name])
+
+
+def _links(subject: Subject, writer: RecordingWriter, tied: dict[str, str], dtype: str) -> mapping.Links:
+    side, inputs = subject.side, subject.inputs
+    assert inputs is not None  # noqa: S101
+
+    def run(links: mapping.Links | None, tracer: Tracer) -> None:
+        with side.default_dtype(dtype):
+            model = _seeded_model(subject.recipe)
+            side.adopt(model)
+            if dtype == "float64":
+                side.cast(model, dtype)
+            for name, tensor, _ in side.tensors(model):
+                given = None if links is None else _of_reference(subject, links, tied.get(name, name))
+                if given is not None and given.shape == tuple(tensor.shape):
+                    side.assign(tensor, given)
+            _set_training(subject, model, False)
+            batch = to_tensors(side.NAME, _in_precision(subject.batches["eval"][0]["inputs"], dtype))
+            linking.running(side, lambda: subject.recipe.forward(model, batch), model, tracer)
+
+    trees = writer.data["tree"], inputs.data["tree"]
+    return linking.choose(trees, inputs, subject.overrides, run, side)
 
 
 def _hash_inputs(subject: Subject, writer: RecordingWriter) -> None:
@@ -504,7 +580,7 @@ def _getter(recorded: Any, prefix: str, between: str = "") -> Callable[[str], np
     return lambda name: recorded.get(f"{prefix}{between}{name}" if name else prefix)
 
 
-def _take_batches(subject: Subject, writer: RecordingWriter) -> None:
+def _take_batches(subject: Subject) -> None:
     """Eval and train batches that both sides run on; one kind stands in for the other where it is missing."""
     if subject.inputs is not None:
         recorded = subject.inputs
@@ -513,7 +589,6 @@ def _take_batches(subject: Subject, writer: RecordingWriter) -> None:
                 _tree_from_json(tree, _getter(recorded, f"data/{kind}/{i}/"))
                 for i, tree in enumerate(structures)
             ]
-    del writer
     for kind, other in (("eval", "train"), ("train", "eval")):
         if not subject.batches.get(kind):
             subject.batches[kind] = subject.batches.get(other) or []
@@ -599,8 +674,9 @@ def _record_pass(
             writer.put(f"{prefix}/values/{name}", side.to_array(leaf), keep=subject.keeps(name))
     side.clear_gradients(model)
     section = "forward"
+    draws = _shared_draws(subject, prefix)
     try:
-        with _watching(side, tracer):
+        with _watching(side, tracer, draws):
             outputs = recipe.forward(model, inputs)
             _put_tree(side, sink, f"{prefix}/outputs", outputs)
             if tracer is not None:
@@ -626,10 +702,17 @@ def _record_pass(
     finally:
         if tracer is not None:
             writer.data["trace"].setdefault(prefix, {}).update(tracer.to_json())
+            writer.data.setdefault("draws", {})[prefix] = draws.made
     _put_gradients(side, sink, model, prefix, training)
     if first and training and recipe.higher_order and losses is not None:
         entry = writer.data["stages"]["train"]
         entry["slope"] = _slope(subject, batch, dtype, model)
+
+
+def _shared_draws(subject: Subject, part: str) -> Draws:
+    """Fresh draws, which follow those of the reference in the same part of its run."""
+    made = subject.inputs.data.get("draws", {}) if subject.inputs is not None else {}
+    return Draws(like=made.get(part))
 
 
 def _slope(subject: Subject, batch: Batch, dtype: str, model: Any) -> dict[str, float]:
@@ -677,11 +760,11 @@ def _put_gradients(side: Any, sink: Sink, model: Any, prefix: str, training: boo
             sink.put(f"{prefix}/gradients/{name}", gradient)
 
 
-def _watching(side: Any, tracer: Tracer | None) -> Any:
+def _watching(side: Any, tracer: Tracer | None, draws: Draws) -> Any:
     from contextlib import ExitStack
 
     stack = ExitStack()
-    stack.enter_context(side.sharing_draws(Draws(), tracer))
+    stack.enter_context(side.sharing_draws(draws, tracer))
     if tracer is not None:
         stack.enter_context(side.following(tracer))
     return stack
@@ -744,7 +827,7 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
             tracer.tag(leaf, name)
             writer.put(f"loss/values/{name}", side.to_array(leaf), keep=subject.keeps(name))
     try:
-        with _watching(side, tracer):
+        with _watching(side, tracer, Draws()):
             losses = subject.recipe.loss(given, targets)  # type: ignore[misc]
     finally:
         writer.data["trace"]["loss"] = tracer.to_json()
@@ -965,7 +1048,7 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
     model = _built(subject, dtype)
     _set_training(subject, model, True)
     trainer = Trainer(recipe, model)
-    draws = Draws()
+    draws = _shared_draws(subject, "steps")
     batches = itertools.cycle(subject.batches["train"][:TRAINING_STEPS])
     start = {name: np.array(side.to_array(t)) for name, t, _ in side.tensors(model)}
     with side.sharing_draws(draws, None):
@@ -987,16 +1070,28 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
                     moved = side.to_array(tensor).astype(np.float64) - start[name]
                     turned = subject.turned(name)
                     sink.put(f"steps/{step}/{kind}s/{name}", moved, keep=False, turned=turned)
-    if recipe.average is not None:
-        names = _names_of(side, model)
-        for (_, trained, _), (_, averaged, _) in zip(
-            side.tensors(trainer.part), side.tensors(trainer.evaluated), strict=True
-        ):
-            name = names[id(trained)]
-            moved = side.to_array(averaged).astype(np.float64) - start[name]
-            turned = subject.turned(name)
-            sink.put(f"steps/{TRAINING_STEPS - 1}/evaluated/{name}", moved, keep=False, turned=turned)
+    for name, averaged in _averages(side, trainer, model, recipe):
+        moved = side.to_array(averaged).astype(np.float64) - start[name]
+        turned = subject.turned(name)
+        sink.put(f"steps/{TRAINING_STEPS - 1}/evaluated/{name}", moved, keep=False, turned=turned)
     writer.data["stages"]["training_steps"]["steps"] = TRAINING_STEPS
+
+
+def _averages(side: Any, trainer: Trainer, model: Any, recipe: Recipe) -> Iterator[tuple[str, Any]]:
+    """The tensors that are evaluated and not those that are trained, each by the name of the trained one: those of
+    ``average``, or those that ``evaluated`` names and a recipe's own code moves."""
+    names = _names_of(side, model)
+    evaluated = list(side.tensors(trainer.evaluated))
+    if recipe.average is not None:
+        for (_, trained, _), (_, averaged, _) in zip(side.tensors(trainer.part), evaluated, strict=True):
+            yield names[id(trained)], averaged
+        return
+    shapes = {name: tuple(tensor.shape) for name, tensor, _ in side.tensors(model)}
+    for path, averaged, _ in evaluated:
+        parts = path.split(".")  # It may be a copy inside a wrapper.
+        name = next((n for i in range(len(parts)) if (n := ".".join(parts[i:])) in shapes), "")
+        if id(averaged) not in names and shapes.get(name) == tuple(averaged.shape):
+            yield name, averaged
 
 
 # --- initialisation ------------------------------------------------------------------------------------------------
@@ -1014,7 +1109,10 @@ def _record_initialisation(subject: Subject, writer: RecordingWriter) -> None:
                 continue
             array = np.array(side.to_array(tensor), dtype=np.float64).reshape(-1)
             total += array.size
-            samples.setdefault(name, []).append(array)
+            held = samples.setdefault(name, [])
+            if held and np.ptp(array) and np.array_equal(array, held[0]):
+                continue  # The recipe draws it from a generator of its own: a copy is no other draw.
+            held.append(array)
         if total > 4_000_000 or all(
             sum(map(len, held)) >= 512 or not np.ptp(held[0]) for held in samples.values()
         ):

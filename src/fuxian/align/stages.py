@@ -15,7 +15,7 @@ from scipy import stats
 
 from fuxian.align import sketch as sketches
 from fuxian.align.compare import FLOAT32, FLOAT64, Judge, TensorComparison, compare, compare_sketches
-from fuxian.align.known import BUFFERS, OPTIMIZER, RUNNING_VARIANCE, Known, in_calls
+from fuxian.align.known import OPTIMIZER, RUNNING_VARIANCE, Known, in_calls, momentum_in_float32
 from fuxian.align.mapping import Links, links_from_json
 from fuxian.align.recording import Recording
 from fuxian.align.stage_names import STAGES
@@ -276,6 +276,7 @@ def configuration(both: Pair) -> StageResult:
         tensors.append(TensorComparison(name, reference_name, float("inf"), 0.0, problem))
 
     shapes = [{p["name"]: tuple(p["shape"]) for p in side["parameters"]} for side in (port, reference)]
+    unused = _unused_statistics(both.port) | _identities(both)
     resized = [name for name in links.reference_left if name in links.port_left]
     for name in resized:
         differ(name, f"shape {shapes[0][name]} instead of {shapes[1][name]}", name)
@@ -283,7 +284,7 @@ def configuration(both: Pair) -> StageResult:
         if name not in resized:
             differ(name, "in the reference, and not in the port", name)
     for name in links.port_left:
-        if name not in resized:
+        if name not in resized and name not in unused:
             differ(name, "in the port, and not in the reference")
     for setting, value in reference["settings"].items():
         if port["settings"].get(setting) != value:
@@ -305,14 +306,59 @@ def configuration(both: Pair) -> StageResult:
     tensors += [tensor for tensor in _initial_buffers(both) if not tensor.agrees]
     notes = [f"{compared} parameters and buffers matched", *links.problems]
     notes += _environment_notes(both)
-    return StageResult("configuration", "diverged" if tensors else "aligned", tensors, notes=notes)
+    facts = {"unmatched": _unmatched(both, unused)}
+    return StageResult(
+        "configuration", "diverged" if tensors else "aligned", tensors, notes=notes, facts=facts
+    )
+
+
+def _unmatched(both: Pair, unused: set[str]) -> list[tuple[str, str]]:
+    """Parameters and buffers without a counterpart, as (side, name), in the order in which the sides use them."""
+    found: list[tuple[float, str, str]] = []
+    for side, recording, names in (
+        ("port", both.port, [n for n in both.links.port_left if n not in unused]),
+        ("reference", both.reference, both.links.reference_left),
+    ):
+        calls = recording.data.get("trace", {}).get("eval", {}).get("calls", ())
+        order: dict[str, int] = {}
+        for number, call in enumerate(calls):
+            for name in call["inputs"]:
+                order.setdefault(name, number)
+        last = max(len(calls), 1)
+        found += [(order.get(f"parameters.{name}", last) / last, side, name) for name in names]
+    return [(side, name) for _, side, name in sorted(found, key=lambda entry: entry[0])]
+
+
+def _unused_statistics(port: Recording) -> set[str]:
+    """Running statistics of Paddle's norms that are told to use the batch's alone: nothing reads them."""
+    unused = [m["path"] for m in port.data["modules"] if m["settings"].get("_use_global_stats") is False]
+    return {f"{path}.{leaf}" if path else leaf for path in unused for leaf in ("_mean", "_variance")}
+
+
+def _identities(both: Pair) -> set[str]:
+    """Scales of ones and shifts of zeros that the port's norms have and do not train: they do nothing."""
+    norms = {m["path"] for m in both.port.data["modules"] if "norm" in m["class"].lower()}
+    left = set(both.links.port_left)
+    found = set()
+    for entry in both.port.data["parameters"]:
+        path, _, leaf = entry["name"].rpartition(".")
+        full = f"weights/{entry['name']}"
+        if entry["name"] not in left or entry["trainable"] or path not in norms or not both.port.kept(full):
+            continue
+        if leaf in ("weight", "scale", "bias") and np.all(both.port.get(full) == (0.0 if leaf == "bias" else 1.0)):
+            found.add(entry["name"])
+    return found
 
 
 def _initial_buffers(both: Pair) -> Iterator[TensorComparison]:
     """Buffers as each side makes them: constants such as anchors and position tables."""
+    random = [set(side.data.get("random_buffers", ())) for side in (both.port, both.reference)]
     for name in both.port.names("initial_buffers/"):
         full = f"initial_buffers/{name}"
-        theirs = [f"weights/{other}" for other in both.links.reference_names(name)]
+        names = both.links.reference_names(name)
+        theirs = [f"weights/{other}" for other in names]
+        if name in random[0] or random[1] & set(names):
+            continue
         if not theirs or not all(n in both.reference for n in theirs) or both.port.shape(full) == ():
             continue
         shown = ", ".join(both.links.reference_names(name))
@@ -561,9 +607,27 @@ def backward(both: Pair) -> StageResult:
     return _gradients(both, "backward", "eval")
 
 
+SMALL_GRADIENT = 1e-3
+"""A gradient smaller than this share of the largest one is measured against that share: a sum of large terms that
+cancel is no more exact than the terms."""
+
+
+def _compare_gradients(both: Pair, judge: Judge, prefix: str) -> Iterator[TensorComparison]:
+    """Every parameter's gradient. One that is exactly zero in the reference is measured against the largest of all."""
+    full = f"{prefix}/gradients/"
+    sizes = {n: sketches.scale(both.reference.sketch(full + n)) for n in both.reference.names(full)}
+    largest = max((size for size in sizes.values() if np.isfinite(size)), default=0.0)
+    floors = {
+        entry["name"]: largest
+        * (SMALL_GRADIENT if any(sizes.get(n) for n in both.links.reference_names(entry["name"])) else 1.0)
+        for entry in both.port.data["parameters"]
+    }
+    yield from _compare_parameters(both, judge, full, absent_is_zero=True, floors=floors)
+
+
 def _gradients(both: Pair, stage: str, prefix: str) -> StageResult:
     known = in_calls(both.port, both.reference, prefix, backward=True)
-    tensors = list(_compare_parameters(both, both.judge(known), f"{prefix}/gradients/", absent_is_zero=True))
+    tensors = list(_compare_gradients(both, both.judge(known), prefix))
     if not tensors:
         return StageResult(stage, "not given", notes=["no gradients were recorded"])
     return _verdict(stage, tensors, known=known)
@@ -695,16 +759,17 @@ def training_mode(both: Pair) -> StageResult:
         for name in _names(both, "train/losses/")
     ]
     buffers = replace_variances(both, "train/buffers/", [0], moved=False)
+    momentum = momentum_in_float32(both.port)
     tensors += [
         replace(tensor, name=f"buffers/{tensor.name}")
-        for tensor in _compare_parameters(buffers, both.judge([*known, BUFFERS]), "train/buffers/")
+        for tensor in _compare_parameters(buffers, both.judge([*known, momentum]), "train/buffers/")
     ]
     tensors += [
         replace(tensor, name=f"gradients/{tensor.name}")
-        for tensor in _compare_parameters(both, judge, "train/gradients/", absent_is_zero=True)
+        for tensor in _compare_gradients(both, judge, "train")
     ]
     if any(tensor.name.startswith("buffers/") for tensor in tensors):
-        known = [*known, BUFFERS, RUNNING_VARIANCE]
+        known = [*known, momentum, RUNNING_VARIANCE]
     return _verdict("training_mode", tensors, known=known)
 
 
@@ -728,54 +793,70 @@ class _Corrected:
         return getattr(self._recording, name)
 
 
-def replace_variances(both: Pair, prefix: str, steps: list[int], *, moved: bool) -> Pair:
+def replace_variances(
+    both: Pair, prefix: str, steps: list[int], *, moved: bool, averaged: bool = False
+) -> Pair:
     """The pair with the reference's running variances turned into Paddle's convention.
 
-    ``steps`` lists the batches that went in, by number. With unequal batches the factor lies between two values:
-    the one nearer to the port's is taken. A port that keeps torch's convention is left as it is.
+    ``steps`` lists the batches that went in, by number. A variance is c of its initial value and the batches' in
+    torch's convention, which in Paddle's are smaller by (n - 1) / n. A batch norm that runs several times in a step
+    takes in several. With unequal batches the factor lies between two values: the one nearer to the port's is taken.
+    Of an ``averaged`` copy c depends on the recipe's own code, and is read off the port: one number for all of them.
+    A port that keeps torch's convention is left as it is.
     """
     if both.reference.framework != "torch" or both.port.framework != "paddle":
         return both
     counts = _elements_per_channel(both)
     settings = {module["path"]: module["settings"] for module in both.reference.data["modules"]}
     arrays: dict[str, np.ndarray] = {}
+    found = []
     for name in both.reference.names(prefix):
         ours = both.links.port_names(name)
-        if (
-            not name.endswith("running_var")
-            or not ours
-            or ours[0] not in counts
-            or prefix + ours[0] not in both.port
-        ):
+        if not name.endswith("running_var") or not ours or not counts.get(ours[0]):
             continue
         momentum = settings.get(name.rpartition(".")[0], {}).get("momentum")
-        if momentum is None or not both.reference.kept(prefix + name):
+        if prefix + ours[0] not in both.port or momentum is None or not both.reference.kept(prefix + name):
             continue
         initial = both.reference.get(f"weights/{name}").astype(np.float64)
         theirs = both.reference.get(prefix + name).astype(np.float64) + (initial if moved else 0.0)
         port = both.port.get(prefix + ours[0]).astype(np.float64) + (initial if moved else 0.0)
-        rest = initial * (1.0 - momentum) ** len(steps)
-        sizes = _batch_sizes(both, steps)
-        low, high = (counts[ours[0]] * min(sizes) / sizes[0], counts[ours[0]] * max(sizes) / sizes[0])
-        ends = [rest + (theirs - rest) * (n - 1) / n for n in (low, high) if n > 1]
-        if not ends or np.allclose(port, theirs, rtol=1e-9, atol=0):
-            continue
-        nearest = np.clip(port, np.minimum(*ends) if len(ends) > 1 else ends[0], np.maximum.reduce(ends))
-        arrays[prefix + name] = nearest - (initial if moved else 0.0)
+        if theirs.shape == port.shape and not np.allclose(port, theirs, rtol=1e-9, atol=0):
+            found.append((name, counts[ours[0]], (1.0 - momentum) ** (len(steps) * len(counts[ours[0]])),
+                          initial, theirs, port))  # fmt: skip
+    sizes = _batch_sizes(both, steps)
+    share = _initial_share(found) if averaged else None
+    for name, elements, own_share, initial, theirs, port in found:
+        rest = initial * (own_share if share is None else share)
+        ends = [
+            n for n in (min(elements) * min(sizes) / sizes[0], max(elements) * max(sizes) / sizes[0]) if n > 1
+        ]
+        if ends:
+            made = [rest + (theirs - rest) * (n - 1) / n for n in ends]
+            nearest = np.clip(port, np.minimum.reduce(made), np.maximum.reduce(made))
+            arrays[prefix + name] = nearest - (initial if moved else 0.0)
     return Pair(both.port, _Corrected(both.reference, arrays), both.links)  # type: ignore[arg-type]
 
 
-def _elements_per_channel(both: Pair) -> dict[str, float]:
-    """For each variance of the port, how many elements its batch norm averaged over in the training pass."""
-    counts = {}
+def _initial_share(found: list[tuple]) -> float:
+    """How much of its initial value is left in an averaged variance: the same share for every one."""
+    above, below = 0.0, 0.0
+    for _, elements, _, initial, theirs, port in found:
+        n = float(np.mean(elements))
+        above += float((initial * (n * (port - theirs) + theirs)).sum())
+        below += float((initial**2).sum())
+    return min(max(above / below, 0.0), 1.0) if below else 0.0
+
+
+def _elements_per_channel(both: Pair) -> dict[str, list[float]]:
+    """For each variance of the port: how many elements its norm averaged over in each run of the training pass."""
+    counts: dict[str, list[float]] = {}
     for call in both.port.data.get("trace", {}).get("train", {}).get("calls", ()):
         for name in call["inputs"]:
             if name.startswith("parameters.") and name.endswith("_variance"):
                 shape = both.port.shape(f"train/values/{call['inputs'][0]}")
                 channels = both.port.shape(f"weights/{name.removeprefix('parameters.')}")
-                counts[name.removeprefix("parameters.")] = float(np.prod(shape)) / max(
-                    1.0, float(np.prod(channels))
-                )
+                elements = float(np.prod(shape)) / max(1.0, float(np.prod(channels)))
+                counts.setdefault(name.removeprefix("parameters."), []).append(elements)
     return counts
 
 
@@ -820,9 +901,12 @@ def training_steps(both: Pair) -> StageResult:
             both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True
         )
         found += list(_compare_parameters(corrected, judge, f"{prefix}buffers/"))
+        averages = replace_variances(
+            both, f"{prefix}evaluated/", [*range((step + 1) * accumulate)], moved=True, averaged=True
+        )
         found += [
             replace(tensor, name=f"evaluated/{tensor.name}")
-            for tensor in _compare_parameters(both, judge, f"{prefix}evaluated/")
+            for tensor in _compare_parameters(averages, judge, f"{prefix}evaluated/")
         ]
         if any(tensor.differs for tensor in found):
             first, tensors = step, found

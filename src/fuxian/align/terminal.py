@@ -40,7 +40,8 @@ def summary(alignment: Alignment) -> str:
         line = shown_line(first.reference.line)
         lines.append(f"  the reference calls {first.reference.call.name} at {where} ({line})")
     if diagnosis is not None:
-        lines.append(f"  cause: {diagnosis.cause} ({CAUSES.get(diagnosis.cause, '')})")
+        said = "" if diagnosis.cause == "unknown" else f", {diagnosis.certainty}"
+        lines.append(f"  cause{said}: {diagnosis.cause} ({CAUSES.get(diagnosis.cause, '')})")
         lines.append(f"  {diagnosis.evidence}")
         if diagnosis.line:
             lines.append(f"  change {shown_line(diagnosis.line)}")

@@ -59,6 +59,13 @@ def seed(number: int) -> None:
     torch.manual_seed(number)
 
 
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """While a model is built: a seed that the recipe sets is left out."""
+    with mock.patch.object(torch, "manual_seed", lambda *_: torch.default_generator):
+        yield
+
+
 def environment() -> dict[str, Any]:
     return {
         "torch": torch.__version__,

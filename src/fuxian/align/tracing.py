@@ -216,6 +216,11 @@ class Tracer:
         self._numbers = {"t": 0, "c": 0}
 
     @property
+    def raised(self) -> bool:
+        """Whether the last call raised: it is noted with no outputs."""
+        return bool(self.calls) and not self.calls[-1].outputs
+
+    @property
     def path(self) -> str:
         """The module that is being run, as a path from the root."""
         return self.spans[self._stack[-1]].path if self._stack else ""
@@ -262,6 +267,9 @@ class Tracer:
         self.inside += 1
         try:
             result = function(*args, **kwargs)
+        except Exception:
+            self._note(name, function, args, kwargs, inputs, [])
+            raise
         finally:
             self.inside -= 1
         returned = result
@@ -335,7 +343,13 @@ class Tracer:
         self.spans.append(span)
         self._stack.append(span.index)
         first = len(self.calls)
-        result = function(module, *args, **kwargs)
+        name = f"{type(module).__module__}.{type(module).__name__}"
+        try:
+            result = function(module, *args, **kwargs)
+        except Exception:
+            if not self.raised:
+                self._note(name, module.forward, args, kwargs, inputs, [])
+            raise
         outputs = list(tensors_in(result, self.side.is_tensor))
         if any(getattr(tensor, TAG, None) is None for tensor in outputs):
             own = list(module.__dict__.get("_parameters", {}))
@@ -345,7 +359,6 @@ class Tracer:
                 if tensor is not None and hasattr(tensor, TAG)
             ]
             fresh = [getattr(t, TAG, None) or self._new("t", t) for t in outputs]
-            name = f"{type(module).__module__}.{type(module).__name__}"
             self._note(name, module.forward, args, kwargs, inputs, fresh)
             self.calls[-1].inputs += weights
         span.outputs = [self.identity(tensor) for tensor in outputs]

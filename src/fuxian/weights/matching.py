@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -48,18 +48,83 @@ class Matching:
     port_left: list[tuple[Node, Piece]] = field(default_factory=list)
     reference_left: list[tuple[Node, Piece]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    squares: list[tuple[str, str]] = field(default_factory=list)
+    """Classes (port's, reference's) of square matrices, of which one at most says how it lies."""
 
     @property
     def complete(self) -> bool:
         return not (self.port_left or self.reference_left or self.problems)
 
 
-def match(port: Tree, reference: Tree) -> Matching:
-    """Pair every piece of the two trees, as far as names, structure and order say."""
-    matcher = _Matcher(port, reference)
-    matcher.nodes(port.root, reference.root, "name")
-    matcher.rest()
+Layouts = Mapping[tuple[str, str], Literal["straight", "turned"]]
+
+
+def match(port: Tree, reference: Tree, layouts: Layouts | None = None) -> Matching:
+    """Pair every piece of the two trees, as far as names, structure and order say.
+
+    ``layouts`` says how the square matrices of two classes lie to each other, where only one of them is known.
+    """
+    port, reference = join_fused(port, reference)
+
+    def run(matcher: Matcher) -> None:
+        matcher.nodes(port.root, reference.root, "name")
+        matcher.rest()
+
+    return settled(lambda told: Matcher(port, reference, told), run, layouts)
+
+
+def settled(
+    make: Callable[[Layouts], Matcher], run: Callable[[Matcher], None], layouts: Layouts | None
+) -> Matching:
+    """What a matcher finds; of two classes whose matrices fit one way alone, the square ones are taken likewise."""
+    matcher = make(layouts or {})
+    run(matcher)
+    told = {kinds: way for kinds, way in matcher.told.items() if kinds in matcher.squares}
+    if told and not layouts:
+        matcher = make(told)
+        run(matcher)
+    matcher.result.squares = sorted(matcher.squares)
     return matcher.result
+
+
+def join_fused(port: Tree, reference: Tree) -> tuple[Tree, Tree]:
+    """The trees with query, key and value in one piece where the other side keeps them so in a class of its own, whose
+    rows cannot be told from its columns."""
+    fused = [{squashed(n.name) for n in _every(tree.root) if _is_fused(n)} for tree in (port, reference)]
+    whole = [{squashed(n.name) for n in _every(tree.root) if _is_unit(n)} for tree in (port, reference)]
+    made = [
+        replace(tree, root=_joined(tree.root, names))
+        if (names := fused[i] & (whole[1 - i] - fused[1 - i]))
+        else tree
+        for i, tree in enumerate((port, reference))
+    ]
+    return made[0], made[1]
+
+
+def _every(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _every(child)
+
+
+def _is_fused(node: Node) -> bool:
+    """Whether a layer's three children are thirds of its own tensors."""
+    return len(node.children) == 3 and all(c.pieces and c.pieces[0].place.parts == 3 for c in node.children)
+
+
+def _joined(node: Node, names: set[str]) -> Node:
+    if not (_is_fused(node) and squashed(node.name) in names):
+        return replace(node, children=[_joined(child, names) for child in node.children])
+    pieces = [
+        replace(p, shape=(3 * p.shape[0], *p.shape[1:]), place=replace(p.place, part=0, parts=1))
+        for p in node.children[0].pieces
+    ]
+    return replace(node, pieces=[*node.pieces, *pieces], children=[])
+
+
+def alike_arithmetic(one: Node, two: Node) -> bool:
+    """Whether two layers of known classes compute the same."""
+    return one.family == two.family or frozenset({one.family, two.family}) in _SAME_ARITHMETIC
 
 
 def _parts(node: Node) -> list[Node]:
@@ -103,9 +168,13 @@ def _turned(piece: Piece) -> Piece:
     return replace(piece, shape=piece.shape[::-1], place=replace(piece.place, layout=layout))
 
 
-class _Matcher:
-    def __init__(self, port: Tree, reference: Tree) -> None:
+class Matcher:
+    def __init__(self, port: Tree, reference: Tree, layouts: Layouts | None = None) -> None:
         self.result = Matching()
+        self.layouts = layouts or {}
+        self.told: dict[tuple[str, str], Literal["straight", "turned"]] = {}
+        """How the matrices of two classes lie to each other, where they fit one way alone."""
+        self.squares: set[tuple[str, str]] = set()
         self.ordered = port.ordered and reference.ordered
         self.executed = port.executed and reference.executed
         self.refused: set[Place] = set()
@@ -165,7 +234,7 @@ class _Matcher:
     def leave(self, port: Sequence[Node], reference: Sequence[Node]) -> None:
         for nodes, left in ((port, self.result.port_left), (reference, self.result.reference_left)):
             for node in nodes:
-                left += [(unit, piece) for unit in _units(node) for piece in unit.pieces]
+                left += [(unit, piece) for unit in units(node) for piece in unit.pieces]
 
     def against_order(self, in_order: list[tuple[Node, Node]], by_name: list[tuple[Node, Node, How]]) -> str:
         """Why these layers must not be paired by their order, or an empty text."""
@@ -199,12 +268,7 @@ class _Matcher:
 
     def units(self, port: Node, reference: Node, how: How) -> None:
         """Pair the pieces of two layers by their role."""
-        differ = (
-            port.family is not None
-            and reference.family is not None
-            and port.family != reference.family
-            and frozenset({port.family, reference.family}) not in _SAME_ARITHMETIC
-        )
+        differ = None not in (port.family, reference.family) and not alike_arithmetic(port, reference)
         if differ and how == "order":
             self.result.problems.append(
                 f"{port.path} is a {port.class_name} and {reference.path} a {reference.class_name}"
@@ -219,8 +283,15 @@ class _Matcher:
             if other is not None:
                 matched.add(piece.role)
                 self.fit((port, piece), (reference, other), how, note)
-        self.result.port_left += [(port, p) for p in port.pieces if p.role not in matched]
-        self.result.reference_left += [(reference, p) for p in reference.pieces if p.role not in matched]
+        left = [[p for p in node.pieces if p.role not in matched] for node in (port, reference)]
+        if how == "order" and None in (port.family, reference.family) and left[0]:
+            sizes = [[squeezed(piece.shape) for piece in pieces] for pieces in left]
+            if sizes[0] == sizes[1]:  # Other words for the same roles.
+                for piece, other in zip(*left, strict=True):
+                    self.fit((port, piece), (reference, other), how, note)
+                left = [[], []]
+        self.result.port_left += [(port, piece) for piece in left[0]]
+        self.result.reference_left += [(reference, piece) for piece in left[1]]
 
     def fit(self, port_left: _Left, reference_left: _Left, how: How, note: str = "") -> None:
         """Record the pair, with the layout settled where one side's class does not say it."""
@@ -233,13 +304,20 @@ class _Matcher:
         turned = matrix and squeezed(port.shape) == squeezed(reference.shape)[::-1]
         unknown = families.count(None) if self.typed else int(port_node.family is None)
         about = f"{port.place.tensor} and {reference.place.tensor}"
-        if straight and turned and unknown == 1 and "linear" in families:
+        kinds = (port_node.class_name, reference_node.class_name)
+        told = self.layouts.get(kinds)
+        if unknown and straight != turned:
+            self.told[kinds] = "straight" if straight else "turned"
+        if unknown and straight and turned:
+            self.squares.add(kinds)
+            straight = told != "turned"
+        if straight and turned and unknown == 1 and "linear" in families and told is None:
             why = (
                 f"ambiguous: {about} are square and only one side's class says its layout (give a transform)"
             )
             self.refuse(port_left, reference_left, why)
         elif straight:
-            if turned and unknown:
+            if turned and unknown and told is None:
                 note = "a square matrix whose class does not say its layout: taken as it is"
             self.result.matches.append(Match(port, reference, how, note))
         elif turned and unknown:
@@ -278,8 +356,8 @@ class _Matcher:
             self.fit(left, right, how)
 
 
-def _units(node: Node) -> list[Node]:
-    return [node] if _is_unit(node) else [unit for part in _parts(node) for unit in _units(part)]
+def units(node: Node) -> list[Node]:
+    return [node] if _is_unit(node) else [unit for part in _parts(node) for unit in units(part)]
 
 
 def _piece_name(node: Node, piece: Piece) -> str:

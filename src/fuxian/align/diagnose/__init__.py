@@ -7,6 +7,7 @@ that reproduce the reference, and names the one with the best evidence. Neither 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fuxian.align.diagnose import (
     calls,
@@ -25,6 +26,14 @@ from fuxian.align.divergence import Diagnosis, Divergence
 
 __all__ = ["diagnose"]
 
+
+def _training(divergence: Divergence) -> Diagnosis | None:
+    names = divergence.facts.get("names", [])
+    if names and all(name.startswith("gradients/") for name in names):
+        return calls.first_proven([gradients.diagnose(divergence), calls.diagnose(divergence)])
+    return calls.diagnose(divergence)
+
+
 BY_STAGE: dict[str, Callable[[Divergence], Diagnosis | None]] = {
     "configuration": configuration.diagnose,
     "initialisation": statistics.diagnose,
@@ -37,7 +46,7 @@ BY_STAGE: dict[str, Callable[[Divergence], Diagnosis | None]] = {
     "optimizer": updates.diagnose,
     "learning_rate": schedules.diagnose,
     "regularisation": updates.diagnose,
-    "training_mode": calls.diagnose,
+    "training_mode": _training,
     "training_steps": updates.steps,
     "higher_order": gradients.diagnose,
 }
@@ -48,16 +57,16 @@ OF_LAYERS = {*CAUSES.values(), "padding_mode", "interpolation_mode", "missing_bi
 
 def diagnose(divergence: Divergence) -> Diagnosis:
     """The cause of a divergence, with its evidence; ``unknown`` with a reproducer where no hypothesis fits."""
-    if divergence.kind == "error":
-        found: Diagnosis | None = calls.failure(divergence)
-    else:
-        found = BY_STAGE[divergence.stage](divergence)
+    found = None if divergence.kind == "error" else BY_STAGE[divergence.stage](divergence)
+    if "message" in divergence.facts:
+        raised = calls.failure(divergence)
+        found = raised if found is None else replace(found, evidence=f"{found.evidence}; {raised.evidence}")
     if found is None:
         evidence = "no hypothesis reproduces the reference"
         return Diagnosis("unknown", evidence, _line(divergence), script.reproducer(divergence))
     line = _made(divergence) if found.cause in OF_LAYERS else ""
     line = line or found.line or _line(divergence)
-    return Diagnosis(found.cause, found.evidence, line, found.script)
+    return replace(found, line=line)
 
 
 def _made(divergence: Divergence) -> str:

@@ -163,12 +163,14 @@ def _order(ours: Parts, theirs: Parts) -> Diagnosis | None:
             for i, j in enumerate(roles)
             if i != j and j is not None
         )
-        return Diagnosis("qkv_order", f"element by element, the port's {told}")
+        return Diagnosis("qkv_order", f"element by element, the port's {told}", proven=True)
     if roles == [0, 1, 2]:
         turned = [not _alike(a, b) for a, b in zip(mine, other, strict=True)]
         if any(turned) and all(a.shape == b.shape for a, b in zip(mine, other, strict=True)):  # type: ignore[union-attr]
             which = " and ".join(word for word, t in zip(words, turned, strict=True) if t)
-            return Diagnosis("head_order", f"the {which} has the reference's elements in another order")
+            return Diagnosis(
+                "head_order", f"the {which} has the reference's elements in another order", proven=True
+            )
         return None
     joined = [np.concatenate([a.reshape(-1) for a in arrays]) for arrays in (mine, other)]  # type: ignore[union-attr]
     if _same_set(joined[0], joined[1]):
@@ -194,12 +196,14 @@ def _scores(seen: View, ours: Parts, theirs: Parts) -> Diagnosis | None:
                 else f"at {apart} of {hidden[0].size} places another"
             )
             return Diagnosis(
-                "attention_mask", f"of the same scores the port masks {words} than the reference"
+                "attention_mask", f"of the same scores the port masks {words} than the reference", proven=True
             )
     axes = _axis(ours), _axis(theirs)
     if None not in axes and axes[0] != axes[1]:
         return Diagnosis(
-            "softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over axis {axes[1]}"
+            "softmax_axis",
+            f"the port's softmax is over axis {axes[0]}, the reference's over axis {axes[1]}",
+            proven=True,
         )
     if not _alike(ours.logits, theirs.logits):
         ratio = _ratio(ours.logits, theirs.logits)
@@ -208,7 +212,7 @@ def _scores(seen: View, ours: Parts, theirs: Parts) -> Diagnosis | None:
             after = error(ours.logits * ratio, theirs.logits)  # type: ignore[arg-type, operator]
             change = f"with the scores multiplied by {number(ratio)}"
             evidence = f"{change} the difference falls from {before:.2g} to {after:.2g}"
-            return Diagnosis("attention_scale", evidence)
+            return Diagnosis("attention_scale", evidence, proven=True)
         if ours.logits is None or theirs.logits is None:
             return None
         return Diagnosis("attention_mask", "what is added to the scores, or put in their place, is another")

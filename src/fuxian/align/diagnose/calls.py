@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from fuxian.align.diagnose import attention, kernels, losses, relations, structure
+from fuxian.align.diagnose import attention, kernels, losses, relations, search, structure
 from fuxian.align.diagnose.evidence import FITS, Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing
@@ -25,19 +25,30 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     seen = view(divergence)
     if seen is None or divergence.port is None or divergence.reference is None:
         return None
-    port, reference = divergence.port.call, divergence.reference.call
-    found = (
-        _dropout(divergence, seen)
-        or _running_statistics(divergence)
-        or _narrowed(divergence, seen)
-        or _lengths(divergence, seen)
-    )
-    if found is not None:
-        return found
-    if divergence.stage != "loss":
-        found = attention.diagnose(seen, port, reference)
-        if found is not None:
+    return first_proven(_attempts(divergence, seen))
+
+
+def first_proven(attempts: Iterable[Diagnosis | None]) -> Diagnosis | None:
+    """The first attempt that a recomputation proves; where none does, the first that says anything."""
+    surmised = None
+    for found in attempts:
+        if found is not None and found.proven:
             return found
+        surmised = surmised or found
+    return surmised
+
+
+def _attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | None]:
+    """What each hypothesis says of the divergence, the more specific ones first."""
+    assert divergence.port is not None and divergence.reference is not None  # noqa: S101
+    port, reference = divergence.port.call, divergence.reference.call
+    yield _dropout(divergence, seen)
+    yield _running_statistics(divergence)
+    yield _narrowed(divergence, seen)
+    yield _lengths(divergence, seen)
+    if divergence.stage != "loss":
+        yield attention.diagnose(seen, port, reference)
+    yield search.diagnose(divergence, seen)
     divergence = _together(divergence)
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
     port, reference = divergence.port.call, divergence.reference.call
@@ -48,36 +59,28 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         made = [sum(plain(c.operation) == plain(reference.operation) for c in side.calls)
                 for side in (seen.port, seen.reference)]  # fmt: skip
         if exchanged is not None and (exchanged.cause != "wrong_input" or made[0] == made[1]):
-            return exchanged
-        found = structure.left_out(divergence, seen)
-        if found is not None:
-            return found
+            yield exchanged
+        yield structure.left_out(divergence, seen)
     if alike:
         assert port is not None and reference is not None  # noqa: S101
-        found = _same_call(divergence, seen, port, reference)
-        if found is not None:
-            return found
+        yield from _same_call(divergence, seen, port, reference)
     if divergence.stage == "loss":
-        found = losses.diagnose(divergence, seen)
-        if found is not None:
-            return found
-    found = _turned(divergence, seen) or _untraced(divergence, seen)
-    if found is not None:
-        return found
-    found = (
-        _other_source(seen, port, reference)
-        or _functions(divergence, seen)
-        or structure.diagnose(divergence, seen)
-    )
-    if found is not None and not (alike and found.cause in ("missing_module", "extra_module")):
-        return found
-    moved = structure.moved(divergence, seen)
-    if moved is not None:
-        return moved
+        yield losses.diagnose(divergence, seen)
+    yield _turned(divergence, seen)
+    yield _untraced(divergence, seen)
+    other = first_proven([
+        _other_source(seen, port, reference), _functions(divergence, seen), structure.diagnose(divergence, seen)
+    ])  # fmt: skip
+    last = alike and other is not None and other.cause in ("missing_module", "extra_module")
+    if not last:
+        yield other
+    yield structure.moved(divergence, seen)
     chosen = best(_outputs(divergence, seen))
-    if chosen is not None:
-        return Diagnosis(chosen.cause, chosen.sentence)
-    return _picked(port, reference) or found or _bad_numbers(divergence) or _lasting_shape(divergence)
+    yield None if chosen is None else chosen.diagnosis()
+    yield _picked(port, reference)
+    yield other
+    yield _bad_numbers(divergence)
+    yield _lasting_shape(divergence)
 
 
 def _together(divergence: Divergence) -> Divergence:
@@ -120,7 +123,7 @@ def _lengths(divergence: Divergence, seen: View) -> Diagnosis | None:
     return Diagnosis("sequence_lengths", f"only the {who}'s recurrent layer is told the sequences' lengths")
 
 
-def failure(divergence: Divergence) -> Diagnosis | None:
+def failure(divergence: Divergence) -> Diagnosis:
     """What an exception of the port says."""
     message = str(divergence.facts.get("message", ""))
     words = message.lower()
@@ -129,7 +132,7 @@ def failure(divergence: Divergence) -> Diagnosis | None:
         cause = "shape"
     elif any(part in words for part in ("dtype", "data type", "float64", "float32")):
         cause = "dtype"
-    return Diagnosis(cause, f"the port raised {message}", str(divergence.facts.get("line", "")))
+    return Diagnosis(cause, f"the port raised {message}", str(divergence.facts.get("line", "")), proven=True)
 
 
 def _same_operation(port: Call, reference: Call) -> bool:
@@ -140,23 +143,19 @@ def _same_operation(port: Call, reference: Call) -> bool:
 # --- the same operation on both sides -----------------------------------------------------------------------------
 
 
-def _same_call(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
+def _same_call(divergence: Divergence, seen: View, port: Call, reference: Call) -> Iterator[Diagnosis | None]:
     ours, theirs = divergence.port, divergence.reference
     assert ours is not None and theirs is not None  # noqa: S101
-    found = (
-        _settings(divergence, ours, theirs, port, reference)
-        or _padding(divergence, seen, port, reference)
-        or _terms_alone(seen, port, reference)
-        or _stated(divergence, port, reference)
-        or _inputs(divergence, seen, port, reference)
-        or _masks(seen, port, reference)
-        or _axes(divergence, seen, port, reference)
-        or _constants(divergence, seen, port, reference)
-    )
-    if found is not None:
-        return found
+    yield _settings(divergence, ours, theirs, port, reference)
+    yield _padding(divergence, seen, port, reference)
+    yield _terms_alone(seen, port, reference)
+    yield _stated(divergence, port, reference)
+    yield _inputs(divergence, seen, port, reference)
+    yield _masks(seen, port, reference)
+    yield _axes(divergence, seen, port, reference)
+    yield _constants(divergence, seen, port, reference)
     chosen = best(_weights(divergence, ours, theirs, port, reference))
-    return None if chosen is None else Diagnosis(chosen.cause, chosen.sentence)
+    yield None if chosen is None else chosen.diagnosis()
 
 
 def _parameter(divergence: Divergence, scene: Scene, identity: str) -> np.ndarray | None:
@@ -219,9 +218,8 @@ def _settings(
     change = " and ".join(_setting_words(n, one[n], two[n]) for n in alone or names)
     together = run(**{n: one[n] for n in names})
     if alone or (made is not None and error(together, made) <= enough):
-        return Diagnosis(cause, Hypothesis(cause, f"with {change}", before, itself).sentence)
-    moved = error(results[name], wanted)
-    return Diagnosis(cause, f"{change}: the port's {name} changes the reference's result by {moved:.2g}")
+        return replace(Hypothesis(cause, f"with {change}", before, itself).diagnosis(), proven=True)
+    return Diagnosis(cause, f"the port has {_setting_words(name, two[name], one[name])}, which matters here")
 
 
 def _setting_words(name: str, mine: object, other: object) -> str:
@@ -269,7 +267,9 @@ def _padding(divergence: Divergence, seen: View, port: Call, reference: Call) ->
         return Diagnosis("padding_mode", "both sides pad by the same number of elements, with other values")
     shown = [", ".join(f"{before} and {after}" for before, after in pads) for pads in found]  # type: ignore[union-attr]
     return Diagnosis(
-        "padding", f"before and after each axis the port pads by {shown[0]}; the reference by {shown[1]}"
+        "padding",
+        f"before and after each axis the port pads by {shown[0]}; the reference by {shown[1]}",
+        proven=True,
     )
 
 
@@ -367,7 +367,9 @@ def _inputs(divergence: Divergence, seen: View, port: Call, reference: Call) -> 
             evidence = f"{plain(port.operation)} takes the reference's inputs in the order {order}"
             if attention and plain(port.operation) == "matmul":
                 return Diagnosis("qkv_order", evidence)
-            return Diagnosis("sign" if plain(port.operation) == "sub" else "wrong_order", evidence)
+            return Diagnosis(
+                "sign" if plain(port.operation) == "sub" else "wrong_order", evidence, proven=True
+            )
     left = [n for n in theirs if n not in pairs.values()]
     for name in mine:
         if pairs.get(name) is not None:
@@ -464,20 +466,22 @@ def _pair_of_inputs(
     if mine.dtype.kind in "iu" and mine.shape == theirs.shape:
         offsets = np.unique(theirs.astype(np.int64) - mine.astype(np.int64))
         if offsets.size == 1:
-            return Diagnosis("index_offset", f"with {offsets[0]} added to the index the inputs agree")
+            return Diagnosis(
+                "index_offset", f"with {offsets[0]} added to the index the inputs agree", proven=True
+            )
         return Diagnosis("index_offset", f"the indices differ, by {offsets[0]} to {offsets[-1]}")
     if elsewhere:
         return None
     chosen = best(relations.reordered(mine, theirs))
     if chosen is not None:
-        return Diagnosis("head_order" if attention else chosen.cause, "of the input, " + chosen.sentence)
+        return replace(chosen.diagnosis("of the input, "), cause="head_order" if attention else chosen.cause)
     chosen = best(
         h
         for h in relations.elementwise(mine, theirs)
         if h.cause in ("scale_factor", "sign", "constant_offset")
     )
     if chosen is not None and names[0] not in seen.port.maker:
-        return Diagnosis(chosen.cause, "of the input, " + chosen.sentence)
+        return chosen.diagnosis("of the input, ")
     return None
 
 
@@ -520,14 +524,18 @@ def _axes(divergence: Divergence, seen: View, port: Call, reference: Call) -> Di
         axes = [relations.softmax_axis(s, power(r)) for s, r in zip(sources, results, strict=True)]  # type: ignore[arg-type]
         if None not in axes and axes[0] != axes[1]:
             return Diagnosis(
-                "softmax_axis", f"the port's softmax is over axis {axes[0]}, the reference's over {axes[1]}"
+                "softmax_axis",
+                f"the port's softmax is over axis {axes[0]}, the reference's over {axes[1]}",
+                proven=True,
             )
     if structure.family(port) == "reduction":
         found = [relations.reduction_of(s, r) for s, r in zip(sources, results, strict=True)]  # type: ignore[arg-type]
         if found[0] is not None and found[1] is not None and found[0] != found[1]:
             words = [f"{name} over axes {list(axes)}" for name, axes in (found[0], found[1])]
             cause = "reduction" if divergence.stage == "loss" or found[0][0] != found[1][0] else "axis"
-            return Diagnosis(cause, f"the port takes the {words[0]}, the reference the {words[1]}")
+            return Diagnosis(
+                cause, f"the port takes the {words[0]}, the reference the {words[1]}", proven=True
+            )
     return None
 
 
@@ -556,23 +564,27 @@ def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) 
     verb = word.get(operation, operation)
     evidence = f"the port {verb} {number(found[0])}, the reference {verb} {number(found[1])}"
     if operation == "pow":
-        return Diagnosis("loss_form" if divergence.stage == "loss" else "activation_form", evidence)
+        return Diagnosis(
+            "loss_form" if divergence.stage == "loss" else "activation_form", evidence, proven=True
+        )
     if np.isclose(found[0], -found[1]):
-        return Diagnosis("sign", evidence)
+        return Diagnosis("sign", evidence, proven=True)
     if operation in ("multiply", "divide", "scale"):
         if divergence.stage == "loss":
             whole = divergence.place == "total"
-            return Diagnosis("loss_weight" if whole else _share(port, reference), evidence)
+            return Diagnosis("loss_weight" if whole else _share(port, reference), evidence, proven=True)
         return Diagnosis(
-            "attention_scale" if in_attention(seen.reference, reference) else "scale_factor", evidence
+            "attention_scale" if in_attention(seen.reference, reference) else "scale_factor",
+            evidence,
+            proven=True,
         )
     if divergence.stage == "loss":
-        return Diagnosis("loss_form", evidence)
+        return Diagnosis("loss_form", evidence, proven=True)
     if _before_root(seen.reference, reference):
-        return Diagnosis("epsilon", evidence)
+        return Diagnosis("epsilon", evidence, proven=True)
     if abs(found[0]) > 1e3 or abs(found[1]) > 1e3:
-        return Diagnosis("attention_mask", evidence)
-    return Diagnosis("constant_offset", evidence)
+        return Diagnosis("attention_mask", evidence, proven=True)
+    return Diagnosis("constant_offset", evidence, proven=True)
 
 
 def _constant_tensors(divergence: Divergence, seen: View, port: Call, reference: Call) -> Diagnosis | None:
@@ -693,7 +705,7 @@ def _turned(divergence: Divergence, seen: View) -> Diagnosis | None:
                 words = f"with {turn.inputs[0].removeprefix('parameters.')} as it lies"
                 tried.append(Hypothesis("transposed_weight", words, error(ended, wanted), after, 1))
     chosen = best(tried)
-    return Diagnosis(chosen.cause, chosen.sentence, line=divergence.port.line) if chosen is not None else None
+    return chosen.diagnosis(line=divergence.port.line) if chosen is not None else None
 
 
 def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
@@ -715,7 +727,7 @@ def _dropout(divergence: Divergence, seen: View) -> Diagnosis | None:
         factor = relations.constant_of(source, result, "multiply")
         if factor is not None:
             evidence = f"in evaluation mode the port multiplies by {factor:.4g}, as downscale_in_infer does"
-            return Diagnosis("dropout_mode", evidence)
+            return Diagnosis("dropout_mode", evidence, proven=True)
         share = float((result == 0).mean() - (source == 0).mean())
         return Diagnosis(
             "train_eval_switch", f"in evaluation mode the port drops {share:.0%} of the elements"
@@ -816,13 +828,15 @@ def _functions(divergence: Divergence, seen: View) -> Diagnosis | None:
     (ours, kind), (theirs, wanted) = found[0], found[1]
     families = structure.family(port.call), structure.family(reference.call)
     if kind == wanted == "clip":
-        return Diagnosis("activation_form", f"the port applies {ours}, the reference {theirs}")
+        return Diagnosis("activation_form", f"the port applies {ours}, the reference {theirs}", proven=True)
     if "activation" not in families or {kind, wanted} & {"identity", "clip"}:
         return None
     if families[0] != families[1] and not _same_next(seen, last[0], last[1]):
         return None
     cause = "activation_form" if kind == wanted else "activation"
-    return Diagnosis(cause, f"the port applies {ours}, the reference {theirs}: each reproduces its side")
+    return Diagnosis(
+        cause, f"the port applies {ours}, the reference {theirs}: each reproduces its side", proven=True
+    )
 
 
 def _untraced(divergence: Divergence, seen: View) -> Diagnosis | None:
@@ -860,7 +874,7 @@ def _untraced(divergence: Divergence, seen: View) -> Diagnosis | None:
         ]
         chosen = best(tried)
         if chosen is not None:
-            return Diagnosis(chosen.cause, chosen.sentence)
+            return chosen.diagnosis()
     return None
 
 

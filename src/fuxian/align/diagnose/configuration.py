@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.relations import elementwise
 from fuxian.align.divergence import Diagnosis, Divergence
-from fuxian.align.recording import Recording
 
 SETTINGS = {"accumulate": "accumulation", "schedule_every": "schedule_unit"}
 
@@ -16,21 +13,21 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     """The cause of a configuration that differs; the problems are those of the stage."""
     if divergence.recordings is None:
         return None
+    if divergence.kind == "inventory":
+        return _inventory(divergence)
     problems: dict[str, str] = divergence.facts.get("problems", {})
     place = divergence.place
     text = problems.get(place) or next(iter(problems.values()), "")
     if place in SETTINGS:
-        return Diagnosis(SETTINGS[place], f"{place} is {text}")
+        return Diagnosis(SETTINGS[place], f"{place} is {text}", proven=True)
     if "separate from" in text:
-        return Diagnosis("untied_weights", f"{place} is {text}")
+        return Diagnosis("untied_weights", f"{place} is {text}", proven=True)
     if "tied to" in text:
-        return Diagnosis("tied_weights", f"{place} is {text}")
+        return Diagnosis("tied_weights", f"{place} is {text}", proven=True)
     if "is not trained" in text or "is trained" in text:
-        return Diagnosis("frozen", f"{place} {text}")
-    if "in the port, and not" in text or "in the reference, and not" in text:
-        return _inventory(divergence.recordings, place, text, problems)
+        return Diagnosis("frozen", f"{place} {text}", proven=True)
     if "instead of" in text and place in divergence.recordings[1].data["parts"]:
-        return Diagnosis("flags", f"{place}: {text}")
+        return Diagnosis("flags", f"{place}: {text}", proven=True)
     return _values(divergence, place)
 
 
@@ -46,37 +43,77 @@ def _values(divergence: Divergence, name: str) -> Diagnosis | None:
         return None
     chosen = best(h for h in elementwise(mine, theirs) if h.cause != "precision")
     if chosen is not None:
-        return Diagnosis(chosen.cause, f"of the buffer {name}, {chosen.sentence}")
+        return chosen.diagnosis(f"of the buffer {name}, ")
     share = float((mine != theirs).mean())
     return Diagnosis(
         "init_constant", f"{share:.0%} of the elements of the buffer {name} start from other values"
     )
 
 
-def _inventory(
-    recordings: tuple[Recording, Recording], place: str, text: str, problems: dict[str, str]
-) -> Diagnosis:
-    extra = "in the port, and not" in text
-    side = recordings[0] if extra else recordings[1]
-    module, _, leaf = place.rpartition(".")
-    kinds: dict[str, Any] = {m["path"]: m["class"].rpartition(".")[2] for m in side.data["modules"]}
-    kind = kinds.get(module, "")
-    shown = f"{place} is {text}"
-    shapes = [{e["name"]: e["shape"] for e in r.data["parameters"]} for r in recordings]
-    left = [[n for n, t in problems.items() if f"in the {w}, and" in t] for w in ("port", "reference")]
-    for mine in left[0]:
-        for other in left[1]:
-            same = mine.rpartition(".")[0] == other.rpartition(".")[0] and mine[-4:] == other[-4:]
-            if same and place in (mine, other) and shapes[0].get(mine) != shapes[1].get(other):
-                words = f"{mine} has the shape {shapes[0].get(mine)} in place of {shapes[1].get(other)}"
-                return Diagnosis("shape", words)
-    if leaf in ("bias", "_bias") and not kind.lower().endswith(("norm", "norm1d", "norm2d", "norm3d")):
-        return Diagnosis("missing_bias", shown)
-    if "norm" in kind.lower() and leaf in ("weight", "bias", "scale") and _kept(recordings, module):
-        return Diagnosis("missing_affine", shown)
-    return Diagnosis("extra_parameter" if extra else "missing_parameter", shown)
+STATISTICS = {"_mean", "_variance", "running_mean", "running_var"}
+WRAPPERS = {
+    "spectral_norm": {
+        "weight_orig",
+        "weight_u",
+        "weight_v",
+        "_weight_u",
+        "_weight_v",
+        "original",
+        "_u",
+        "_v",
+    },
+    "weight_norm": {"weight_g", "weight_v", "original0", "original1"},
+}
+"""What a wrapper of a layer's weight keeps in the weight's place."""
 
 
-def _kept(recordings: tuple[Recording, Recording], module: str) -> bool:
-    """Whether both sides have the module itself."""
-    return all(any(m["path"] == module for m in side.data["modules"]) for side in recordings)
+def _inventory(divergence: Divergence) -> Diagnosis:
+    """Parameters and buffers of one module that have no counterpart."""
+    assert divergence.recordings is not None  # noqa: S101
+    unmatched: list[tuple[str, str]] = divergence.facts["unmatched"]
+    shapes = [{e["name"]: tuple(e["shape"]) for e in r.data["parameters"]} for r in divergence.recordings]
+    holder = unmatched[0][1].rpartition(".")[0]
+    here = [(side, name) for side, name in unmatched if _held_by(name, {holder, divergence.place})]
+    ours, theirs = ([name for side, name in here if side == which] for which in ("port", "reference"))
+    resized = [(a, b) for a in ours for b in theirs if a.rpartition(".")[2] == b.rpartition(".")[2]]
+    more = f"; {len(unmatched) - len(here)} more elsewhere" if len(unmatched) > len(here) else ""
+    leaves = {name.rpartition(".")[2] for _, name in here}
+    shown = _listed(ours, theirs) + more
+    wrapper = next((word for word, names in WRAPPERS.items() if len(leaves & names) > 1), None)
+    if resized:
+        mine, other = resized[0]
+        words = f"{mine} has the shape {list(shapes[0][mine])} in place of {list(shapes[1][other])}{more}"
+        cause = "normalised_axes" if mine.endswith(("weight_g", "original0")) else "shape"
+        return Diagnosis(cause, words, proven=True)
+    if wrapper is not None and len({which for which, _ in here}) == 2:
+        marks = {name.rpartition(".")[2] for name in theirs} & WRAPPERS[wrapper]
+        who, cause = ("reference", "missing_module") if len(marks) > 1 else ("port", "extra_module")
+        return Diagnosis(cause, f"only the {who} has {wrapper} here: {shown}", proven=True)
+    kinds = {
+        m["path"]: m["class"].rpartition(".")[2] for r in divergence.recordings for m in r.data["modules"]
+    }
+    norm = "norm" in kinds.get(holder, "").lower()
+    on_both = all(any(m["path"] == holder for m in r.data["modules"]) for r in divergence.recordings)
+    if leaves <= STATISTICS:
+        return Diagnosis(
+            "bn_statistics", f"only one side keeps running statistics here: {shown}", proven=True
+        )
+    if not (ours and theirs) and norm and on_both and not leaves & STATISTICS:
+        return Diagnosis("missing_affine", shown, proven=True)
+    if not (ours and theirs) and leaves <= {"bias", "_bias"} and not norm:
+        return Diagnosis("missing_bias", shown, proven=True)
+    return Diagnosis("extra_parameter" if ours else "missing_parameter", shown, proven=True)
+
+
+def _held_by(name: str, paths: set[str]) -> bool:
+    return name.rpartition(".")[0] in paths
+
+
+def _listed(ours: list[str], theirs: list[str]) -> str:
+    parts = [
+        f"{', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''}"
+        f" {'is' if len(names) == 1 else 'are'} in the {one}, and not in the {other}"
+        for names, one, other in ((ours, "port", "reference"), (theirs, "reference", "port"))
+        if names
+    ]
+    return "; ".join(parts)

@@ -145,7 +145,7 @@ def _leaf(pairs: Pairs, label: bool, kind: str) -> Diagnosis | None:
         tried += _token_hypotheses(usable)
     chosen = best(tried)
     if chosen is not None:
-        return Diagnosis(chosen.cause, chosen.sentence)
+        return chosen.diagnosis()
     cut = _cut(usable) if integral and not label else None
     if cut is not None:
         return cut

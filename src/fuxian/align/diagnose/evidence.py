@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuxian.align.divergence import Diagnosis
+
 FITS = 0.02
 """A hypothesis is kept when it leaves at most this share of the difference."""
+PROVES = 1e-3
+"""A cause is proven when the change leaves at most this share of the difference, and of the reference's size less."""
+NOTHING = 1e-14
+"""Differences up to this are rounding: there is nothing to explain."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,16 @@ class Hypothesis:
 
     @property
     def fits(self) -> bool:
-        return bool(np.isfinite(self.after) and self.after <= FITS * self.before)
+        return bool(self.before > NOTHING and self.after <= FITS * min(self.before, 1.0 / FITS))
+
+    @property
+    def proves(self) -> bool:
+        """Whether the change, computed, gives the reference's figures."""
+        return self.fits and self.after <= PROVES * min(self.before, 1.0)
+
+    def diagnosis(self, about: str = "", line: str = "") -> Diagnosis:
+        """What the hypothesis says as a diagnosis; ``about`` begins its sentence."""
+        return Diagnosis(self.cause, about + self.sentence, line or self.line, proven=self.proves)
 
     @property
     def sentence(self) -> str:

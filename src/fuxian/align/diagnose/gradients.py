@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from fuxian.align import defects
 from fuxian.align.diagnose import structure
-from fuxian.align.diagnose.evidence import best
+from fuxian.align.diagnose.evidence import best, error
+from fuxian.align.diagnose.recompute import rerun
 from fuxian.align.diagnose.relations import elementwise
 from fuxian.align.diagnose.view import View, ancestors, users, view
-from fuxian.align.divergence import Diagnosis, Divergence
+from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph
 from fuxian.align.mapping import links_from_json
 from fuxian.align.tracing import Call, plain
@@ -28,13 +30,84 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if seen is None:
         return None
     return (
-        _unused(divergence, seen)
+        _defect(divergence, seen)
+        or _unused(divergence, seen)
         or _other_calls(divergence, seen)
         or _cut(seen)
         or _missing(divergence, seen)
         or _scaled(divergence, seen)
         or _cut_or_not(divergence, seen)
     )
+
+
+def _defect(divergence: Divergence, seen: View) -> Diagnosis | None:
+    """A gradient of the framework's own that is not the derivative of what the call computed, or is known to differ."""
+    scene = divergence.port
+    call = scene.call if scene is not None else None
+    if scene is None or call is None or not call.inputs or not call.outputs:
+        return None
+    x = seen.tensor(0, call.inputs[0])
+    known = defects.of_gradient(scene, x)
+    if known is not None and not known.proves:
+        return Diagnosis("framework_defect", f"{known.version}: {known.what}; {known.workaround}", call.line)
+    slopes = _derivative(divergence, seen, scene, call)
+    if slopes is None:
+        return None
+    ours, theirs = slopes
+    if not (ours > 1e-4 and ours > 1000 * theirs):
+        return None
+    said = (
+        f"along a random direction the port's gradient of {plain(call.operation)} is {ours:.2g} off the differences of"
+        f" what it computes, the reference's {theirs:.2g}"
+    )
+    if known is not None:
+        said = f"{known.version}: {known.what}; {known.workaround}; {said}"
+    return Diagnosis("framework_defect", said, call.line, proven=True)
+
+
+def _derivative(divergence: Divergence, seen: View, scene: Scene, call: Call) -> tuple[float, float] | None:
+    """How far each side's gradient of a call's input is from central differences along one direction, relative."""
+
+    def parameter(name: str) -> np.ndarray | None:
+        return (
+            divergence.to_port(name.removeprefix("parameters.")) if divergence.to_port is not None else None
+        )
+
+    run = rerun(scene, call, parameter)
+    given, mine = scene.gradients.get(call.outputs[0]), scene.gradients.get(call.inputs[0])
+    theirs = _same_gradient(divergence, seen, call.inputs[0], mine)
+    if run is None or given is None or mine is None or theirs is None or not mine.size:
+        return None
+    own = seen.tensor(0, call.outputs[0])
+    if own is None or not error(run(), own) <= 1e-6 or given.shape != own.shape:
+        return None
+    direction = np.random.Generator(np.random.PCG64(20211)).standard_normal(mine.shape)
+    x, step = run.tensors["x"], 1e-5
+    values = []
+    for sign in (1.0, -1.0):
+        run.tensors["x"] = x + sign * step * direction
+        made = run()
+        if made is None:
+            return None
+        values.append(float((made * given).sum()))
+    slope = (values[0] - values[1]) / (2 * step)
+    size = abs(slope) or 1.0
+    return tuple(abs(float((g * direction).sum()) - slope) / size for g in (mine, theirs))  # type: ignore[return-value]
+
+
+def _same_gradient(
+    divergence: Divergence, seen: View, name: str, mine: np.ndarray | None
+) -> np.ndarray | None:
+    """The reference's gradient of the tensor that agrees with the port's."""
+    held = divergence.reference.gradients if divergence.reference is not None else {}
+    for other in seen.same_in_reference(name):
+        found = held.get(other)
+        full = f"{seen.reference.prefix}/value_gradients/{other}"
+        if found is None and full in seen.reference.recording and seen.reference.recording.kept(full):
+            found = seen.reference.recording.get(full)
+        if found is not None and mine is not None and found.size == mine.size:
+            return found.reshape(mine.shape)
+    return None
 
 
 def _frozen(divergence: Divergence) -> Diagnosis | None:
@@ -53,7 +126,7 @@ def _frozen(divergence: Divergence) -> Diagnosis | None:
                 and entry["trainable"] != theirs[other]["trainable"]
             ):
                 word = "is trained" if entry["trainable"] else "is not trained"
-                return Diagnosis("frozen", f"{entry['name']} {word}, unlike in the reference")
+                return Diagnosis("frozen", f"{entry['name']} {word}, unlike in the reference", proven=True)
     return None
 
 
@@ -64,12 +137,16 @@ def _slopes(divergence: Divergence) -> Diagnosis | None:
     if not all(slopes) or not (divergence.recordings[1].data.get("higher_order")):
         return None
     ours, theirs = slopes[0]["error"], slopes[1]["error"]
+    calls = divergence.recordings[0].data.get("trace", {}).get("train", {}).get("calls", ())
+    convolves = any(plain(call["operation"]).startswith("conv") for call in calls)
     if ours > 1e-4 and ours > 100 * theirs:
         evidence = (
             f"along the gradient the port's loss changes by {slopes[0]['differences']:.6g}, its gradient says"
             f" {slopes[0]['gradient']:.6g} ({ours:.2g} off); the reference's is {theirs:.2g} off"
         )
-        return Diagnosis("first_order", evidence)
+        if convolves and divergence.recordings[0].framework == "paddle":
+            evidence += f". {defects.SECOND_ORDER}"
+        return Diagnosis("first_order", evidence, proven=True)
     return None
 
 
@@ -186,7 +263,7 @@ def _scaled(divergence: Divergence, seen: View) -> Diagnosis | None:
                 return Diagnosis("not_detached", f"the gradient of {name} is zero in the reference")
             chosen = best(h for h in elementwise(mine, theirs) if h.cause in ("scale_factor", "sign"))
             if chosen is not None:
-                return Diagnosis(chosen.cause, "of the gradient, " + chosen.sentence)
+                return chosen.diagnosis("of the gradient, ")
     return None
 
 

@@ -44,7 +44,7 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
                     tried.append(Hypothesis(cause, words, before, after, 1))
     chosen = best(h for h in tried if h.after < 1e-5)
     if chosen is not None:
-        return Diagnosis(chosen.cause, chosen.sentence)
+        return chosen.diagnosis()
     assert figures[0] is not None and figures[1] is not None  # noqa: S101
     return _reduced(divergence, seen, figures[0], figures[1])
 
@@ -69,7 +69,7 @@ def _reduced(divergence: Divergence, seen: View, mine: float, other: float) -> D
     evidence = (
         f"the port takes the {shown[0]}, the reference the {shown[1]}; its figure is {words} the reference's"
     )
-    return Diagnosis("reduction", evidence)
+    return Diagnosis("reduction", evidence, proven=True)
 
 
 def _figure(recording: Any, name: str) -> float | None:

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from fuxian.align.record import ISOLATED_RATE
+
 
 @dataclass(frozen=True)
 class Rule:
     """An optimizer's settings under one set of names. ``decay_kind`` is ``coupled`` (added to the gradient) or
-    ``decoupled`` (taken off the weight)."""
+    ``decoupled`` (taken off the weight). ``rate`` is the one that the optimizer was stepped with alone.
+    ``epsilon_place``: RMSProp divides by the root of v plus epsilon in torch, by the root of (v + epsilon) in Paddle;
+    Adamax adds it to the gradient's size in torch, to the decayed norm in Paddle."""
 
     kind: str = "sgd"
     rate: float = 0.0
@@ -27,6 +31,7 @@ class Rule:
     initial: float = 0.0
     smoothing: float = 0.99
     centred: bool = False
+    epsilon_place: str = "outside the root"
 
 
 KINDS = {
@@ -46,6 +51,14 @@ NAMES = {
 """Each framework's name of a setting."""
 
 
+OF_PADDLE = {"RMSProp": "inside the root", "Adamax": "beside the norm"}
+"""Where Paddle's own classes have epsilon."""
+
+
+def _own_rate(group: dict[str, Any]) -> float:
+    return float(group.get("initial_lr", group.get("learning_rate_now", 0.0)))
+
+
 def rules(made: dict[str, Any]) -> dict[str, Rule]:
     """The rule of every parameter, by name, from the recorded settings."""
     found: dict[str, Rule] = {}
@@ -54,6 +67,7 @@ def rules(made: dict[str, Any]) -> dict[str, Rule]:
         kind = next(
             (KINDS[name] for name in sorted(KINDS, key=len, reverse=True) if short.endswith(name)), short
         )
+        highest = max((_own_rate(group) for group in optimizer["groups"]), default=0.0)
         for group in optimizer["groups"]:
             settings = {**optimizer["settings"], **group}
             values: dict[str, Any] = {}
@@ -62,7 +76,11 @@ def rules(made: dict[str, Any]) -> dict[str, Rule]:
                     values["beta1"], values["beta2"] = value
                 elif name in NAMES and isinstance(value, (int, float)):
                     values[NAMES[name]] = value if isinstance(value, bool) else float(value)
-            values["rate"] = float(group.get("learning_rate_now", values.get("rate", 0.0)))
+            values["rate"] = ISOLATED_RATE * (_own_rate(group) / highest if highest > 0 else 1.0)
+            if optimizer["class"] in OF_PADDLE:
+                values["epsilon_place"] = OF_PADDLE[optimizer["class"]]
+            elif kind == "adamax":
+                values["epsilon_place"] = "beside the gradient"
             values["decay_kind"] = "decoupled" if short.endswith("adamw") else "coupled"
             if kind != "sgd":
                 values.pop("momentum", None) if kind != "rmsprop" else None
@@ -99,9 +117,19 @@ def updates(rule: Rule, weight: np.ndarray, gradients: Sequence[np.ndarray]) -> 
         elif rule.kind == "rmsprop":
             second = rule.smoothing * second + (1 - rule.smoothing) * gradient**2
             mean = rule.smoothing * mean + (1 - rule.smoothing) * gradient
-            spread = np.sqrt(second - mean**2 if rule.centred else second)
-            first = rule.momentum * first + gradient / (spread + rule.epsilon)
+            inside = rule.epsilon if rule.epsilon_place == "inside the root" else 0.0
+            spread = np.sqrt(second - mean**2 + inside if rule.centred else second + inside)
+            first = rule.momentum * first + gradient / (spread + (0.0 if inside else rule.epsilon))
             change = first
+        elif rule.kind == "adadelta":
+            second = rule.smoothing * second + (1 - rule.smoothing) * gradient**2
+            change = np.sqrt(mean + rule.epsilon) / np.sqrt(second + rule.epsilon) * gradient
+            mean = rule.smoothing * mean + (1 - rule.smoothing) * change**2
+        elif rule.kind == "adamax":
+            first = rule.beta1 * first + (1 - rule.beta1) * gradient
+            beside = rule.epsilon if rule.epsilon_place == "beside the gradient" else 0.0
+            second = np.maximum(rule.beta2 * second + (rule.epsilon - beside), np.abs(gradient) + beside)
+            change = first / (1 - rule.beta1**step) / second
         else:
             return None
         weight = weight - rule.rate * change

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fuxian.align.diagnose import kernels
+from fuxian.align.diagnose import kernels, recurrent, sampling
 from fuxian.align.diagnose.settings import canonical
 from fuxian.align.divergence import Scene
 from fuxian.align.tracing import Call, plain
@@ -16,7 +16,9 @@ from fuxian.align.tracing import Call, plain
 ROLES = {
     "input": "x", "x": "x", "weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance",
     "label": "label", "target": "label", "y": "label", "query": "query", "key": "key", "value": "value",
-    "logit": "x", "0": "x", "pos_weight": "pos_weight", "attn_mask": "mask", "other": "label",
+    "logit": "x", "0": "x", "pos_weight": "pos_weight", "attn_mask": "mask", "other": "label", "theta": "x",
+    "log_probs": "x", "labels": "label", "targets": "label", "input_lengths": "steps", "label_lengths": "lengths",
+    "target_lengths": "lengths",
 }  # fmt: skip
 SUFFIXES = {"_mean": "mean", "running_mean": "mean", "_variance": "variance", "running_var": "variance",
             "weight": "weight", "scale": "weight", "bias": "bias", "_weight": "weight"}  # fmt: skip
@@ -60,13 +62,17 @@ def rerun(scene: Scene, call: Call, parameter: Callable[[str], np.ndarray | None
             take(ROLES.get(name, name), value["tensor"])
     for place, identity in enumerate(call.inputs):
         suffix = identity.rpartition(".")[2]
-        if identity.startswith("parameters.") and suffix in SUFFIXES:
+        if identity.startswith("parameters.") and operation in RECURRENT:
+            take(suffix, identity)
+        elif identity.startswith("parameters.") and suffix in SUFFIXES:
             take(SUFFIXES[suffix], identity)
         elif place == 0:
             take("x", identity)
     if "x" not in tensors and "query" not in tensors:
         return None
     settings = canonical(scene, call)
+    if operation == "affine_grid" and call.outputs and call.outputs[0] in scene.tensors:
+        settings["size"] = list(scene.tensors[call.outputs[0]].shape[1:-1])
     if "mask" in tensors:
         settings["mask"] = tensors["mask"]
     if operation in ("linear",) and "weight" in tensors and scene.framework == "paddle":
@@ -88,7 +94,40 @@ def _kernel(operation: str) -> Callable[[dict[str, np.ndarray], dict[str, Any]],
         if "adaptive" in operation:
             return lambda t, s: kernels.adaptive_pool(t["x"], kind, s)
         return lambda t, s: kernels.pool(t["x"], kind, s)
+    if operation in RECURRENT:
+        return lambda t, s: recurrent.run(
+            RECURRENT[operation],
+            t["x"],
+            t,
+            time_first=bool(s["time_first"]),
+            activation=s.get("activation", "tanh"),
+        )
     return _OTHERS.get(operation)
+
+
+RECURRENT = {
+    "lstm": "lstm",
+    "gru": "gru",
+    "simple_rnn": "rnn",
+    "rnn": "rnn",
+    "rnn_tanh": "rnn",
+    "rnn_relu": "rnn",
+}
+
+
+def _roi_align(t: dict[str, np.ndarray], s: dict[str, Any]) -> np.ndarray:
+    boxes = t["boxes"]
+    if boxes.shape[-1] == 5:  # torchvision's have the picture's number in front.
+        return sampling.roi_align(t["x"], boxes[:, 1:], boxes[:, 0], s)
+    owner = np.repeat(np.arange(len(t["boxes_num"])), t["boxes_num"].astype(int))
+    return sampling.roi_align(t["x"], boxes, owner, s)
+
+
+def _ctc(t: dict[str, np.ndarray], s: dict[str, Any]) -> np.ndarray:
+    each = sampling.ctc(t["x"], t["label"], t["steps"], t["lengths"], int(s.get("blank", 0)))
+    if s.get("reduction", "mean") == "mean":
+        return np.asarray((each / np.maximum(t["lengths"], 1)).mean())
+    return np.asarray(each.sum()) if s["reduction"] == "sum" else each
 
 
 def _linear(t: dict[str, np.ndarray], s: dict[str, Any]) -> np.ndarray:
@@ -155,5 +194,12 @@ _OTHERS: dict[str, Callable[[dict[str, np.ndarray], dict[str, Any]], np.ndarray]
     "l1_loss": _distance("absolute error"),
     "smooth_l1_loss": _distance("smooth"),
     "huber_loss": _distance("Huber"),
+    "affine_grid": lambda t, s: sampling.affine_grid(t["x"], s["size"], bool(s.get("align_corners"))),
+    "grid_sample": lambda t, s: sampling.grid_sample(
+        t["x"], t["grid"], s["mode"], s["padding_mode"], bool(s.get("align_corners"))
+    ),
+    "roi_align": _roi_align,
+    "ctc_loss": _ctc,
+    "log_softmax": lambda t, s: np.log(np.maximum(kernels.softmax(t["x"], int(s.get("axis", -1))), 1e-300)),
     "scaled_dot_product_attention": lambda t, s: kernels.attention(t["query"], t["key"], t["value"], s),
 }

@@ -25,7 +25,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     every = facts.get("schedule_every")
     if every is not None and every[0] != every[1]:
         evidence = f"the port steps its schedule every {every[0]}, the reference every {every[1]}"
-        return Diagnosis("schedule_unit", evidence)
+        return Diagnosis("schedule_unit", evidence, proven=True)
     if port is None or reference is None:
         return None
     port, reference = np.asarray(port, float), np.asarray(reference, float)
@@ -42,7 +42,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         step = facts.get("step", 0)
         evidence = f"from step {step} on, the rates follow another curve ({port[step]:.6g} for {reference[step]:.6g})"
         return Diagnosis("schedule_kind", evidence)
-    return Diagnosis(chosen.cause, chosen.sentence)
+    return chosen.diagnosis()
 
 
 def _apart(one: np.ndarray, two: np.ndarray) -> float:
@@ -193,10 +193,10 @@ def _other_length(port: np.ndarray, reference: np.ndarray) -> Diagnosis | None:
     """Another length of the curve or of the warm-up, where the steps are too few to show it closely."""
     stretched = _stretched(port, reference)
     if stretched is not None and stretched.after < min(COARSE, stretched.before):
-        return Diagnosis(stretched.cause, stretched.sentence)
+        return stretched.diagnosis()
     rescaled = _rescaled(port, reference)
     if rescaled is not None:
-        return Diagnosis(rescaled.cause, rescaled.sentence)
+        return rescaled.diagnosis()
     lengths = _warm_up(port), _warm_up(reference)
     if lengths[0] != lengths[1]:
         evidence = f"the port's rates rise for {lengths[0]} steps, the reference's for {lengths[1]}"

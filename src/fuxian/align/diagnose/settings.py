@@ -35,6 +35,8 @@ NAMES = {
     "upscale_factor": "upscale_factor", "_upscale_factor": "upscale_factor", "bias": "has_bias",
     "is_huber": "is_huber", "num_layers": "num_layers", "bidirectional": "bidirectional", "temperature": "temperature",
     "min": "low", "max": "high", "transpose_x": "transpose_x", "transpose_y": "transpose_y", "diagonal": "diagonal",
+    "sampling_ratio": "sampling_ratio", "aligned": "aligned", "spatial_scale": "spatial_scale", "blank": "blank",
+    "time_major": "time_first", "activation": "activation", "nonlinearity": "activation",
     "lower": "low", "upper": "high", "groups_": "groups", "num_heads": "num_heads", "dropout": "p",
 }  # fmt: skip
 
@@ -66,6 +68,9 @@ COMMON: dict[str, dict[str, Any]] = {
     "dropout": {"p": 0.5, "mode": "upscale_in_train", "training": True},
     "gelu": {"approximate": False},
     "embedding": {"padding_idx": None},
+    "grid": {"mode": "bilinear", "padding_mode": "zeros"},
+    "roi": {"spatial_scale": 1.0, "sampling_ratio": -1, "aligned": True},
+    "ctc": {"reduction": "mean", "blank": 0},
     "scaled_dot": {"is_causal": False, "scale": None, "p": 0.0},
     "pad": {"mode": "constant", "value": 0.0},
 }  # fmt: skip
@@ -86,7 +91,9 @@ CAUSES = {
     "upscale_factor": "scale_factor", "delta": "loss_form", "is_huber": "loss_form", "margin": "loss_form",
     "temperature": "scale_factor", "divisor_override": "count_include_pad", "num_heads": "head_order",
     "use_batch": "bn_statistics", "diagonal": "attention_mask", "num_layers": "missing_module",
-    "bidirectional": "state_order", "class_weight": "class_weight", "pos_weight": "class_weight",
+    "bidirectional": "state_order", "time_first": "axis", "activation": "activation", "aligned": "align_corners",
+    "sampling_ratio": "kernel_size", "spatial_scale": "scale_factor", "blank": "ignore_index",
+    "class_weight": "class_weight", "pos_weight": "class_weight",
 }  # fmt: skip
 """What a differing setting is called."""
 
@@ -118,6 +125,12 @@ def canonical(scene: Scene, call: Call) -> dict[str, Any]:
         and found["momentum"] is not None
     ):
         found["momentum"] = round(1.0 - float(found["momentum"]), 12)
+    if operation == "cross_entropy" and "axis" not in found:
+        found["axis"] = 1 if scene.framework == "torch" else -1
+    if operation in ("grid_sample", "affine_grid"):
+        found["align_corners"] = bool(found.get("align_corners", scene.framework == "paddle"))
+    if "batch_first" in scene.attributes and layer:
+        found["time_first"] = not scene.attributes["batch_first"]
     if operation == "gelu":
         found["approximate"] = found.get("approximate") in (True, "tanh")
     if "has_bias" in found:

@@ -41,7 +41,9 @@ def compare(name: str, one: np.ndarray, two: np.ndarray, shape: Sequence[int]) -
         return None
     constants = [np.ptp(sample) == 0 for sample in (one, two)]
     if all(constants):
-        return Diagnosis("init_constant", f"{name} starts at {one[0]:.6g} in place of {two[0]:.6g}")
+        return Diagnosis(
+            "init_constant", f"{name} starts at {one[0]:.6g} in place of {two[0]:.6g}", proven=True
+        )
     if any(constants):
         words = [f"at {s[0]:.6g}" if c else f"at random (deviation {s.std():.4g})"
                  for s, c in zip((one, two), constants, strict=True)]  # fmt: skip

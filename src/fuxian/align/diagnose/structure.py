@@ -9,7 +9,7 @@ from fuxian.align.diagnose import relations
 from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.view import PASSIVE, View, active, ancestors, descendants, in_attention, users
 from fuxian.align.divergence import Diagnosis, Divergence
-from fuxian.align.locate import Graph, counterparts
+from fuxian.align.locate import MAKERS, Graph, counterparts
 from fuxian.align.tracing import Call, plain
 
 ACTIVATIONS = {
@@ -252,6 +252,12 @@ def cause_of(divergence: Divergence, view: View, edit: Edit) -> Diagnosis | None
         )
         return Diagnosis("wrong_order", evidence, line or elsewhere.line)
     side = view.reference if missing else view.port
+    if plain(call.operation) in MAKERS:
+        return None  # What a constant is made with tells nothing of what is computed.
+    if _computed_otherwise(view, call, missing=missing):
+        return None
+    if family(call) == "passive":
+        return moved(divergence, view)
     verb = "the reference calls" if missing else "the port calls"
     other = "the port" if missing else "the reference"
     evidence = f"{verb} {plain(call.operation)} ({call.line.rpartition('/')[2]}), {other} does not"
@@ -287,6 +293,13 @@ def _elsewhere(view: View, call: Call, *, missing: bool) -> Call | None:
         for c in side.calls
     )
     return theirs[0] if len(theirs) >= times > 0 else None
+
+
+def _computed_otherwise(view: View, call: Call, *, missing: bool) -> bool:
+    """Whether the other side computes with the call's parameters too, in other calls."""
+    other, same = (view.port, view.same_in_port) if missing else (view.reference, view.same_in_reference)
+    names = [name for name in call.inputs if name.startswith("parameters.")]
+    return bool(names) and all(any(other.users.get(o) for o in same(name)) for name in names)
 
 
 def _draws(side: Graph, path: str) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fuxian.align import defects
+from fuxian.align.diagnose import averages
 from fuxian.align.diagnose.evidence import Hypothesis, best, number
 from fuxian.align.diagnose.optimizers import KINDS, Rule, rules, updates
 from fuxian.align.divergence import Diagnosis, Divergence
@@ -19,10 +21,13 @@ from fuxian.align.recording import Recording
 CAUSE_OF = {
     "rate": "learning_rate", "momentum": "beta", "dampening": "beta", "nesterov": "nesterov", "beta1": "beta",
     "beta2": "beta", "epsilon": "optimizer_epsilon", "decay": "weight_decay", "decay_kind": "weight_decay_kind",
+    "epsilon_place": "optimizer_epsilon",
     "initial": "optimizer_state", "smoothing": "beta", "centred": "optimizer_kind", "kind": "optimizer_kind",
 }  # fmt: skip
 WORDS = {"rate": "learning rate", "decay": "weight decay", "initial": "initial accumulator", "kind": "rule",
-         "decay_kind": "kind of weight decay", "smoothing": "smoothing constant", "centred": "centring"}  # fmt: skip
+         "decay_kind": "kind of weight decay",
+         "epsilon_place": "epsilon", "smoothing": "smoothing constant", "centred": "centring"}  # fmt: skip
+PLACES = ("inside the root", "outside the root", "beside the gradient", "beside the norm")
 SOME = 12
 """Parameters on which a rule is tried."""
 
@@ -59,15 +64,19 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         return _decay(both) or _settings(both)
     if both.missing:
         shown = ", ".join(both.missing[:3])
-        return Diagnosis("parameter_group", f"the port gives {shown} to no optimizer, the reference does")
+        return Diagnosis(
+            "parameter_group", f"the port gives {shown} to no optimizer, the reference does", proven=True
+        )
     ruled = best(_rule_hypotheses(both))
     decayed = _decay(both)
     if ruled is not None and ruled.cost == 1 and not ruled.cause.startswith("weight_decay"):
         decayed = None  # Another rule also decays in another way.
     if decayed is not None:
         return decayed
+    if ruled is not None and ("inside the root" in ruled.change or "beside the" in ruled.change):
+        return ruled.diagnosis(f"{defects.OPTIMIZERS['optimizer_epsilon']}: ")
     if ruled is not None:
-        return Diagnosis(ruled.cause, ruled.sentence)
+        return ruled.diagnosis()
     return _clipping(both) or _state(divergence, both) or _settings(both)
 
 
@@ -147,13 +156,15 @@ def _idle(field: str, ours: dict[str, Rule], theirs: dict[str, Rule]) -> bool:
     """Settings that do not matter: where the rule does not use them."""
     rules_used = [*ours.values(), *theirs.values()]
     if field in ("beta1", "beta2"):
-        return not any(rule.kind == "adam" for rule in rules_used)
+        return not any(rule.kind in ("adam", "adamax") for rule in rules_used)
+    if field == "epsilon_place":
+        return not any(rule.kind in ("rmsprop", "adamax") for rule in rules_used)
     if field == "epsilon":
         return all(rule.kind == "sgd" for rule in rules_used)
     if field == "decay_kind":
         return all(rule.decay == 0 for rule in rules_used)
     if field == "smoothing":
-        return not any(rule.kind == "rmsprop" for rule in rules_used)
+        return not any(rule.kind in ("rmsprop", "adadelta") for rule in rules_used)
     if field == "initial":
         return not any(rule.kind == "adagrad" for rule in rules_used)
     return field == "rate" and all(np.isclose(ours[n].rate, theirs[n].rate, rtol=1e-5) for n in ours)
@@ -199,8 +210,8 @@ def _free(
         "nesterov": (True, False), "momentum": (0.0, 0.5, 0.8, 0.9, 0.95, 0.99), "dampening": (0.0, 0.1, 0.5, 0.9),
         "beta1": (0.0, 0.5, 0.8, 0.9, 0.95), "beta2": (0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999),
         "epsilon": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-16), "initial": (0.0, 0.1, 1.0, 1e-6),
-        "decay_kind": ("coupled", "decoupled"), "kind": ("sgd", "adam", "adagrad", "rmsprop"),
-        "smoothing": (0.9, 0.95, 0.99, 0.999),
+        "decay_kind": ("coupled", "decoupled"), "kind": ("sgd", "adam", "adagrad", "rmsprop", "adadelta", "adamax"),
+        "smoothing": (0.9, 0.95, 0.99, 0.999), "epsilon_place": PLACES,
     }  # fmt: skip
     for field, values in grids.items():
         if _idle(field, ours, ours):
@@ -352,7 +363,7 @@ def _late_clipping(both: Optimised) -> Diagnosis | None:
         for bound in (0.01, 0.1, 0.25, 0.5, 1.0, 5.0)
     ]  # fmt: skip
     chosen = best(tried)
-    return None if chosen is None else Diagnosis(chosen.cause, chosen.sentence)
+    return None if chosen is None else chosen.diagnosis()
 
 
 # --- decay ----------------------------------------------------------------------------------------------------------
@@ -485,7 +496,7 @@ def _decay(both: Optimised) -> Diagnosis | None:
     errors = _decay_errors(both, decays)
     if errors is not None:
         chosen = Hypothesis(cause, f"{words}: with that decay", *errors)
-        words = chosen.sentence if chosen.fits else words
+        return chosen.diagnosis() if chosen.fits else Diagnosis(cause, words)
     return Diagnosis(cause, words)
 
 
@@ -543,13 +554,7 @@ def steps(divergence: Divergence) -> Diagnosis | None:
             return Diagnosis(
                 cause, f"the port's {name} is {ours.get(name)}, the reference's {theirs.get(name)}"
             )
-    return diagnose(divergence) or _averaged(divergence)
-
-
-def _averaged(divergence: Divergence) -> Diagnosis | None:
-    """A moving average of the weights, where the optimizers inside agree and only the averages can differ."""
-    assert divergence.recordings is not None  # noqa: S101
-    if not all("average" in side.data["parts"] for side in divergence.recordings):
-        return None
-    evidence = "no difference of the optimizers was found; what is left is the moving average of the weights"
-    return Diagnosis("ema_decay", evidence)
+    names = divergence.facts.get("names", [])
+    if names and all(name.startswith("evaluated/") for name in names):
+        return averages.diagnose(divergence)
+    return diagnose(divergence)
