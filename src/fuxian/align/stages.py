@@ -345,7 +345,9 @@ def _identities(both: Pair) -> set[str]:
         full = f"weights/{entry['name']}"
         if entry["name"] not in left or entry["trainable"] or path not in norms or not both.port.kept(full):
             continue
-        if leaf in ("weight", "scale", "bias") and np.all(both.port.get(full) == (0.0 if leaf == "bias" else 1.0)):
+        if leaf in ("weight", "scale", "bias") and np.all(
+            both.port.get(full) == (0.0 if leaf == "bias" else 1.0)
+        ):
             found.add(entry["name"])
     return found
 

@@ -306,7 +306,7 @@ class Matcher:
         about = f"{port.place.tensor} and {reference.place.tensor}"
         kinds = (port_node.class_name, reference_node.class_name)
         told = self.layouts.get(kinds)
-        if unknown and straight != turned:
+        if matrix and unknown and straight != turned:
             self.told[kinds] = "straight" if straight else "turned"
         if unknown and straight and turned:
             self.squares.add(kinds)

@@ -25,7 +25,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     seen = view(divergence)
     if seen is None or divergence.port is None or divergence.reference is None:
         return None
-    return first_proven(_attempts(divergence, seen))
+    return first_proven(_attempts(divergence, seen)) or first_proven(_last_attempts(divergence, seen))
 
 
 def first_proven(attempts: Iterable[Diagnosis | None]) -> Diagnosis | None:
@@ -48,6 +48,8 @@ def _attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | None]:
     yield _lengths(divergence, seen)
     if divergence.stage != "loss":
         yield attention.diagnose(seen, port, reference)
+    if port is not None and reference is not None and _same_operation(port, reference):
+        yield _settings(divergence, divergence.port, divergence.reference, port, reference)
     yield search.diagnose(divergence, seen)
     divergence = _together(divergence)
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
@@ -71,14 +73,18 @@ def _attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | None]:
     other = first_proven([
         _other_source(seen, port, reference), _functions(divergence, seen), structure.diagnose(divergence, seen)
     ])  # fmt: skip
-    last = alike and other is not None and other.cause in ("missing_module", "extra_module")
-    if not last:
+    if not (alike and other is not None and other.cause in ("missing_module", "extra_module")):
         yield other
     yield structure.moved(divergence, seen)
+
+
+def _last_attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | None]:
+    """What is asked only where nothing else says anything: how the two places' results relate."""
     chosen = best(_outputs(divergence, seen))
     yield None if chosen is None else chosen.diagnosis()
-    yield _picked(port, reference)
-    yield other
+    assert divergence.port is not None and divergence.reference is not None  # noqa: S101
+    yield _picked(divergence.port.call, divergence.reference.call)
+    yield first_proven([_functions(divergence, seen), structure.diagnose(divergence, seen)])
     yield _bad_numbers(divergence)
     yield _lasting_shape(divergence)
 

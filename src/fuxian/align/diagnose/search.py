@@ -166,7 +166,8 @@ def variants(run: Run) -> Iterator[tuple[str, str, np.ndarray | None]]:
     if run.operation == "ctc_loss":
         yield from _ctc_variants(run)
     for power in range(-12, 0) if "epsilon" in settings else ():
-        yield "epsilon", f"epsilon=1e{power}", run(epsilon=10.0**power)
+        words = f"epsilon={number(10.0**power)} in place of {number(settings['epsilon'])}"
+        yield "epsilon", words, run(epsilon=10.0**power)
     if run.operation in ("cross_entropy", "softmax", "log_softmax"):
         for axis in range(run.tensors["x"].ndim):
             words = f"axis={axis} in place of {settings.get('axis')}"

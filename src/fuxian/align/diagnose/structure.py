@@ -299,7 +299,9 @@ def _computed_otherwise(view: View, call: Call, *, missing: bool) -> bool:
     """Whether the other side computes with the call's parameters too, in other calls."""
     other, same = (view.port, view.same_in_port) if missing else (view.reference, view.same_in_reference)
     names = [name for name in call.inputs if name.startswith("parameters.")]
-    return bool(names) and all(any(other.users.get(o) for o in same(name)) for name in names)
+    users_of = [[user for o in same(name) for user in other.users.get(o, ())] for name in names]
+    alike = any(plain(user.operation) == plain(call.operation) for made in users_of for user in made)
+    return bool(names) and all(users_of) and not alike
 
 
 def _draws(side: Graph, path: str) -> bool:

@@ -1,0 +1,327 @@
+"""Faithful ports that are easily called wrong: each is aligned, and with one mistake in it diverges."""
+
+import copy
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+pytest.importorskip("torch", reason="live references need torch: pip install 'fuxian[reference]'")
+
+import torch
+
+from fuxian.align import align
+from fuxian.align.draws import Draws
+from fuxian.recipe import Recipe
+
+RANDOM = np.random.default_rng(5)
+SEQUENCES = RANDOM.standard_normal((3, 5, 8)).astype("float32")
+PICTURES = RANDOM.standard_normal((2, 3, 12, 12)).astype("float32")
+LABELS = np.array([0, 1, 2])
+
+
+def compared(port, reference, *, inputs=SEQUENCES, stages=("configuration", "forward", "backward"), **parts):
+    """The alignment of two models on one batch; ``parts``: a pair of a recipe's parts, the port's first."""
+    batch = {"inputs": (inputs,), "targets": (LABELS[: len(inputs)],)}
+    sides = []
+    for i, (model, cross_entropy) in enumerate(
+        ((port, F.cross_entropy), (reference, torch.nn.functional.cross_entropy))
+    ):
+        own = {name: pair[i] for name, pair in parts.items()}
+        sides.append(
+            Recipe(
+                model=model,
+                train_data=lambda: [batch],
+                eval_data=lambda: [batch],
+                loss=lambda out, t, entropy=cross_entropy: entropy(out, t[0]),
+                **own,
+            )
+        )
+    return align(*sides, stages=stages)
+
+
+def test_draws_follow_the_reference_into_another_order_of_the_axes():
+    reference = Draws()
+    heads, sequence = reference.uniform((6, 4, 7)), reference.uniform((5, 3, 8))
+    port = Draws(like=reference.made)
+    np.testing.assert_array_equal(port.uniform((2, 3, 4, 7)).reshape(6, 4, 7), heads)
+    np.testing.assert_array_equal(port.uniform((3, 5, 8)).transpose(1, 0, 2), sequence)
+
+
+class PaddleAttention(paddle.nn.Layer):
+    def __init__(self, rate=0.2):
+        super().__init__()
+        self.attention = paddle.nn.MultiHeadAttention(8, 2, dropout=rate)
+        self.head = paddle.nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(F.dropout(self.attention(x), 0.3, training=self.training).mean(1))
+
+
+class TorchAttention(torch.nn.Module):
+    """Time first, as torch has it by default."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = torch.nn.MultiheadAttention(8, 2, dropout=0.2)
+        self.head = torch.nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = x.transpose(0, 1)
+        y = torch.nn.functional.dropout(self.attention(x, x, x)[0], 0.3, self.training)
+        return self.head(y.mean(0))
+
+
+def test_attention_and_dropout_with_the_axes_in_another_order():
+    stages = ("forward", "training_mode")
+    assert compared(PaddleAttention, TorchAttention, stages=stages).verdict == "aligned"
+    wrong = compared(lambda: PaddleAttention(0.1), TorchAttention, stages=stages)
+    assert wrong.verdict == "diverged"
+    assert wrong.first.stage == "training_mode"
+
+
+class Averaging:
+    """An optimizer that averages the whole state, running statistics too."""
+
+    def averaged(self, model, decay):
+        self.model, self.decay, self.updates = model, decay, 0
+        model.held = [copy.deepcopy(model)]
+
+    def moved(self, state, averaged):
+        self.updates += 1
+        decay = self.decay(self.updates)
+        for name, value in averaged.items():
+            if "num_batches" not in name:
+                yield value, value * decay + state[name] * (1 - decay)
+
+
+def test_a_moving_average_that_averages_running_statistics():
+    class Port(paddle.optimizer.Momentum, Averaging):
+        def __init__(self, model, decay):
+            super().__init__(0.05, parameters=model.parameters())
+            self.averaged(model, decay)
+
+        @paddle.no_grad()
+        def step(self):
+            super().step()
+            for value, now in self.moved(self.model.state_dict(), self.model.held[0].state_dict()):
+                value.set_value(now)
+
+    class Reference(torch.optim.SGD, Averaging):
+        def __init__(self, model, decay):
+            super().__init__(model.parameters(), lr=0.05, momentum=0.9)
+            self.averaged(model, decay)
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            super().step()
+            for value, now in self.moved(self.model.state_dict(), self.model.held[0].state_dict()):
+                value.copy_(now)
+
+    def net(nn, norm):
+        return nn.Sequential(nn.Flatten(), nn.Linear(40, 6), norm(6), nn.ReLU(), nn.Linear(6, 3))
+
+    def rising(t):
+        return 0.99 * (1 - np.exp(-t / 20))
+
+    def run(decay):
+        return compared(
+            lambda: net(paddle.nn, paddle.nn.BatchNorm1D),
+            lambda: net(torch.nn, torch.nn.BatchNorm1d),
+            stages=("training_steps",),
+            optimizer=(lambda m: (Port(m, decay), None), lambda m: (Reference(m, rising), None)),
+            evaluated=(lambda m: m.held[0], lambda m: m.held[0]),
+        )
+
+    assert run(rising).verdict == "aligned"
+    wrong = run(lambda t: 0.99)
+    assert (wrong.diagnosis.cause, wrong.diagnosis.certainty) == ("ema_decay", "proven")
+
+
+def test_a_batch_norm_that_runs_twice_in_a_pass():
+    def net(nn, norm, momentum):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.norm = norm(3, momentum=momentum)
+                self.head = nn.Linear(3, 3)
+
+            def forward(self, x):
+                y = self.norm(self.norm(x)[:, :, ::2, ::2])
+                return self.head(y.mean((2, 3)))
+
+        return Net
+
+    reference = net(torch.nn, torch.nn.BatchNorm2d, 0.01)
+    for momentum, verdict in ((0.99, "aligned"), (0.9, "diverged")):
+        port = net(paddle.nn, paddle.nn.BatchNorm2D, momentum)
+        found = compared(port, reference, inputs=PICTURES, stages=("training_mode", "training_steps"))
+        assert found.stage("training_mode").verdict == verdict
+
+
+def test_random_buffers_are_no_constants():
+    def net(nn, wrapped, conv):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = conv(3, 4, 3)
+                if wrapped is not None:
+                    self.conv = wrapped(self.conv)
+                self.head = nn.Linear(4, 3)
+
+            def forward(self, x):
+                return self.head(self.conv(x).mean((2, 3)))
+
+        return Net
+
+    reference = net(torch.nn, torch.nn.utils.spectral_norm, torch.nn.Conv2d)
+    port = net(paddle.nn, paddle.nn.utils.spectral_norm, paddle.nn.Conv2D)
+    assert compared(port, reference, inputs=PICTURES).verdict == "aligned"
+    bare = compared(net(paddle.nn, None, paddle.nn.Conv2D), reference, inputs=PICTURES)
+    assert (bare.first.stage, bare.first.place) == ("configuration", "conv")
+    assert (bare.diagnosis.cause, bare.diagnosis.certainty) == ("missing_module", "proven")
+    assert "spectral_norm" in bare.diagnosis.evidence
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42])
+def test_a_seed_set_while_the_model_is_made(seed):
+    def ours(std=0.3):
+        paddle.seed(seed)
+        weight = paddle.ParamAttr(initializer=paddle.nn.initializer.Normal(0.0, std))
+        return paddle.nn.Sequential(paddle.nn.Flatten(), paddle.nn.Linear(40, 3, weight_attr=weight))
+
+    def theirs():
+        torch.manual_seed(seed)
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 3))
+        torch.nn.init.normal_(net[1].weight, std=0.3)
+        torch.nn.init.zeros_(net[1].bias)
+        return net
+
+    assert compared(ours, theirs, stages=("initialisation",)).verdict == "aligned"
+    assert compared(lambda: ours(0.1), theirs, stages=("initialisation",)).verdict == "diverged"
+
+
+def test_parameters_with_fixed_names():
+    def ours():
+        names = [paddle.ParamAttr(name=name) for name in ("one", "two")]
+        return paddle.nn.Sequential(paddle.nn.Flatten(), paddle.nn.Linear(40, 3, *names))
+
+    def theirs():
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 3))
+
+    assert compared(ours, theirs).verdict == "aligned"
+
+
+def test_a_gradient_that_is_exactly_zero_on_one_side():
+    def net(nn, zero):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+            def forward(self, x):
+                y = self.table(x)
+                return self.head((x + zero(y)).mean(1))
+
+        return Net
+
+    # The port's gradient of the table is rounding noise, the reference's exactly zero.
+    port = net(paddle.nn, lambda y: (y * 0.1) - y / 10.0)
+    reference = net(torch.nn, lambda y: y * 0.0)
+    assert compared(port, reference).verdict == "aligned"
+    learns = net(paddle.nn, lambda y: 1e-6 * (y - y.detach()))
+    assert compared(learns, reference).stage("backward").verdict == "diverged"
+
+
+class Conv1D(torch.nn.Module):
+    """A linear layer whose weight is [inputs, outputs], as Hugging Face has it in GPT-2."""
+
+    def __init__(self, outputs, inputs):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(inputs, outputs))
+        self.bias = torch.nn.Parameter(torch.randn(outputs))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight).view(*x.shape[:-1], -1)
+
+
+@pytest.mark.parametrize("width", [3, 8])
+def test_a_layer_of_the_references_own_that_lays_its_weight_out_the_other_way(width):
+    """Whether it can be told by its shape (24, 3) or, where it is square, by what it computes alone."""
+
+    def net(nn, layer, last):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.c_attn, self.proj, self.head = layer(8, 24), layer(8, width), last(width, 3)
+
+            def forward(self, x):
+                return self.head(self.proj(self.c_attn(x)[:, :, 8:16]).mean(1))
+
+        return Net
+
+    port = net(paddle.nn, paddle.nn.Linear, paddle.nn.Linear)
+    assert compared(port, net(torch.nn, lambda a, b: Conv1D(b, a), torch.nn.Linear)).verdict == "aligned"
+
+
+def test_layers_registered_out_of_the_order_in_which_they_run():
+    def net(nn, names, conv):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                for name in sorted(names):
+                    setattr(self, name, conv(3, 3, 1))
+                self.head = nn.Linear(3, 3)
+
+            def forward(self, x):
+                for name in names:
+                    x = getattr(self, name)(x)
+                return self.head(x.mean((2, 3)))
+
+        return Net
+
+    port = net(paddle.nn, ("d", "b", "c", "a"), paddle.nn.Conv2D)
+    reference = net(torch.nn, ("w", "x", "y", "z"), torch.nn.Conv2d)
+    assert compared(port, reference, inputs=PICTURES).verdict == "aligned"
+
+
+def test_one_layer_more_costs_no_other_layer():
+    def net(nn, conv, norm, extra):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                made = [conv(3, 4, 3, padding=1), norm(4), nn.ReLU()]
+                for i in range(4):
+                    made += [conv(4, 4, 3, padding=1), norm(4), nn.ReLU()]
+                    made += [conv(4, 4, 1)] if extra and i == 2 else []
+                self.body, self.head = nn.Sequential(*made), nn.Linear(4, 3)
+
+            def forward(self, x):
+                return self.head(self.body(x).mean((2, 3)))
+
+        return Net
+
+    port = net(paddle.nn, paddle.nn.Conv2D, paddle.nn.BatchNorm2D, True)
+    found = compared(port, net(torch.nn, torch.nn.Conv2d, torch.nn.BatchNorm2d, False), inputs=PICTURES)
+    assert (found.first.stage, found.first.place) == ("configuration", "body.12")
+    assert found.diagnosis.evidence.endswith("are in the port, and not in the reference")
+    assert "body.12.weight" in found.diagnosis.evidence
+
+
+def test_unused_statistics_of_a_norm_that_uses_the_batchs_alone():
+    def net(nn, norm):
+        return nn.Sequential(nn.Flatten(), nn.Linear(40, 6), norm(6), nn.ReLU(), nn.Linear(6, 3))
+
+    def reference():
+        return net(torch.nn, lambda n: torch.nn.BatchNorm1d(n, track_running_stats=False))
+
+    faithful = compared(
+        lambda: net(paddle.nn, lambda n: paddle.nn.BatchNorm1D(n, use_global_stats=False)), reference
+    )
+    assert [faithful.stage(name).verdict for name in ("configuration", "forward")] == ["aligned", "aligned"]
+    assert (faithful.diagnosis.cause, faithful.diagnosis.certainty) == ("framework_defect", "proven")
+    wrong = compared(lambda: net(paddle.nn, paddle.nn.BatchNorm1D), reference)
+    assert (wrong.first.place, wrong.diagnosis.cause, wrong.diagnosis.certainty) == (
+        "2", "bn_statistics", "proven",
+    )  # fmt: skip
