@@ -248,7 +248,8 @@ def _runs(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> 
             _guarded(subject, writer, "loss", lambda: _record_loss(subject, writer, sink, dtype))
         if first and "metric" in stages and subject.recipe.metric is not None:
             _guarded(subject, writer, "metric", lambda: _record_metric(subject, writer, dtype))
-        if stages & {"training_mode", "higher_order"} and subject.batches["train"]:
+        # The steps are judged by the pass: how many elements a norm averages over, which gradients are noise.
+        if stages & {"training_mode", "higher_order", "training_steps"} and subject.batches["train"]:
             _guarded(
                 subject, writer, "train", lambda: _record_pass(subject, writer, sink, dtype, training=True)
             )
@@ -685,7 +686,9 @@ def _record_pass(
                 }
                 tracer.section = "loss"
             section = "loss"
-            wants_loss = {"loss", "backward", "training_mode", "higher_order"} & set(subject.stages)
+            wants_loss = {"loss", "backward", "training_mode", "higher_order", "training_steps"} & set(
+                subject.stages
+            )
             losses = recipe.loss(outputs, targets) if recipe.loss is not None and wants_loss else None
         if losses is not None:
             for name, value in _named(losses).items():

@@ -896,9 +896,8 @@ def training_steps(both: Pair) -> StageResult:
             replace(_compare_scalars(both, judge, name, f"{prefix}losses/"), name=f"losses/{name}")
             for name in _names(both, f"{prefix}losses/")
         ]
-        found += list(
-            _compare_parameters(both, judge, f"{prefix}parameters/", floors=_noise_floors(both, step))
-        )
+        floors = _noise_floors(both, step)
+        found += list(_compare_parameters(both, judge, f"{prefix}parameters/", floors=floors))
         corrected = replace_variances(
             both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True
         )
@@ -908,7 +907,7 @@ def training_steps(both: Pair) -> StageResult:
         )
         found += [
             replace(tensor, name=f"evaluated/{tensor.name}")
-            for tensor in _compare_parameters(averages, judge, f"{prefix}evaluated/")
+            for tensor in _compare_parameters(averages, judge, f"{prefix}evaluated/", floors=floors)
         ]
         if any(tensor.differs for tensor in found):
             first, tensors = step, found
@@ -936,10 +935,8 @@ def _noise_floors(both: Pair, step: int) -> dict[str, float]:
         }
 
     gradients = {name: float(np.abs(g).max(initial=0.0)) for name, g in values("train/gradients/").items()}
-    before, after = values("weights/"), values(f"steps/{step}/parameters/")
-    moved = max(
-        (float(np.abs(after[n] - before[n]).max(initial=0.0)) for n in after if n in before), default=0.0
-    )
+    after = values(f"steps/{step}/parameters/")  # Counted from the start.
+    moved = max((float(np.abs(array).max(initial=0.0)) for array in after.values()), default=0.0)
     noise = max(gradients.values(), default=0.0) * float(
         np.sqrt(FLOAT64 if both.judge().precision == "float64" else FLOAT32)
     )
