@@ -7,13 +7,16 @@ from datetime import timedelta
 from xml.etree import ElementTree
 
 import pytest
-from browser import Browser, words
+from browser import Browser, site, words
 from sqlalchemy import select
 
+from fuxian.contest import demo
 from fuxian.contest.board import views
+from fuxian.contest.place import create
 from fuxian.contest.service import tallies
-from fuxian.contest.service.context import Role
-from fuxian.contest.store.models import Mail, Submission, Tally, Team
+from fuxian.contest.service.context import Actor, Role
+from fuxian.contest.store.models import Account, Mail, Submission, Tally, Team
+from fuxian.errors import InputError
 
 PASSWORD = "long enough"  # noqa: S105
 BUNDLE = b"# v2 git bundle\n1"
@@ -58,11 +61,12 @@ def test_from_account_to_winner(arena, app):
         assert session.scalar(select(Submission.id)) is None
     page = ada.fill("/papers/maml/submit", act="submit", **fields)
     assert "was received" in words(page) and "0 before it in the queue" in words(page)
-    assert 'hx-trigger="every 4s"' in page.text
+    following = re.search(r'hx-get="(/submissions/1/live\?seen=\w+)" hx-trigger="every 3s"', page.text)[1]
+    assert ada.get(following).status_code == 204
     receipt = ada.get("/submissions/1/receipt.json").json()
     assert "signature" in json.dumps(receipt)
     arena.rule("accepted")
-    live = bob.get("/submissions/1/live")
+    live = bob.get(following)
     assert "Won" in words(live) and "hx-trigger" not in live.text
     board = words(Browser(app, arena.at).get("/board"))
     assert "Few Shots" in board and "#1" in board
@@ -302,3 +306,46 @@ def test_errors_are_pages(browse):
     assert browse().get("/api/v1/nothing").json()["error"]["code"] == "missing"
     assert browse().get("/submissions/99").status_code == 404
     assert browse().get("/submissions/99999999999").status_code in (404, 422)
+
+
+def test_the_demonstration_fills_every_page(tmp_path, monkeypatch):
+    for name in ("DATABASE_URL", "ARTIFACTS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    at = create(tmp_path / "contest", "2021")
+    demo.fill(at)
+    with at.database.read() as session:
+        people = {account.email: account for account in session.scalars(select(Account))}
+    boss = Browser(site(at), at, Actor(people["organiser@demo.example"].id, Role.organiser))
+    captain = Browser(boss.app, at, Actor(people["team3-0@demo.example"].id, Role.entrant))
+    filled = [
+        "/",
+        "/papers/maml",
+        "/board",
+        "/submissions",
+        "/submissions/3",
+        "/teams",
+        "/teams/3",
+        "/announcements",
+        "/questions",
+        "/final",
+        "/courses",
+        "/admin",
+        "/admin/disputes",
+        "/admin/rejudges",
+        "/admin/rejudges/1",
+        "/admin/duplicates",
+        "/admin/people",
+        "/admin/teams",
+        "/admin/prizes",
+        "/admin/outbox",
+        "/admin/log",
+    ]
+    for browser, paths in ((boss, filled), (captain, ["/team", "/notifications", "/submissions/3"])):
+        for path in paths:
+            page = browser.get(path)
+            assert page.status_code == 200 and 'class="empty"' not in page.text, path
+    assert captain.get("/submissions/3/evidence").content[:2] == b"\x1f\x8b"
+    assert "Everything agrees" in words(boss.get("/audit?check=true"))
+    with pytest.raises(InputError, match="not empty"):
+        demo.fill(at)
+    at.database.close()

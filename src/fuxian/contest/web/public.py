@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+import hashlib
+import time
+from datetime import date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 from fastapi import Query
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -14,6 +18,7 @@ from fuxian.contest.audit import audit_database
 from fuxian.contest.board import thread, views
 from fuxian.contest.rules.windows import Window, is_open
 from fuxian.contest.service import disputes, final, news
+from fuxian.contest.store.database import Database
 from fuxian.contest.web import feeds
 from fuxian.contest.web.boards import BoardQuery, chosen
 from fuxian.contest.web.routes import router as pages
@@ -96,7 +101,7 @@ def board_of(one: Visit, query: BoardQuery) -> dict[str, Any]:
     day = None
     if query.day is not None:
         # The whole day counts: as it stood at its last moment.
-        day = datetime.combine(query.day + timedelta(days=1), time(), one.at.contest.zone)
+        day = datetime.combine(query.day + timedelta(days=1), time_of_day(), one.at.contest.zone)
     found = views.board(one.at, day=day)
     found["papers"] = chosen(found["papers"], query)
     return found
@@ -183,16 +188,27 @@ def submission(one: Anyone, id: int) -> Response:
 
 
 @router.get("/submissions/{id}/live")
-def live(one: Anyone, id: int) -> Response:
-    """The part of a submission's page that changes while it is verified."""
+def live(one: Anyone, id: int, seen: Small = "") -> Response:
+    """The part of a submission's page that changes while it is verified; nothing where the reader has seen it."""
     values = _submission(one, id)
+    if seen == values["mark"]:
+        return Response(status_code=204)
     return one.page("submission_live.html", **values)
 
 
 def _submission(one: Visit, id: int) -> dict[str, Any]:
     found = views.submission(one.at, one.actor, id)
+    mine = found.get("mine", {})
+    moving = [
+        found["status"],
+        found["late"],
+        len(found["timeline"]),
+        mine.get("doing"),
+        mine.get("queue_place"),
+    ]
     return {
         "found": found,
+        "mark": hashlib.sha256(repr(moving).encode()).hexdigest()[:16],
         "undecided": found["status"] in (*views.UNDECIDED, "incomplete"),
         "disputes": disputes.of_submission(one.at, one.actor, id),
         "own": one.profile is not None and one.profile["team"] == found["team"],
@@ -245,8 +261,21 @@ def finals(one: Anyone) -> Response:
 def audit(one: Anyone, after: Id = 0, check: bool = False) -> Response:
     """The public log, and on request the winners recomputed from it."""
     events = views.public_log(one.at, after=after, limit=50)
-    done = audit_database(one.at.contest, one.at.database).as_dict() if check else None
+    done = _recomputed(one) if check else None
     return one.page("audit.html", events=events, after=after, done=done)
+
+
+_audits: WeakKeyDictionary[Database, tuple[float, dict[str, Any]]] = WeakKeyDictionary()
+AUDIT_SECONDS = 60.0
+"""For so long an audit is shown again: it reads the whole log, and anybody may ask for it."""
+
+
+def _recomputed(one: Visit) -> dict[str, Any]:
+    kept = _audits.get(one.at.database)
+    if kept is None or time.monotonic() - kept[0] > AUDIT_SECONDS:
+        done = audit_database(one.at.contest, one.at.database).as_dict()
+        kept = _audits[one.at.database] = (time.monotonic(), done)
+    return kept[1]
 
 
 @router.get("/language/{language}")
