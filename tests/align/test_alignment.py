@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_a_faithful_port_is_aligned_on_every_stage(reference, tmp_path):
     assert set(verdicts.values()) == {"aligned"}
     assert alignment.verdict == "aligned"
     assert alignment.first is None
+
+
+def test_a_batch_norm_that_is_called_twice_a_step_moves_its_variance_twice(tmp_path):
+    def twice(recipe):
+        return replace(recipe, forward=lambda model, inputs: model(inputs[0]) + model(0.5 * inputs[0]))
+
+    record(twice(pairs.reference()), tmp_path / "reference")
+    reference = Recording(tmp_path / "reference")
+    for momentum, verdict in ((0.9, "aligned"), (0.8, "diverged")):
+        record(twice(pairs.port(momentum=momentum)), tmp_path / verdict, inputs=reference)
+        found = compare_recordings(Recording(tmp_path / verdict), reference, diagnosed=False)
+        stages = {result.stage: result.verdict for result in found.stages}
+        assert stages["training_mode"] == stages["training_steps"] == verdict
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from fuxian.cli.main import app
 
@@ -33,6 +34,13 @@ def test_every_command_has_json_and_an_example(words):
     command = COMMANDS[words]
     assert any("--json" in parameter.opts for parameter in command.params), words
     assert f"Example: fuxian {' '.join(words)}" in command.help
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_help_of_every_command_is_printed(words):
+    """Square brackets in it are no markup."""
+    shown = CliRunner().invoke(app, [*words, "--help"])
+    assert shown.exit_code == 0 and "Usage:" in shown.output, shown.output
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

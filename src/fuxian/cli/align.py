@@ -51,7 +51,9 @@ def align() -> None:
 def run(
     port: Annotated[
         str,
-        typer.Argument(help="A recipe file, module:attribute, PAPER[/CLAIM] of ours, or a folder of yours."),
+        typer.Argument(
+            help="A recipe file, module:attribute, PAPER or PAPER/CLAIM of ours, or a folder of yours."
+        ),
     ],
     reference: Annotated[
         str | None,

@@ -202,7 +202,7 @@ def test_the_exported_network_gives_what_predict_gives(weights, tmp_path):
     again = paddle.jit.load(str(tmp_path / "model"))
     again.eval()
     np.testing.assert_allclose(again(paddle.to_tensor(pictures[:3])).numpy(), expected[:3], atol=1e-5)
-    assert made.outputs[0].shape == ("batch", 96, 96)
+    assert made.outputs[0].shape == ("batch", 64, 64)
 
 
 def test_every_claim_has_a_setting_and_the_papers_rows_their_schedule():

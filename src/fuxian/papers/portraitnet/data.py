@@ -29,8 +29,6 @@ Example = tuple[np.ndarray, np.ndarray]
 MEAN = np.array([103.94, 116.78, 123.68], np.float32)
 SCALE = np.float32(0.017)
 PADDING = 128
-MOST_ANGLE = 45
-SCALES = (0.5, 1.5)
 EDGE_WIDTH = 4
 MOST_NOISE = 10.0
 HELD_OUT = 60
@@ -55,12 +53,13 @@ def edges(mask: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.drawContours(drawn, contours, -1, 1, EDGE_WIDTH))
 
 
-def placement(width: int, height: int, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A matrix [2, 3] from a picture's pixels to those of a training picture: the centre goes to the centre, then
-    turns by up to 45 degrees and is scaled to 0.5 to 1.5 of the whole, about a point up to a quarter off."""
-    off = rng.uniform(-side / 4, side / 4, 2)
-    angle, scale = rng.uniform(-MOST_ANGLE, MOST_ANGLE), rng.uniform(*SCALES)
-    return placed(width, height, side, off, angle, scale)
+def placement(width: int, height: int, setting: Setting, rng: np.random.Generator) -> np.ndarray:
+    """A matrix [2, 3] from a picture's pixels to those of a training picture: the centre goes to the centre, then the
+    picture is turned and scaled about a point near by."""
+    most = setting.side * setting.most_shift
+    off = rng.uniform(-most, most, 2)
+    angle, scale = rng.uniform(-setting.most_angle, setting.most_angle), rng.uniform(*setting.scales)
+    return placed(width, height, setting.side, off, angle, scale)
 
 
 def placed(width: int, height: int, side: int, off: np.ndarray, angle: float, scale: float) -> np.ndarray:
@@ -79,10 +78,11 @@ def placed(width: int, height: int, side: int, off: np.ndarray, angle: float, sc
     return turn @ to_centre
 
 
-def warped(example: Example, side: int, rng: np.random.Generator) -> Example:
+def warped(example: Example, setting: Setting, rng: np.random.Generator) -> Example:
     """The picture and its mask at the network's side: turned, scaled, moved, and mirrored half of the times."""
     picture, mask = example
-    matrix = placement(picture.shape[1], picture.shape[0], side, rng)
+    side = setting.side
+    matrix = placement(picture.shape[1], picture.shape[0], setting, rng)
     grey = (PADDING, PADDING, PADDING)
     picture = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=grey)
     mask = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_NEAREST)
@@ -149,11 +149,13 @@ def padded(example: Example, side: int) -> Example:
     )
 
 
-def training_batch(examples: Sequence[Example], side: int, rngs: Sequence[np.random.Generator]) -> Batch:
+def training_batch(
+    examples: Sequence[Example], setting: Setting, rngs: Sequence[np.random.Generator]
+) -> Batch:
     """Inputs: augmented and original [N, 3, S, S] float32; targets: mask and edges [N, S, S] int64."""
     augmented, originals, masks, boundaries = [], [], [], []
     for example, rng in zip(examples, rngs, strict=True):
-        picture, mask = warped(example, side, rng)
+        picture, mask = warped(example, setting, rng)
         mask = smoothed(mask)
         augmented.append(normalised(textured(picture, rng)))
         originals.append(normalised(picture))
@@ -198,7 +200,7 @@ class Training(Sequence[Batch]):
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.examples))
         chosen = order[within * self.setting.batch : (within + 1) * self.setting.batch]
         rngs = [np.random.default_rng([self.seed, 1, step, place]) for place in range(len(chosen))]
-        return training_batch([self.examples[int(row)] for row in chosen], self.setting.side, rngs)
+        return training_batch([self.examples[int(row)] for row in chosen], self.setting, rngs)
 
 
 @dataclass(frozen=True, eq=False)
