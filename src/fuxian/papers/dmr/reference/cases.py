@@ -46,7 +46,7 @@ def case(name: str) -> Case:
     """``made-up``: random rows, a third with short histories; ``alimama``: rows of the official sample, of which some
     have their histories cut short."""
     if name == "made-up":
-        rows = _made_up(STEPS * 16)
+        rows = made_up(STEPS * 16)
     else:
         rows = np.loadtxt(sample_file(), delimiter=",")
         rows = rows[_generator("rows").permutation(len(rows))[: STEPS * 32]]
@@ -57,7 +57,7 @@ def case(name: str) -> Case:
     return Case(tuple(np.split(rows, STEPS)), layout)
 
 
-def _made_up(count: int) -> np.ndarray:
+def made_up(count: int) -> np.ndarray:
     rng = _generator("made-up")
     rows = np.zeros((count, 267))
     rows[:, :50] = rng.integers(1, ALIMAMA.behaviours, (count, 50))
