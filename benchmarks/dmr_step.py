@@ -261,8 +261,8 @@ def main() -> None:
     for row in document.get("reader", []):
         above = ", ".join(f"{what} {size:.0f} MB" for what, size in row["above_model_mb"].items())
         print(
-            f"reader    {row['rows']} rows, {row['megabytes']:.0f} MB in {row['seconds']:.0f} s; above the model: {above}"
-            f"; reading is {row['reader_share']:.1%} of {row['steps']} steps"
+            f"reader    {row['rows']} rows, {row['megabytes']:.0f} MB in {row['seconds']:.0f} s; above the model"
+            f" {above}; reading is {row['reader_share']:.1%} of {row['steps']} steps"
         )
 
 

@@ -29,7 +29,7 @@ def test_training_steps_in_float64_have_the_official_losses():
     recorded = load_tensors(parity.RECORDED / "made-up.safetensors")
     found = parity.losses_of_steps("made-up", "float64")
     # Paddle keeps the learning rate in float32.
-    np.testing.assert_allclose(found, recorded["steps/float64"], rtol=1e-7)
+    np.testing.assert_allclose(found, recorded["steps/float64"], rtol=1e-6)
 
 
 def test_the_sampler_learns_and_counts_as_the_official_one():
