@@ -428,10 +428,12 @@ def locate(both: Pair, result: StageResult) -> Divergence:
     if "error" in result.facts:
         failure = result.facts["error"]
         facts["message"], facts["line"] = failure["message"], failure["line"]
+        facts["defect"] = failure.get("defect", False)
         found = _failed_place(both, result)
         if found is None:
             place = "loss" if "loss" in (result.stage, failure["section"]) else failure["path"]
-            return divergence(place, place, "error", **_scenes_of_error(both, result.stage))
+            scenes = {} if failure["section"] == "backward" else _scenes_of_error(both, result.stage)
+            return divergence(place, place, "error", **scenes)
         port, reference, ours, theirs = found
         place = "loss" if result.stage == "loss" else _place(both, port, reference, ours, theirs)
         other = place_name(theirs[0]) if theirs else ""

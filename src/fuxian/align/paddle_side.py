@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import os
 import sys
 import types
 import warnings
@@ -20,8 +21,10 @@ from unittest import mock
 import numpy as np
 import paddle
 
+from fuxian.align import faults
+from fuxian.align.defects import CRASHES
 from fuxian.align.draws import Draws
-from fuxian.align.tracing import Tracer
+from fuxian.align.tracing import Call, Tracer
 
 NAME = "paddle"
 STATES = {"moment1": "moment1", "moment2": "moment2", "velocity": "velocity", "moment": "sum",
@@ -344,10 +347,18 @@ def _replace_held(told: dict[int, Callable], replaced: _Replaced, drawn: set[int
 _EMPTY = types.CellType()
 
 
+def _own_faults() -> None:
+    """Paddle's signal handlers go, so that what ended the process can be told."""
+    if faults.FAULTS in os.environ:
+        paddle.disable_signal_handler()
+        faults.keep()
+
+
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
     """While open, Paddle's public functions tell the tracer. Models are built and run inside, because a model
     may keep a function it was given (``self.act = F.relu``)."""
+    _own_faults()
     drawn = {id(getattr(owner, name)): function for owner, name, function in _drawn()}
     told: dict[int, Callable] = {}
     replaced = _Replaced()
@@ -562,6 +573,19 @@ def _drawn() -> list[tuple[Any, str, Callable]]:
             lambda x, mean=0.0, std=1.0, *_: _written(x, mean + std * _draws().normal(x.shape)),
         ),
     ]
+
+
+def ends_process(tracer: Tracer) -> tuple[Call, str] | None:
+    """The first call whose backward pass is known to end the process, and why."""
+
+    def flows(name: str) -> bool:
+        return name not in tracer.cut and not name.startswith(("inputs.", "targets.")) and ".c" not in name
+
+    for call in tracer.calls:
+        known = CRASHES.get(call.operation)
+        if known is not None and len(call.inputs) > 1 and not flows(call.inputs[0]) and flows(call.inputs[1]):
+            return call, known
+    return None
 
 
 def recurrent(model: paddle.nn.Layer) -> list[Any]:

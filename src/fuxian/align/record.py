@@ -27,7 +27,7 @@ from fuxian.align import linking, mapping
 from fuxian.align.draws import SEED, Draws
 from fuxian.align.recording import Recording, RecordingWriter, array_hash
 from fuxian.align.stage_names import STAGES
-from fuxian.align.tracing import Tracer, of_a_library
+from fuxian.align.tracing import Call, Tracer, of_a_library
 from fuxian.errors import InputError
 from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors, update_metric
 from fuxian.training.step import Trainer, move_schedule
@@ -90,6 +90,8 @@ class Subject:
     fresh: Any = None
     """The model that was described, unused so far."""
     overrides: Overrides | None = None
+    ends: tuple[Call, str] | None = None
+    """A call whose backward pass is known to end the process, and why."""
 
     def keeps(self, identity: str) -> bool:
         """Whether the elements of a tensor inside the model are kept."""
@@ -281,11 +283,13 @@ def _guarded(subject: Subject, writer: RecordingWriter, stage: str, run: Callabl
         section = getattr(error, "fuxian_section", "")
         if subject.inputs is None and (stage == "data" or (stage == "eval" and section in ("", "forward"))):
             raise InputError(f"The reference fails in {stage}: {type(error).__name__}: {text}.") from error
+        ends = isinstance(error, FrameworkEndsError)
         entry["error"] = {
-            "message": f"{type(error).__name__}: {text}",
-            "path": getattr(error, "fuxian_path", ""),
+            "message": text if ends else f"{type(error).__name__}: {text}",
+            "path": error.path if ends else getattr(error, "fuxian_path", ""),  # type: ignore[attr-defined]
             "section": section,
-            "line": _line_of(error),
+            "line": error.line if ends else _line_of(error),  # type: ignore[attr-defined]
+            "defect": ends,
         }
 
 
@@ -697,6 +701,8 @@ def _record_pass(
                 tracer.collect_gradients = True
             section = "backward"
             if training or {"backward", "higher_order"} & set(subject.stages):
+                subject.ends = subject.ends or (side.ends_process(tracer) if tracer is not None else None)
+                _survive(subject)
                 _total(losses).backward()
     except Exception as error:
         error.fuxian_path = tracer.path if tracer is not None else ""  # type: ignore[attr-defined]
@@ -710,6 +716,21 @@ def _record_pass(
     if first and training and recipe.higher_order and losses is not None:
         entry = writer.data["stages"]["train"]
         entry["slope"] = _slope(subject, batch, dtype, model)
+
+
+def _survive(subject: Subject) -> None:
+    """Raises where a call was met whose backward pass is known to end the process."""
+    if subject.ends is not None:
+        call, reason = subject.ends
+        raise FrameworkEndsError(reason, call.path, call.line)
+
+
+class FrameworkEndsError(Exception):
+    """The framework would end the process here."""
+
+    def __init__(self, reason: str, path: str, line: str) -> None:
+        super().__init__(reason)
+        self.path, self.line = path, line
 
 
 def _shared_draws(subject: Subject, part: str) -> Draws:
@@ -1048,6 +1069,7 @@ def _horizon(schedule: Any, depth: int = 0) -> int:
 def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: str) -> None:
     """A few training steps as training does them: losses, weights, buffers and states after each."""
     side, recipe = subject.side, subject.recipe
+    _survive(subject)
     model = _built(subject, dtype)
     _set_training(subject, model, True)
     trainer = Trainer(recipe, model)

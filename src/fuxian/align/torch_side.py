@@ -12,7 +12,7 @@ import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from fuxian.align.draws import Draws
-from fuxian.align.tracing import Tracer
+from fuxian.align.tracing import Call, Tracer
 
 NAME = "torch"
 STATES = {"exp_avg": "moment1", "exp_avg_sq": "moment2", "momentum_buffer": "velocity", "sum": "sum",
@@ -319,6 +319,12 @@ def sharing_draws(draws: Draws, tracer: Tracer | None) -> Iterator[None]:
             full = f"{'torch.Tensor' if owner is tensor_class else owner.__name__}.{name}"
             stack.enter_context(mock.patch.object(owner, name, through(full, function)))
         yield
+
+
+def ends_process(tracer: Tracer) -> tuple[Call, str] | None:
+    """None of torch's calls is known to end the process."""
+    del tracer
+    return None
 
 
 def recurrent(model: torch.nn.Module) -> list[Any]:

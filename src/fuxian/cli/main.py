@@ -28,6 +28,7 @@ from fuxian.cli import (
     verify,
     weights,
 )
+from fuxian.cli.apart import run_apart
 from fuxian.cli.options import print_json, stdout_for_json_alone
 from fuxian.cli.paper_options import CONTEXT
 from fuxian.errors import InputError, PlatformError
@@ -61,9 +62,18 @@ app.add_typer(contest.app, name="contest")
 
 def run() -> None:
     """Entry point of the ``fuxian`` command."""
-    with stdout_for_json_alone() if "--json" in sys.argv[1:] else nullcontext():
-        code = _run()
+    if sys.argv[1:3] in (["align", "run"], ["align", "record"]) and "--help" not in sys.argv:
+        code, ended = run_apart(_whole)
+        if ended:
+            _say(ended)
+    else:
+        code = _whole()
     sys.exit(code)
+
+
+def _whole() -> int:
+    with stdout_for_json_alone() if "--json" in sys.argv[1:] else nullcontext():
+        return _run()
 
 
 def _run() -> int:

@@ -132,6 +132,8 @@ def _lengths(divergence: Divergence, seen: View) -> Diagnosis | None:
 def failure(divergence: Divergence) -> Diagnosis:
     """What an exception of the port says."""
     message = str(divergence.facts.get("message", ""))
+    if divergence.facts.get("defect"):
+        return Diagnosis("framework_defect", message, str(divergence.facts.get("line", "")), proven=True)
     words = message.lower()
     cause = "error"
     if any(part in words for part in ("shape", "dimension", "broadcast", "size", "dims")):
