@@ -1,5 +1,6 @@
 """The environment: what may be asked for, and that nothing of it is run to install it."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -105,7 +106,14 @@ def test_a_wheel_is_installed_and_nothing_of_it_is_run(asks, wheelhouse, tmp_pat
     write_wheel(wheelhouse, "demo", {"demo.py": "figure = 42\n", "demo.pth": evil, "sitecustomize.py": evil})
     made = environment_for(asks("demo>=1\n"))
     assert (made.made, made.packages) == ("built", {"demo": "1.0"})
-    assert environment_for(asks("demo>=1\n")).made == "cached"
+    wheel = hashlib.sha256((wheelhouse / "demo-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    assert made.archives == {"demo==1.0": wheel}
+    # Another wheel of that version changes nothing from then on.
+    write_wheel(wheelhouse, "demo", {"demo.py": "figure = 43\n"})
+    again = environment_for(asks("demo>=1\n"))
+    assert (again.made, again.archives) == ("cached", made.archives)
+    assert not any(made.python.parents[1].rglob("demo.pth"))
+    assert not any(made.python.parents[1].rglob("sitecustomize.py"))
     assert not witness.exists()
     outcome = run(
         ["python", "-c", "import demo, sys; print(demo.figure, 'numpy' in sys.modules)"],

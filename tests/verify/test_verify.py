@@ -1,9 +1,11 @@
 """The whole acceptance of a submission: accepted as it is, rejected for the right reason otherwise."""
 
 import json
+import py_compile
 import re
 import shutil
 import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -68,6 +70,31 @@ def test_an_evaluation_that_has_run_is_read_anew(toy, verified, tmp_path):
         verify(str(toy), tmp_path / "changed", again=kept)
     with pytest.raises(InputError, match="no evaluation was kept"):
         verify(str(toy), tmp_path / "nothing", again=tmp_path / "keys")
+
+
+def test_a_compiled_file_does_not_run_in_the_place_of_its_source(toy, verified):
+    place = toy / "tools" / "__pycache__"
+    place.mkdir()
+    changed = toy / "changed.py"
+    changed.write_text("raise SystemExit('another program than the one that was read')")
+    py_compile.compile(
+        str(changed),
+        cfile=str(place / f"blobs.{sys.implementation.cache_tag}.pyc"),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    changed.unlink()
+    (toy / ".gitignore").write_text("__pycache__/\n")
+    for words in (["init", "-q"], ["add", "--all", "--force"], ["commit", "-qm", "x"]):
+        named = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(toy), *named, *words], check=True, capture_output=True)
+    assert (
+        "another program"
+        in subprocess.run(
+            [sys.executable, "tools/eval.py"], cwd=toy, capture_output=True, text=True, check=False
+        ).stderr
+    )
+    done = verified()
+    assert (done.verdict, done.reason) == ("accepted", Reason.OK), done.detail
 
 
 def test_a_forged_log_is_rejected_by_the_replay(toy, verified):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from packaging.utils import canonicalize_name
 import fuxian
 from fuxian.datasets.root import cache_folder
 from fuxian.errors import PlatformError
+from fuxian.json_files import write_json
 from fuxian.printable import printable
 from fuxian.sandbox import ReadOnly, python_runtime
 from fuxian.submission.manifest import Manifest
@@ -42,6 +44,10 @@ MOST_NAMED = 8
 """Requirements without wheels that are named; each takes pip some seconds to find."""
 PYTHONS = ("3.11", "3.12", "3.13")
 _NO_WHEEL = re.compile(r"satisfies the requirement (?P<asked>.+) \(from versions: (?P<versions>.*)\)")
+ARCHIVES = "archives.json"
+"""A file of an environment that was built here."""
+AT_START = ("*.pth", "sitecustomize.py", "usercustomize.py")
+"""What Python runs, or lets change its paths, before any program: of a wheel that could stand in for Fuxian."""
 PACKAGE = "/fuxian"
 """Where a command finds Fuxian."""
 
@@ -57,6 +63,9 @@ class Environment:
     """``reused``: Fuxian's own environment has all that was asked for. ``built`` or ``cached`` otherwise."""
     packages: dict[str, str]
     """Version by name, of those that the submission asks for."""
+    archives: dict[str, str] = field(default_factory=dict)
+    """sha256 of every wheel that was installed, by name and version as in ``numpy==2.0.0``. An environment is built
+    once and kept, so that what its packages were at the first receipt of such requirements stays what they are."""
 
     @property
     def mounts(self) -> list[ReadOnly]:
@@ -86,7 +95,8 @@ def environment_for(manifest: Manifest) -> Environment:
     made = "cached" if folder.is_dir() else "built"
     if made == "built":
         _build(folder, asked, manifest.environment.python)
-    return Environment(folder / "bin" / "python", lock, made, _versions(asked, folder))
+    archives = json.loads((folder / ARCHIVES).read_text(encoding="utf-8"))
+    return Environment(folder / "bin" / "python", lock, made, _versions(asked, folder), archives)
 
 
 def requirements(manifest: Manifest) -> list[Requirement]:
@@ -154,7 +164,7 @@ def _own_requirements() -> list[Requirement]:
 
 
 def _lock(asked: Sequence[Requirement], python: str) -> str:
-    text = "\n".join([python, platform.machine(), *sorted(map(str, asked))])
+    text = "\n".join([ARCHIVES, python, platform.machine(), *sorted(map(str, asked))])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -191,7 +201,12 @@ def _build(folder: Path, asked: Sequence[Requirement], python: str) -> None:
                 raise PlatformError(
                     f"{base} makes no virtual environment: install your system's python venv."
                 )
-        _install(asked, python, draft / "lib" / f"python{python}" / "site-packages")
+        site = draft / "lib" / f"python{python}" / "site-packages"
+        archives = _install(asked, python, site)
+        write_json(draft / ARCHIVES, archives)
+        for pattern in AT_START:
+            for file in site.glob(pattern):
+                file.unlink()
         try:
             draft.rename(folder)
         except OSError:
@@ -217,11 +232,13 @@ def _interpreter(python: str) -> Path:
     return Path(found)
 
 
-def _install(asked: Sequence[Requirement], python: str, target: Path) -> None:
+def _install(asked: Sequence[Requirement], python: str, target: Path) -> dict[str, str]:
+    """Installs, and returns the sha256 of each wheel."""
+    report = target.parent / "report.json"
     try:
-        ran = _pip(asked, python, target, INSTALL_SECONDS)
+        ran = _pip(asked, python, target, INSTALL_SECONDS, "--report", str(report))
         if ran.code == 0:
-            return
+            return _hashes(report)
         missing = _without_wheels(asked, python, target)
     except TooLong as error:
         raise Failed(Reason.ENV, f"installing took more than {INSTALL_SECONDS // 60} minutes.") from error
@@ -236,6 +253,18 @@ def _install(asked: Sequence[Requirement], python: str, target: Path) -> None:
     raise Failed(
         Reason.ENV, f"the requirements cannot be installed from wheels ({printable(said[0])[:300]})."
     )
+
+
+def _hashes(report: Path) -> dict[str, str]:
+    """From what pip says that it installed."""
+    installed = json.loads(report.read_text(encoding="utf-8"))["install"]
+    report.unlink()
+    return {
+        f"{canonicalize_name(one['metadata']['name'])}=={one['metadata']['version']}": str(
+            one["download_info"]["archive_info"]["hashes"]["sha256"]
+        )
+        for one in installed
+    }
 
 
 def _pip(asked: Sequence[Requirement], python: str, target: Path, seconds: float, *options: str) -> Ran:

@@ -32,7 +32,7 @@ from fuxian.verify.evaluate import Measured, trained_weights
 from fuxian.verify.examiner import Test, draw_test, score_predictions
 from fuxian.verify.flow import Flow, Made, conclude, differences, failing_line, pinned, require_ruling, said
 from fuxian.verify.intervals import MODEL, kept_checkpoints
-from fuxian.verify.origin import origin
+from fuxian.verify.origin import likeness, origin
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.replay import replay as replay_log
 from fuxian.verify.rungs import Predicted, Scene, Unfit, predict, predict_also
@@ -84,6 +84,9 @@ class Ruling:
         done.rung = max(one.rung for one in predicted.values())
         self._entrants("rule", lambda: self._rule(test, predicted))
         first = next(iter(predicted.values()))
+        if terms.known_weights:
+            scene = Scene(at, terms, test, submitted, self._seed("control"))
+            self._entrants("likeness", lambda: said(likeness(scene, first.predictions)))
         controls: list[Controls] = []
 
         def control() -> Made:

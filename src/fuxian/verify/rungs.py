@@ -205,6 +205,18 @@ def predict_also(scene: Scene, rung: int) -> tuple[list[int], Predictions]:
     return few, _predict_part(scene, "submitted", few)
 
 
+def predict_known(scene: Scene, weights: Path) -> Predictions:
+    """What somebody's known weights give on a few batches in the organiser's own model.
+
+    Raises Unfit where they do not fit it.
+    """
+    names = [batch_name(number) for number in scene.few_batches]
+    copy = _new_place(scene.at) / f"weights{weights.suffix}"
+    shutil.copyfile(weights, copy)
+    made = _run_own_model(scene, [_timeless(copy)], {"known": {"weights": 0, "batches": names}})
+    return _read(made / "known.npz", scene.few_batches)
+
+
 def _by_own_graph(scene: Scene) -> Predicted:
     export = scene.at.manifest.commands.get("export")
     if export is None or not any("{checkpoint}" in text for text in export.run):

@@ -203,7 +203,12 @@ def _versions(environment: Environment | None) -> dict[str, str]:
 
 def _described(environment: Environment | None) -> dict[str, Any]:
     asked = (
-        {"lock": environment.lock, "made": environment.made, "packages": environment.packages}
+        {
+            "lock": environment.lock,
+            "made": environment.made,
+            "packages": environment.packages,
+            "archives": environment.archives,
+        }
         if environment
         else {}
     )
