@@ -18,7 +18,8 @@ from fuxian.submission.checklist import check
 from fuxian.submission.log_lines import parse_log_lines
 from fuxian.submission.manifest import TrainingLogFile, load_manifest
 from fuxian.verify.entrant_output import shown
-from fuxian.verify.numbers import read_numbers, read_weights
+from fuxian.verify.entrant_weights import read_weights
+from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed
 from fuxian.verify.source import pin
 

@@ -11,8 +11,9 @@ from fuxian.errors import InputError
 from fuxian.submission.checklist import CHECKS, check
 from fuxian.submission.manifest import load_manifest
 from fuxian.verify.entrant_output import shown
+from fuxian.verify.entrant_weights import read_weights
 from fuxian.verify.environment import requirements
-from fuxian.verify.numbers import read_json, read_numbers, read_weights
+from fuxian.verify.numbers import read_json, read_numbers
 from fuxian.verify.reasons import Failed
 from fuxian.verify.source import pin
 

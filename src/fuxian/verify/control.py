@@ -18,9 +18,9 @@ from fuxian.paper import Claim
 from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.control_weights import Kind
+from fuxian.verify.entrant_weights import read_weights
 from fuxian.verify.evaluate import Measured, captured, outputs, read_measured, trained_weights
 from fuxian.verify.examiner import Test, score_predictions
-from fuxian.verify.numbers import read_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.rungs import Predicted
 from fuxian.verify.terms import Terms

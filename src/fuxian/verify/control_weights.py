@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from fuxian.errors import InputError
-from fuxian.verify.numbers import read_weights
+from fuxian.verify.entrant_weights import read_weights
 from fuxian.weights import save_tensors
 
 Kind = Literal["shuffled", "fresh", "nudged"]

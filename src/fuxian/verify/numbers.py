@@ -1,4 +1,4 @@
-"""Reads the numbers that a command wrote, and the weights handed in, which nobody trusts.
+"""Reads the numbers that a command wrote, which nobody trusts.
 
 All of it is parsed in a child process. Raises Malformed where that takes too long or too much memory.
 """
@@ -14,10 +14,9 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.untrusted import Arrays, parsed
-from fuxian.weights.storage import Stored, load_tensors, read
+from fuxian.weights.storage import load_tensors
 
 LARGEST = 1 << 30
-LARGEST_WEIGHTS = 8 << 30
 LARGEST_TEXT = 64 << 20
 MOST_ARRAYS = 100_000
 MOST_NUMBERS = 1 << 28
@@ -41,14 +40,6 @@ def read_numbers(file: Path) -> dict[str, np.ndarray]:
     return parsed(_read, file, what=file.name, seconds=SECONDS, memory=memory).arrays
 
 
-def read_weights(file: Path) -> Stored:
-    """A file of weights, as ``weights.read``. Raises InputError for one that cannot be read."""
-    size = file.stat().st_size if file.is_file() else 0
-    memory = MEMORY + COPIES * min(size, LARGEST_WEIGHTS)
-    answer = parsed(_stored, file, what=file.name, seconds=SECONDS, memory=memory)
-    return Stored(answer.arrays, **answer.document)
-
-
 def read_json(file: Path) -> Any:
     """A document. Raises InputError where the file is missing, too large, or no JSON."""
     if file.is_symlink() or not file.is_file():
@@ -57,11 +48,6 @@ def read_json(file: Path) -> Any:
     if size > LARGEST_TEXT:
         raise InputError(f"{file.name}: {size / 1e6:.0f} MB; write the figures alone.")
     return parsed(_json, file, what=file.name, seconds=SECONDS, memory=MEMORY + COPIES_OF_TEXT * size)
-
-
-def _stored(file: Path) -> Arrays:
-    found = read(file)
-    return Arrays(found.tensors, {"notes": found.notes, "metadata": found.metadata})
 
 
 def _json(file: Path) -> Any:
