@@ -11,14 +11,17 @@ BIN := $(VENV)/bin
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Fuxian needs Python 3.11 to 3.13 and found {v[0]}.{v[1]}: run make PYTHON=python3.12 (or another)")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@echo "Installing Fuxian and PaddlePaddle into $(VENV), which takes a minute or two and 1.5 GB:"
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 setup: $(VENV)/.installed
 
 # The verdict's own exit code (rejected 1, inconclusive 3) is a result here, not a failure.
 run: setup
-	@$(BIN)/fuxian reproduce maml/sinusoid-10shot; code=$$?; case $$code in 0|1|3) exit 0;; *) exit $$code;; esac
+	@echo "Training seven seeds, about 100 s each on one core. Ctrl-C stops with a checkpoint and says how to go on."
+	@$(BIN)/fuxian reproduce maml/sinusoid-10shot; code=$$?; case $$code in 0|1|3) ;; *) exit $$code;; esac; \
+	echo "Open the report in a browser. To have fuxian on the path: source $(BIN)/activate"
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,reference,notebook,contest,cluster,s3]'

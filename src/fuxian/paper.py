@@ -238,6 +238,14 @@ class Claim(_Part):
             raise ValueError("a claim about weights has one run; give one seed, or subject = 'procedure'")
         return seeds
 
+    @property
+    def to_reach(self) -> float:
+        """The target; where the recorded reference is the target, the mean of its runs."""
+        if self.target is not None:
+            return self.target
+        assert self.reference is not None  # noqa: S101 - the target's check asks for one of both
+        return statistics.fmean(self.reference.sample)
+
     def show(self, figure: float) -> str:
         """A figure, or a difference of figures, as people read it: ``98.70 %`` or ``0.4211``."""
         return f"{100 * figure:.2f} %" if self.display == "percent" else f"{figure:.4g}"

@@ -1,6 +1,8 @@
 """``fuxian papers``, ``reproduce``, ``train`` and ``evaluate`` as a user types them."""
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -74,6 +76,16 @@ def test_evaluate_a_run_again_gives_the_same_figure(fuxian, smoke):
     assert after["verdict"] == "smoke"
 
 
+def test_the_reports_of_one_training_and_of_its_weights_miss_nothing(fuxian, smoke):
+    run = Path(json.loads(smoke.stdout)["run"])
+    (weights,) = run.glob("checkpoints/step_00000060/model.safetensors")
+    _, out, _ = fuxian("evaluate", SINUSOID, "--weights", weights, "--json")
+    for page in (run / "report.html", Path(json.loads(out)["report"])):
+        text = page.read_text()
+        assert "There is no log.jsonl" not in text
+        assert "not there" not in text
+
+
 def test_evaluate_weights_gives_the_same_figure_and_rules(fuxian, smoke):
     before = json.loads(smoke.stdout)
     (weights,) = Path(before["run"]).glob("checkpoints/step_00000060/model.safetensors")
@@ -88,8 +100,19 @@ def test_evaluate_and_report_speak_chinese(fuxian, smoke):
     run = json.loads(smoke.stdout)["run"]
     code, out, _ = fuxian("evaluate", SINUSOID, "--run", run, "--lang", "zh")
     assert code == 0 and any("\u4e00" <= letter <= "\u9fff" for letter in out)
-    assert 'lang="zh' in (Path(run) / "report.html").read_text()
-    fuxian("evaluate", SINUSOID, "--run", run)
+    page = (Path(run) / "report_zh.html").read_text()
+    assert 'lang="zh' in page
+    assert 'lang="en' in (Path(run) / "report.html").read_text(), "the English report is still there"
+    for english in (
+        "rules on no claim",
+        "Sinusoid regression",
+        "inner steps",
+        "PyTorch reference,",
+        "a fifth of",
+    ):
+        assert english not in page
+        assert english not in out
+    assert "正弦回归" in page and "内更新步数" in page and "不对任何指标作出判定" in out
 
 
 def test_train_then_resume_does_nothing_more(fuxian, tmp_path):
@@ -112,6 +135,11 @@ def test_train_then_resume_does_nothing_more(fuxian, tmp_path):
     assert {seed: Path(file).read_bytes() for seed, file in document["weights"].items()} == content
     code, out, _ = fuxian("reproduce", "--resume", run, "--json")
     assert json.loads(out)["measured"]["n"] == 2
+    page = (run / "report.html").read_text()
+    assert "There is no log.jsonl" not in page and "not there" not in page
+    assert "--seeds 2 --iterations 12" in page and "--seeds 1" not in page
+    (scalars,) = re.findall(r"visualdl --logdir ([^<]*)", page)
+    assert [Path(folder).is_dir() for folder in shlex.split(scalars)] == [True, True]
     assert code in (1, 3)
 
 
@@ -180,6 +208,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert out == "" and "Traceback" not in err
     (run,) = tmp_path.iterdir()
     assert f"fuxian train --resume {run}" in err
+    (newest,) = run.glob("checkpoints/step_*")
+    step = int(newest.name.removeprefix("step_"))
+    assert 0 < step < 10_000, "a checkpoint is written at once, not with the next of the plan"
+    assert f"the checkpoint of seed 0 at step {step:,} of 100,000" in err
 
 
 def config_of(folder, **changes):

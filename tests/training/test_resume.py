@@ -136,3 +136,34 @@ def test_data_that_shuffle_resume_in_the_middle_of_an_epoch(tmp_path, line_recip
         fit(recipe, broken, seed=0, length=length, progress=interrupted_at(23))
     fit(recipe, broken, seed=0, length=length)
     assert_same_run(whole, broken)
+
+
+def test_ctrl_c_writes_a_checkpoint_that_goes_on_bit_identically(tmp_path):
+    """In the middle of a step's work; what follows is as if there had been none."""
+    from fuxian.weights import load_tensors
+
+    length = Length(iterations=60, log_every=30, checkpoint_every=1000)
+
+    def press(step, figures):
+        if step == 37:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for name, progress in (("whole", None), ("broken", press)):
+            training = {"seed": 0, "length": length, **({"progress": progress} if progress else {})}
+            recipe = maml("sinusoid-10shot", iterations=60, eval_split="validation")
+            if progress:
+                with pytest.raises(KeyboardInterrupt):
+                    fit(recipe, tmp_path / name, **training)
+                assert last_step(tmp_path / name) in (37, 38)
+                fit(recipe, tmp_path / name, seed=0, length=length)
+            else:
+                fit(recipe, tmp_path / name, **training)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    whole, broken = (
+        load_tensors(tmp_path / name / "checkpoints/step_00000060/model.safetensors")
+        for name in ("whole", "broken")
+    )
+    assert all((broken[name] == whole[name]).all() for name in whole)

@@ -12,6 +12,7 @@ from fuxian.cli.options import AsJson, print_json
 from fuxian.datasets import archive, catalogue
 from fuxian.datasets.catalogue import CATALOGUE, PublicDataset
 from fuxian.datasets.root import find_root
+from fuxian.invocation import command
 
 app = typer.Typer(help="List, download and find the public data sets.", no_args_is_help=True)
 
@@ -22,17 +23,25 @@ Name = Annotated[str, typer.Argument(help="A data set's name, as `fuxian data li
 def list_(as_json: AsJson = False) -> None:
     """Show every data set: is it here and whole, its size, licence and folder. Reads all of each archive.
 
+    Exit code: 0 nothing is damaged (absent is fine), 1 something is.
+
     Example: fuxian data list
     """
     rows = [_describe(dataset) for dataset in CATALOGUE.values()]
     if as_json:
         print_json({"root": find_root(), "datasets": rows})
-        return
-    table = Table("name", "state", "size", "licence", "path")
-    table.columns[-1].overflow = "fold"
-    for row in rows:
-        table.add_row(row["name"], row["state"], f"{row['bytes'] / 1e6:.1f} MB", row["licence"], row["path"])
-    Console().print(table)
+    else:
+        table = Table("name", "state", "size", "licence", "path")
+        table.columns[-1].overflow = "fold"
+        for row in rows:
+            size = f"{row['bytes'] / 1e6:.1f} MB"
+            table.add_row(row["name"], row["state"], size, row["licence"], row["path"])
+        Console().print(table)
+    damaged = [row["name"] for row in rows if row["state"] == "damaged"]
+    for name in damaged:
+        mend = command("data", "get", name)
+        Console(stderr=True).print(f"{name} is damaged: {mend} mends it.", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if damaged else 0)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fuxian.cli.options import AsJson, print_json
+from fuxian.invocation import command
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _data() -> list[Finding]:
         absent = [file.name for file in dataset.files if not (root / name / file.name).is_file()]
         found = f"{root / name}" if not absent else f"{', '.join(absent)} not in {root / name}"
         findings.append(
-            Finding(f"data set {name}", not absent, found, f"fuxian data get {name}", needed=False)
+            Finding(f"data set {name}", not absent, found, command("data", "get", name), needed=False)
         )
     return findings
 

@@ -22,12 +22,16 @@ from fuxian.cli.options import (
 )
 from fuxian.cli.progress import progress_bar
 from fuxian.errors import InputError
+from fuxian.invocation import command
 from fuxian.paper import Claim
 
 Seeds = Annotated[
     int | None, typer.Option(help="How many runs, each with its own seed; the claim's own if absent.")
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="A smoke run of about a minute; it rules on no claim.")]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="A smoke run of half a minute or more, by paper; it rules on no claim."),
+]
 Iterations = Annotated[int | None, typer.Option(min=1, help="Stop after so many; the claim's own if absent.")]
 Reproducible = Annotated[
     bool,
@@ -84,9 +88,7 @@ def reproduce(
         with progress_bar() as progress:
             document = reproduction.run_plan(plan, run, lang.value, progress, workers=workers)
     except KeyboardInterrupt:
-        Console(stderr=True).print(
-            f"Go on with: fuxian reproduce --resume {run}", markup=False, soft_wrap=True
-        )
+        _say_how_to_go_on("reproduce", reproduction.reached(plan, run), run)
         raise
     _finish(plan.paper, document, lang, as_json)
 
@@ -118,7 +120,7 @@ def train(
         with progress_bar() as progress:
             weights = reproduction.train(plan, run, progress, workers=workers)
     except KeyboardInterrupt:
-        Console(stderr=True).print(f"Go on with: fuxian train --resume {run}", markup=False, soft_wrap=True)
+        _say_how_to_go_on("train", reproduction.reached(plan, run), run)
         raise
     files = {str(seed): str(file) for seed, file in weights.items()}
     if as_json:
@@ -236,6 +238,11 @@ def _say_what_to_expect(claim: Claim, seeds: int) -> None:
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_how_to_go_on(name: str, reached: str, run: Path) -> None:
+    again = command(name, "--resume", run)
+    Console(stderr=True).print(f"Go on from {reached}, with: {again}", markup=False, soft_wrap=True)
 
 
 def _finish(paper: Any, document: dict[str, Any], lang: Language, as_json: bool) -> None:

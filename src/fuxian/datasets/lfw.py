@@ -19,6 +19,7 @@ from PIL import Image
 from fuxian.datasets import archive
 from fuxian.datasets.root import find_root
 from fuxian.errors import InputError
+from fuxian.printable import why_no_picture
 
 MOST_PIXELS = 4096 * 4096
 _PICTURE = re.compile(r"(?:^|/)(?P<person>[^/]+)/(?P=person)_(?P<number>\d{4})\.(?:jpg|png)$")
@@ -142,7 +143,9 @@ def decode(data: bytes, name: str, side: int | None = None) -> np.ndarray:
                 raise InputError(f"{name} has {image.width} x {image.height} pixels; give a smaller picture.")
             picture = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name} is not a whole JPEG or PNG picture ({error}); give another.") from error
+        raise InputError(
+            f"{name} is not a whole JPEG or PNG picture ({why_no_picture(error)}); give another."
+        ) from error
     if side is not None and picture.size != (side, side):
         # Downwards, a box filter is the plain mean of the pixels that fall together.
         smaller = side <= min(picture.size)

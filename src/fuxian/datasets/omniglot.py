@@ -26,6 +26,7 @@ from fuxian.datasets import archive
 from fuxian.datasets.catalogue import CATALOGUE
 from fuxian.datasets.root import cache_folder, find_root
 from fuxian.errors import InputError
+from fuxian.printable import why_no_picture
 
 SIDE = 28
 DRAWERS = 20
@@ -125,7 +126,7 @@ def _picture(png: bytes, name: str) -> np.ndarray:
             small = image.resize((SIDE, SIDE), resample=Image.Resampling.LANCZOS)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(
-            f"{name} is not a whole PNG picture ({error}); download the archives again."
+            f"{name} is not a whole PNG picture ({why_no_picture(error)}); download the archives again."
         ) from error
     return np.where(np.asarray(small), 0, 255).astype(np.uint8)
 

@@ -25,7 +25,7 @@ from fuxian.paper import Claim, Paper
 from fuxian.papers.contract import PaperFolder
 from fuxian.papers.find import find_claim
 from fuxian.papers.several_processes import train_on_several
-from fuxian.papers.verdict_file import verdict_document
+from fuxian.papers.verdict_file import report_name, verdict_document
 from fuxian.report.run_report import write_report
 from fuxian.training import environment, numeric_mode
 from fuxian.training.checkpoints import latest, load_evaluated, weights_of
@@ -72,14 +72,21 @@ class Plan:
             "processes": self.processes,
             "numeric_mode": numeric_mode.current(),
             **({} if self.folder.is_own else {"folder": str(self.paper.folder.resolve())}),
-            "command": f"fuxian reproduce {self.folder.name}/{self.claim.id} --seeds {len(self.seeds)}"
+            "command": self.command,
+        }
+
+    @property
+    def command(self) -> str:
+        """What starts the same run anew."""
+        return (
+            f"fuxian reproduce {self.folder.name}/{self.claim.id} --seeds {len(self.seeds)}"
             + (" --quick" if self.quick else "")
             + "".join(f" --set {shlex.quote(f'{k}={json.dumps(v)}')}" for k, v in self.settings.items())
             + f" --iterations {self.length.iterations}"
             * (self.length.iterations != self.claim.iterations and not self.quick)
             + f" --processes {self.processes}" * (self.processes > 1)
-            + " --reproducible" * (numeric_mode.current() == "portable"),
-        }
+            + " --reproducible" * (numeric_mode.current() == "portable")
+        )
 
 
 def reproduce(
@@ -188,7 +195,10 @@ def evaluate_weights(
     }
     run = start_run(folder.paper, claim, runs, config)
     measurements = measure(folder, claim, {seed: file}, run, progress)
-    return conclude(folder.paper, claim, measurements, run, quick=False, lang=lang, parts=[])
+    # The training of the weights that the paper ships is shown with what they give.
+    shipped = folder.paper.folder / "weights" / f"{claim.id}.run"
+    parts = [shipped] if weights is None and (shipped / "log.jsonl").is_file() else []
+    return conclude(folder.paper, claim, measurements, run, quick=False, lang=lang, parts=parts)
 
 
 def plan_run(
@@ -307,7 +317,8 @@ def train(plan: Plan, run: Path, progress: Progress, *, workers: int = 0) -> dic
         if folder != run:
             folder.mkdir(exist_ok=True)
             one = replace(plan, seeds=(seed,))
-            write_json(folder / "config.json", one.as_dict())
+            # The command of the run that this seed belongs to: none gives this seed alone.
+            write_json(folder / "config.json", one.as_dict() | {"command": plan.command})
             write_json(folder / "environment.json", environment.describe())
         label = f"training, seed {seed}" + (
             f" ({number + 1} of {len(plan.seeds)})" if len(plan.seeds) > 1 else ""
@@ -356,6 +367,16 @@ def trained_weights(plan: Plan, run: Path) -> dict[int, Path]:
             )
         weights[seed] = weights_of(newest)
     return weights
+
+
+def reached(plan: Plan, run: Path) -> str:
+    """Where a run that was stopped stands, in words: the step of its newest checkpoint."""
+    for seed in reversed(plan.seeds):
+        newest = latest(seed_folder(plan, run, seed) / "checkpoints")
+        if newest is not None:
+            step = int(newest.name.removeprefix("step_"))
+            return f"the checkpoint of seed {seed} at step {step:,} of {plan.length.iterations:,}"
+    return "the beginning: no step was finished"
 
 
 def seed_folder(plan: Plan, run: Path, seed: int) -> Path:
@@ -418,7 +439,7 @@ def conclude(
     """Rules on the claim, writes verdict.json and report.html, and returns the verdict document."""
     ruling = partial(changed, settings=settings) if settings else smoke if quick else rule
     verdict = ruling(claim, measurements)
-    document = verdict_document(paper, claim, verdict, run, settings or {})
+    document = verdict_document(paper, claim, verdict, run, settings or {}, lang)
     write_json(run / "verdict.json", document)
-    write_report([run, *(part for part in parts if part != run)], run / "report.html", lang, paper)
+    write_report([run, *(part for part in parts if part != run)], run / report_name(lang), lang, paper)
     return document

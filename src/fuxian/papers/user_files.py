@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from fuxian.errors import InputError
+from fuxian.printable import why_no_picture
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 FORMATS = ("PNG", "JPEG", "BMP")
@@ -68,7 +69,9 @@ def read_picture(file: Path) -> Image.Image:
         struct.error,
         Image.DecompressionBombError,
     ) as error:
-        raise InputError(f"{file} cannot be read as a picture ({error}); save it again as a PNG.") from error
+        raise InputError(
+            f"{file} cannot be read as a picture ({why_no_picture(error)}); save it again as a PNG."
+        ) from error
 
 
 def read_rows(file: Path, columns: list[str]) -> list[tuple[int, list[str]]]:

@@ -18,12 +18,15 @@ from fuxian.training import chain, checkpoints, numeric_mode
 from fuxian.training.batches import batches, examples
 from fuxian.training.distributed import from_first, mean, wait, world
 from fuxian.training.evaluate import evaluate
+from fuxian.training.interrupt import deferred
 from fuxian.training.log import TrainingLog
 from fuxian.training.seeds import seed_everything
 from fuxian.training.step import Trainer
 
 FIRST_STEPS_LOGGED = 20
 """Logged one by one, so that a replay of them can be checked against the log."""
+SAVED_SECONDS = 300.0
+"""A training in one process writes a checkpoint at least this often, however long its steps take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ def fit(
 
     Writes ``log.jsonl``, ``vdl/`` and ``checkpoints/`` in ``folder``. ``workers`` processes draw the batches ahead, to
     the same numbers as this one would. With ``best`` each checkpoint also holds the weights of the best evaluation so
-    far. ``progress`` hears of every step.
+    far. ``progress`` hears of every step. Ctrl-C takes effect after the step, once a checkpoint is written.
 
     Raises InputError where the recipe lacks a part or the loss is no longer finite.
     """
@@ -137,6 +140,8 @@ def _fit(
         workers=workers,
     )
     read = opened.enter_context(closing(drawing))
+    pressed = opened.enter_context(deferred())
+    saved = time.monotonic()
     reader_cost = batch_cost = 0.0
     timed = trained_on = 0
     for step in range(start + 1, length.iterations + 1):
@@ -155,7 +160,10 @@ def _fit(
         trained_on += examples(recipe, batch, processes)
         last = step == length.iterations
         logs = step <= FIRST_STEPS_LOGGED or step % length.log_every == 0 or last
-        saves = step % length.checkpoint_every == 0 or last
+        # Several processes must write the same checkpoints, and each has a clock and a keyboard of its own.
+        stops = processes == 1 and pressed()
+        overdue = processes == 1 and time.monotonic() - saved > SAVED_SECONDS
+        saves = step % length.checkpoint_every == 0 or last or stops or overdue
         if logs or saves:
             since_log = _settled(since_log, folder, step)
         if logs:
@@ -196,6 +204,9 @@ def _fit(
                 checkpoints.save(
                     folder / "checkpoints", trainer, state, since_log=since_log, keeps=_keeps(length)
                 )
+            saved = time.monotonic()
+        if stops and not last:
+            raise KeyboardInterrupt
     wait(processes)
     if log:
         log.close()
