@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean
 
 from fuxian.errors import InputError
 from fuxian.paper import Claim
@@ -96,8 +95,7 @@ class ClaimRuns:
     def show_target(self) -> str:
         if self.ruling:
             return self.show(self.ruling.target, self.ruling.margin)
-        recorded = fmean(self.claim.reference.sample) if self.claim.reference else None
-        return self.show(recorded if self.claim.target is None else self.claim.target, self.claim.margin)
+        return self.show(self.claim.to_reach, self.claim.margin)
 
     def show_margin(self) -> str:
         margin = self.ruling.margin if self.ruling else self.claim.margin

@@ -9,27 +9,43 @@ from fuxian.report.blocks import Key, Picture
 from fuxian.report.claim_runs import ClaimRuns
 from fuxian.report.language import Say
 from fuxian.report.run_view import VerdictFile
+from fuxian.report.terms import Term
 
 
-def sentences(part: ClaimRuns, say: Say) -> list[str]:
-    """The ruling in words: what was claimed and measured, the verdict and why, and what would decide."""
+def headline(part: ClaimRuns, say: Say) -> list[str]:
+    """The ruling in a line or two: the verdict's reason, and what would decide."""
+    ruling = part.ruling
+    if ruling is None:
+        return [say("why_no_verdict")]
+    said = [say(_why(part, ruling))]
+    if ruling.verdict == "inconclusive":
+        wanted = [
+            say("needed", count=f"{count:,}", unit=say(f"unit_{unit}"))
+            for unit, count in (ruling.needed or {}).items()
+        ]
+        said += wanted or [say("needed_unknown")]
+    return said
+
+
+def sentences(part: ClaimRuns, say: Say, term: Term) -> list[str]:
+    """What was claimed, what is to be reached and why by this margin, and what was measured."""
     claim, ruling = part.claim, part.ruling
     if part.scaled:
         said = [say("claimed_scaled")]
     elif claim.published:
-        source = claim.published.source
-        said = [say("claimed", metric=claim.metric, published=part.show_published(say), source=source)]
+        metric, source = term(claim.metric), term(claim.published.source)
+        said = [say("claimed", metric=metric, published=part.show_published(say), source=source)]
     else:
         said = [say("claimed_nothing")]
     if ruling is None:
-        return [*said, say("why_no_verdict")]
+        return said
     if ruling.verdict not in ("smoke", "changed"):
         recorded = claim.reference.sample if claim.reference and claim.target is None else ()
         key = "target_reference" if recorded else "target_is"
         said.append(say(key, target=part.show_target(), margin=part.show_margin(), count=len(recorded)))
         stated = claim.margin_reason != NO_REASON
         said.append(
-            say("margin_reason", reason=claim.margin_reason) if stated else say("margin_without_reason")
+            say("margin_reason", reason=term(claim.margin_reason)) if stated else say("margin_without_reason")
         )
     measured = ruling.measured
     if measured.value is not None:
@@ -38,13 +54,6 @@ def sentences(part: ClaimRuns, say: Say) -> list[str]:
         said.append(
             say(key, value=part.show_ours(), interval=part.show_interval(), n=measured.n, counted=unit)
         )
-    said.append(say(_why(part, ruling)))
-    if ruling.verdict == "inconclusive":
-        wanted = [
-            say("needed", count=f"{count:,}", unit=say(f"unit_{unit}"))
-            for unit, count in (ruling.needed or {}).items()
-        ]
-        said += wanted or [say("needed_unknown")]
     return said
 
 
@@ -77,7 +86,7 @@ def ruled_otherwise(part: ClaimRuns, say: Say) -> list[str]:
     return notes
 
 
-def interval_picture(part: ClaimRuns, say: Say) -> Picture | None:
+def interval_picture(part: ClaimRuns, say: Say, term: Term) -> Picture | None:
     """Our interval against target and margin. None where nothing was ruled on or nothing was measured."""
     ruling, claim = part.ruling, part.claim
     if ruling is None or ruling.verdict in ("smoke", "changed") or ruling.measured.value is None:
@@ -106,7 +115,7 @@ def interval_picture(part: ClaimRuns, say: Say) -> Picture | None:
         bars,
         ruling.target,
         ruling.edge,
-        f"{claim.metric} (%)" if part.percent else claim.metric,
+        f"{term(claim.metric)} (%)" if part.percent else term(claim.metric),
         f"interval {claim.id}",
         higher_is_better=ruling.direction == "higher",
         percent=part.percent,

@@ -8,33 +8,38 @@ from fuxian.report.claim_runs import ClaimRuns
 from fuxian.report.language import Say
 from fuxian.report.numbers import format_figure, format_interval, half_width
 from fuxian.report.run_view import LogLine, RunView, Series
+from fuxian.report.terms import Term
 
 _MOST_ROWS = 30
 """A plotted curve's numbers are also given as a table where it has at most this many points."""
 
 
-def learning_curves(part: ClaimRuns, say: Say) -> tuple[list[Picture], list[str]]:
+def learning_curves(part: ClaimRuns, say: Say, term: Term) -> tuple[list[Picture], list[str]]:
     """The pictures of what was logged, every run in each, and notes on what a reader should know of them."""
     notes = []
+    logged = any(run.log for run in part.runs)
     lines: dict[str, list[figures.Line]] = {}
     for style, run in enumerate(part.runs):
         if not run.log:
-            notes.append(f"{run.name}: {say('no_log' if run.log is None else 'empty_log')}")
+            if run.is_training and not (run.log is None and logged):
+                notes.append(f"{run.name}: {say('no_log' if run.log is None else 'empty_log')}")
             continue
         broken = next((e.step for e in run.log if e.loss is not None and not math.isfinite(e.loss)), None)
         if broken is not None:
             notes.append(say("not_finite", run=run.name, step=broken))
         for name, points in _logged(run.log).items():
-            line = figures.Line(_label(run, say), [x for x, _ in points], [y for _, y in points], style=style)
+            line = figures.Line(
+                _label(run, part, say), [x for x, _ in points], [y for _, y in points], style=style
+            )
             lines.setdefault(name, []).append(line)
     if any(len(line.x) > figures.MOST_POINTS for group in lines.values() for line in group):
         notes.append(say("thinned", count=figures.MOST_POINTS))
     pictures = []
     for name, group in lines.items():
-        title = say("eval_figure", name=name) if name else say("loss_figure")
+        title = say("eval_figure", name=term(name)) if name else say("loss_figure")
         thin = [line for line in map(figures.thinned, group) if line.x]
         if thin:
-            labels = (say("step"), name or say("loss"))
+            labels = (say("step"), term(name) or say("loss"))
             pictures.append(_picture(title, thin, labels, f"{part.claim.id} log {name}", say, markers=False))
     return pictures, notes
 
@@ -50,14 +55,14 @@ def _logged(log: list[LogLine]) -> dict[str, list[tuple[float, float]]]:
     return series
 
 
-def named_curves(part: ClaimRuns, say: Say) -> list[tuple[Picture, Table | None]]:
+def named_curves(part: ClaimRuns, say: Say, term: Term) -> list[tuple[Picture, Table | None]]:
     """Curves of measurements.json, those with the same axes in one picture, each with its numbers."""
     with_curves = [(run, found.curves) for run, found in part.measurements if found.curves]
     groups: dict[tuple[str, str], dict[str, Series]] = {}
     for run, curves in with_curves:
         for name, series in curves.items():
-            label = name if len(with_curves) == 1 else f"{name} ({_label(run, say)})"
-            groups.setdefault((series.x_label, series.y_label), {})[label] = series
+            label = term(name) if len(with_curves) == 1 else f"{term(name)} ({_label(run, part, say)})"
+            groups.setdefault((term(series.x_label), term(series.y_label)), {})[label] = series
     found = []
     for (x_label, y_label), together in groups.items():
         lines = [
@@ -102,5 +107,7 @@ def _picture(
     return Picture(title, alt, svg, legend)
 
 
-def _label(run: RunView, say: Say) -> str:
-    return run.name if run.seed is None else say("seed_name", seed=run.seed)
+def _label(run: RunView, part: ClaimRuns, say: Say) -> str:
+    """The seed where it tells the runs with a log apart, else the run."""
+    alike = sum(other.seed == run.seed for other in part.runs if other.log) > 1
+    return run.name if run.seed is None or alike else say("seed_name", seed=run.seed)

@@ -1,6 +1,6 @@
 """The HTML report of a reproduction: one page that needs nothing else, from the run folders of one paper."""
 
-import json
+import base64
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Paper
 from fuxian.report.blocks import Table
 from fuxian.report.claim_runs import SYMBOLS, ClaimRuns, group_claims
-from fuxian.report.claim_section import interval_picture, ruled_otherwise, sentences
+from fuxian.report.claim_section import headline, interval_picture, ruled_otherwise, sentences
 from fuxian.report.curve_section import learning_curves, named_curves
 from fuxian.report.language import Say, translator
 from fuxian.report.numbers import (
@@ -27,7 +27,12 @@ from fuxian.report.numbers import (
     format_figure,
     format_seconds,
 )
-from fuxian.report.run_view import RunView, read_run
+from fuxian.report.run_view import RunView, flat, read_run
+from fuxian.report.terms import Term, glossary
+
+MOST_PICTURES = 12
+LARGEST_PICTURE = 600_000
+"""Bytes of one picture that is put into the page."""
 
 
 def write_report(run_folders: Sequence[Path], out: Path, lang: str, paper: Paper) -> None:
@@ -47,6 +52,7 @@ def write_report(run_folders: Sequence[Path], out: Path, lang: str, paper: Paper
                 f"{run.folder} is a run of {run.paper!r}, not of {paper.id!r}; report on them apart."
             )
     parts = group_claims(runs, paper.claim)
+    term = glossary(lang, paper.folder)
 
     environment = Environment(
         loader=PackageLoader("fuxian.report"),
@@ -60,11 +66,12 @@ def write_report(run_folders: Sequence[Path], out: Path, lang: str, paper: Paper
         lang=lang,
         paper=paper,
         style=Markup(files("fuxian.report").joinpath("templates", "style.css").read_text(encoding="utf-8")),  # noqa: S704
-        claims=[_claim(part, say) for part in parts],
-        beside=_beside(parts, say),
+        claims=[_claim(part, say, term) for part in parts],
+        beside=_beside(parts, say, term),
+        pictures=_pictures(runs),
         sections=[
-            _measurements_section(runs, parts, say),
-            _throughput_section(runs, say),
+            _measurements_section(runs, parts, say, term),
+            *_throughput_section(runs, say),
             _settings_section("environment", runs, lambda run: run.environment, say),
             _settings_section("configuration", runs, lambda run: run.config, say),
         ],
@@ -75,26 +82,45 @@ def write_report(run_folders: Sequence[Path], out: Path, lang: str, paper: Paper
     out.write_text(page, encoding="utf-8")
 
 
-def _claim(part: ClaimRuns, say: Say) -> dict[str, Any]:
-    claim = part.claim
-    learning, notes = learning_curves(part, say)
+def _claim(part: ClaimRuns, say: Say, term: Term) -> dict[str, Any]:
+    claim, ruling = part.claim, part.ruling
+    learning, notes = learning_curves(part, say, term)
+    interval = interval_picture(part, say, term)
+    named = named_curves(part, say, term)
+    first = interval or next(iter([*learning, *(picture for picture, _ in named)]), None)
     return {
-        "title": claim.title,
-        "description": f"{claim.dataset} · {claim.split}",
+        "title": term(claim.title),
+        "description": f"{term(claim.metric)} · {term(claim.dataset)} · {term(claim.split)}",
         "verdict": part.verdict,
         "symbol": SYMBOLS[part.verdict],
-        "sentences": sentences(part, say),
-        "ruling": part.ruling,
+        "ours": part.show_ours(),
+        "interval": part.show_interval() if ruling and ruling.measured.interval else "",
+        "target": part.show_target(),
+        "margin": part.show_margin(),
+        "headline": headline(part, say),
+        "sentences": sentences(part, say, term),
+        "tested": say("tested", reason=term(ruling.reason), method=term(ruling.method)) if ruling else "",
         "warnings": ruled_otherwise(part, say),
-        "interval": interval_picture(part, say),
-        "learning": learning,
+        "first": first,
+        "learning": [picture for picture in learning if picture is not first],
         "notes": notes,
-        "named": named_curves(part, say),
+        "named": [(None if picture is first else picture, numbers) for picture, numbers in named],
     }
 
 
-def _beside(parts: list[ClaimRuns], say: Say) -> Table:
-    columns = ("claim", "published", "target", "margin", "ours", "interval", "n", "scope", "verdict")
+def _pictures(runs: list[RunView]) -> list[tuple[str, str]]:
+    """What the runs' folders ``pictures/`` hold to look at: (name, data URL), those that are small enough."""
+    found = []
+    for file in sorted(file for run in runs for file in (run.folder / "pictures").glob("*.png")):
+        if file.is_file() and file.stat().st_size <= LARGEST_PICTURE:
+            shown = base64.b64encode(file.read_bytes()).decode()
+            found.append((file.stem.replace("_", " "), f"data:image/png;base64,{shown}"))
+    return found[:MOST_PICTURES]
+
+
+def _beside(parts: list[ClaimRuns], say: Say, term: Term) -> Table:
+    # What a narrow screen shows first is what is looked for first.
+    columns = ("claim", "ours", "verdict", "interval", "target", "margin", "published", "n", "scope")
     rows = []
     for part in parts:
         ruling = part.ruling
@@ -102,28 +128,32 @@ def _beside(parts: list[ClaimRuns], say: Say) -> Table:
         direction = say(f"{part.claim.direction}_better")
         rows.append(
             (
-                f"{part.claim.id}: {part.claim.metric} ({direction})",
-                part.show_published(say),
+                f"{part.claim.id}: {term(part.claim.metric)} ({direction})",
+                part.show_ours(),
+                f"{SYMBOLS[part.verdict]}{NBSP}{say(part.verdict)}",
+                part.show_interval(),
                 part.show_target(),
                 part.show_margin(),
-                part.show_ours(),
-                part.show_interval(),
+                part.show_published(say),
                 n,
                 say("scope_scaled" if part.scaled else "scope_paper"),
-                f"{SYMBOLS[part.verdict]}{NBSP}{say(part.verdict)}",
             )
         )
     return Table(say("beside_caption"), [say(f"col_{name}") for name in columns], rows)
 
 
-def _measurements_section(runs: list[RunView], parts: list[ClaimRuns], say: Say) -> dict[str, Any]:
+def _measurements_section(
+    runs: list[RunView], parts: list[ClaimRuns], say: Say, term: Term
+) -> dict[str, Any]:
     rows, extra = [], []
     for part in parts:
         for run, seed, value in part.measured_runs:
             shown = say("run_failed") if value is None else part.show(value, part.claim.margin)
-            rows.append((f"{part.claim.id}: {part.claim.metric}", seed, shown, run.name))
+            rows.append((f"{part.claim.id}: {term(part.claim.metric)}", seed, shown, run.name))
         for run, measurements in part.measurements:
-            extra += [(name, format_figure(value), run.name) for name, value in measurements.figures.items()]
+            extra += [
+                (term(name), format_figure(value), run.name) for name, value in measurements.figures.items()
+            ]
     tables = []
     if rows:
         heads = [say("col_claim"), say("col_seed"), say("col_ours"), say("col_run")]
@@ -134,11 +164,12 @@ def _measurements_section(runs: list[RunView], parts: list[ClaimRuns], say: Say)
     return {
         "id": "runs",
         "tables": tables,
-        "notes": _missing(runs, lambda run: run.measurements, say, "no_measurements"),
+        "notes": [] if rows else [say("no_measurements")],
     }
 
 
-def _throughput_section(runs: list[RunView], say: Say) -> dict[str, Any]:
+def _throughput_section(runs: list[RunView], say: Say) -> list[dict[str, Any]]:
+    """The section, and none where nothing was trained."""
     rows = []
     for run in runs:
         timed = [e for e in run.log or [] if e.batch_cost]
@@ -155,21 +186,23 @@ def _throughput_section(runs: list[RunView], say: Say) -> dict[str, Any]:
                 )
             )
     heads = [say(f"col_{name}") for name in ("run", "steps", "ips", "batch_cost", "reader_share")]
-    return {
-        "id": "throughput",
-        "tables": [Table(say("throughput_caption"), heads, rows)] if rows else [],
-        "notes": [] if rows else [say("no_throughput")],
-    }
+    if rows:
+        tables, notes = [Table(say("throughput_caption"), heads, rows)], []
+    elif any(run.is_training for run in runs):
+        tables, notes = [], [say("no_throughput")]
+    else:
+        return []
+    return [{"id": "throughput", "tables": tables, "notes": notes}]
 
 
 def _settings_section(
     id: str, runs: list[RunView], pick: Callable[[RunView], dict[str, Any] | None], say: Say
 ) -> dict[str, Any]:
     """One table of what all runs share and, where runs differ, one of what sets them apart."""
-    found = [(run.name, _flat(settings)) for run in runs if (settings := pick(run)) is not None]
-    names, values = [name for name, _ in found], [flat for _, flat in found]
-    keys = dict.fromkeys(key for flat in values for key in flat)
-    rows = {key: [flat.get(key, "–") for flat in values] for key in keys}
+    found = [(run.name, flat(settings)) for run in runs if (settings := pick(run)) is not None]
+    names, values = [name for name, _ in found], [one for _, one in found]
+    keys = dict.fromkeys(key for one in values for key in one)
+    rows = {key: [one.get(key, "–") for one in values] for key in keys}
     shared = [(key, row[0]) for key, row in rows.items() if len(set(row)) == 1]
     apart = [(key, *row) for key, row in rows.items() if len(set(row)) > 1]
     caption = say(f"{id}_caption")
@@ -186,39 +219,40 @@ def _missing(runs: list[RunView], pick: Callable[[RunView], Any], say: Say, key:
     return [f"{run.name}: {say(key)}" for run in runs if pick(run) is None]
 
 
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as `outer.inner` -> text."""
-    flat: dict[str, str] = {}
-    for key, value in data.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = (
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            )
-    return flat
-
-
 def _commands(runs: list[RunView], out: Path, say: Say) -> list[tuple[str, str]]:
     """What to type to get to this page again: (sentence, command) pairs."""
     commands = [
-        (say("again_commit"), shlex.join(["git", "checkout", commit]))
+        (say("again_commit"), shlex.join(["git", "checkout", commit.removesuffix("+changes")]))
         for commit in dict.fromkeys(filter(None, map(_commit, runs)))
     ]
-    claims = dict.fromkeys(f"{run.paper}/{run.claim}" for run in runs)
-    commands += [(say("again_train"), shlex.join(["fuxian", "reproduce", claim])) for claim in claims]
     recorded = dict.fromkeys(filter(None, (_recorded_command(run) for run in runs)))
     commands += [(say("again_command"), command) for command in recorded]
-    if any((run.folder / "vdl").is_dir() for run in runs):
-        logs = ",".join(_relative(run.folder / "vdl", out) for run in runs if (run.folder / "vdl").is_dir())
-        commands.append((say("again_curves"), shlex.join(["visualdl", "--logdir", logs])))
+    claims = dict.fromkeys(_named(run) for run in runs)
+    trained = [shlex.join(["fuxian", "reproduce", claim]) for claim in claims]
+    commands += [(say("again_train"), command) for command in trained if command not in recorded]
+    scalars = [run.folder / "vdl" for run in runs if (run.folder / "vdl").is_dir()]
+    if scalars:
+        logs = [_from_here(folder) for folder in scalars]
+        commands.append((say("again_curves"), shlex.join(["visualdl", "--logdir", *logs])))
     return commands
+
+
+def _named(run: RunView) -> str:
+    """How a command names the run's claim: by the paper's id, or by its folder where it is the user's own."""
+    folder = (run.config or {}).get("folder")
+    return f"{folder if isinstance(folder, str) else run.paper}/{run.claim}"
+
+
+def _from_here(path: Path) -> str:
+    """A path as it is typed where this page was made: relative below there, else whole."""
+    whole = path.resolve()
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else str(whole)
 
 
 def _commit(run: RunView) -> str | None:
     """The git commit among a run's environment, whatever it is nested in."""
-    flat = _flat(run.environment or {})
-    return next((value for key, value in flat.items() if key.endswith("commit") and value != "null"), None)
+    said = flat(run.environment or {})
+    return next((value for key, value in said.items() if key.endswith("commit") and value != "null"), None)
 
 
 def _recorded_command(run: RunView) -> str | None:
@@ -242,6 +276,8 @@ def _evidence(runs: list[RunView], out: Path, say: Say) -> Table:
         ):
             path = run.folder / name
             where = _relative(path, out)
+            if not path.exists() and name not in _expected(run, runs):
+                continue
             if path.exists():
                 size = format_bytes(path.stat().st_size) if path.is_file() else "–"
                 link = Markup('<a href="{}"><code>{}</code></a>').format(quote(where), where)
@@ -250,6 +286,19 @@ def _evidence(runs: list[RunView], out: Path, say: Say) -> Table:
             rows.append((link, say(f"what_{Path(name).stem}"), size))
     heads = [say("col_file"), say("col_what"), say("col_size")]
     return Table(say("evidence_caption"), heads, rows, "words")
+
+
+def _expected(run: RunView, runs: list[RunView]) -> set[str]:
+    """The files without which a run's folder is not whole."""
+    ruled = {"config.json", "environment.json", "measurements.json", "verdict.json"}
+    trained = {"config.json", "environment.json", "log.jsonl", "checkpoints", "vdl"}
+    if not run.is_training:
+        return ruled
+    shipped = any("weights" in (other.config or {}) for other in runs)
+    if shipped:
+        return {"config.json", "log.jsonl"}
+    is_part = any(other.folder.resolve() == run.folder.resolve().parent for other in runs)
+    return trained if is_part else trained | ruled
 
 
 def _relative(path: Path, out: Path) -> str:

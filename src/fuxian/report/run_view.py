@@ -130,7 +130,17 @@ class RunView:
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        """The folder's own, with that of the run above it where it is one of several seeds'."""
+        folder = self.folder.resolve()
+        above = folder.parent if folder.name.startswith("seed_") else None
+        return f"{above.name}/{folder.name}" if above and (above / "config.json").is_file() else folder.name
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a training wrote here: no evaluation of given weights, nor the folder above several seeds'."""
+        config = self.config or {}
+        seeds = config.get("seeds")
+        return "weights" not in config and not (isinstance(seeds, list) and len(seeds) > 1)
 
     @property
     def seed(self) -> int | None:
@@ -177,6 +187,19 @@ def parse_verdict(data: Mapping[str, Any], where: str) -> VerdictFile:
 def _read_as(model: type[Model], path: Path) -> Model | None:
     data = read_json(path)
     return None if data is None else _parsed(model, data, str(path))
+
+
+def flat(data: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `outer.inner` -> text."""
+    flat: dict[str, str] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            flat |= flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = (
+                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            )
+    return flat
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from fuxian.report.claim_runs import SYMBOLS, ClaimRuns
 from fuxian.report.language import Say, translator
 from fuxian.report.numbers import NBSP
 from fuxian.report.run_view import parse_verdict
+from fuxian.report.terms import glossary
 
 _STYLES = {"accepted": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
 
@@ -32,7 +33,7 @@ def print_verdicts(
         part = ClaimRuns(paper.claim(ruling.claim), [], ruling)
         cells = (_name(paper, part, say), _published(part, say), _target(part, say), _ours(part, say))
         table.add_row(*cells, _verdict(part, say))
-        reasons.append(Text(f"{paper.id}/{ruling.claim}: {ruling.reason}"))
+        reasons.append(Text(f"{paper.id}/{ruling.claim}: {glossary(lang, paper.folder)(ruling.reason)}"))
     console.print(table)
     for reason in reasons:
         console.print(reason)
@@ -51,11 +52,17 @@ def print_papers(
         return
     table = _table(say, "papers_title", "claim", "title", "published", "target", "verdict")
     for paper in papers:
+        term = glossary(lang, paper.folder)
         for claim in paper.claims:
             name = f"{paper.id}/{claim.id}"
             ruling = parse_verdict(verdicts[name], f"the verdict on {name}") if name in verdicts else None
             part = ClaimRuns(claim, [], ruling)
-            cells = (_name(paper, part, say), Text(claim.title), _published(part, say), _target(part, say))
+            cells = (
+                _name(paper, part, say),
+                Text(term(claim.title)),
+                _published(part, say),
+                _target(part, say),
+            )
             table.add_row(*cells, _verdict(part, say))
         table.add_section()
     console.print(table)
