@@ -23,7 +23,7 @@ title = "A Paper about Mixing"
 authors = ["Ada One", "Bo Two"]
 venue = "NeurIPS"
 year = 2021
-url = "https://example.org/mixer"
+url = "https://arxiv.org/abs/2105.01601"
 
 [[claim]]
 id = "top1"

@@ -23,7 +23,9 @@ def test_it_gives_the_main_jobs_figure_and_verdict(sandbox, tmp_path):
         omniglot.load()
     except InputError as error:
         pytest.skip(f"Omniglot is not here: {error}")
-    made = new(tmp_path / "maml", f"maml/{CLAIM}")
+    team = {"name": "The Learners", "number": "7", "repo": "https://github.com/learners/maml"}
+    team |= {"members": ["Ada"], "email": "ada@learners.net"}
+    made = new(tmp_path / "maml", f"maml/{CLAIM}", team)
     assert [one.id for one in made.findings if one.status == "fail"] == []
     with (made.folder / "fuxian.toml").open("a") as manifest:
         manifest.write("\n[commands]\nexport = []\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fuxian.cli.options import AsJson, print_json
+from fuxian.invocation import command
 
 if TYPE_CHECKING:
     from fuxian.submission.checklist import Finding
@@ -36,9 +38,16 @@ def new(
             help="An id for the paper, the folder's name if absent; or PAPER/CLAIM of a paper that Fuxian reproduced."
         ),
     ] = None,
+    team: Annotated[str | None, typer.Option(help="The team's name; asked for in a terminal.")] = None,
+    number: Annotated[str | None, typer.Option(help="The paper's number in the challenge (序号).")] = None,
+    member: Annotated[list[str], typer.Option(help="A member's name; once for each.")] = [],  # noqa: B006
+    email: Annotated[str | None, typer.Option(help="Where the team is written to.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Where the code will be, https://...")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a new reproduction that trains, aligns and passes `fuxian check` at once; replace its parts.
+    """Write a new reproduction that trains, aligns and passes `fuxian check` but for its placeholders.
+
+    What is not known yet of the team is left as a placeholder, and `fuxian check` names it.
 
     With PAPER/CLAIM (see `fuxian papers`) it holds that paper's recipe, trained weights and training log, which are
     evaluated, so the claim's data must be there.
@@ -49,19 +58,47 @@ def new(
 
     console = Console(stderr=True)
     reproduced = paper is not None and "/" in paper
+    known = {"name": team, "number": number, "members": member or None, "email": email, "repo": repo}
+    if sys.stdin.isatty() and not as_json:
+        _ask(known)
     with console.status("Evaluating the weights" if reproduced else "Training the template's toy task"):
-        made = write(folder, paper or folder.resolve().name.lower().replace("_", "-"))
+        made = write(
+            folder,
+            paper or folder.resolve().name.lower().replace("_", "-"),
+            {name: value for name, value in known.items() if value},
+        )
     if as_json:
         print_json({"folder": str(folder), "findings": [finding.as_dict() for finding in made.findings]})
         return
     replace = [
-        "Next: replace data.py, model.py, recipe.py and reference/recipe.py, then paper.toml.",
-        f"      fuxian align run {folder}/recipe.py {folder}/reference/recipe.py",
-        f"      fuxian check {folder}",
+        "Next: replace data.py, model.py, recipe.py and reference/recipe.py, then paper.toml and fuxian.toml.",
+        f"      {command('align', 'run', folder / 'recipe.py', folder / 'reference' / 'recipe.py')}",
+        f"      {command('check', folder)}",
     ]
     out = Console()
-    for line in (f"Written: {folder}", *([f"Next: fuxian verify {folder}"] if reproduced else replace)):
+    verify = [f"Next: fill in [team] of fuxian.toml, then {command('verify', folder)}"]
+    for line in (f"Written: {folder}", *(verify if reproduced else replace)):
         out.print(line, markup=False, soft_wrap=True)
+
+
+QUESTIONS = {
+    "name": "Team's name",
+    "number": "The paper's number in the challenge",
+    "members": "Members, separated by commas",
+    "email": "E-mail address",
+    "repo": "Where the code will be (https://...)",
+}
+
+
+def _ask(known: dict[str, Any]) -> None:
+    """Asks for what was not given; Enter leaves it for later."""
+    typer.echo("For the README, the thread reply and the mails (Enter: later):", err=True)
+    for name, question in QUESTIONS.items():
+        if known[name] is None:
+            said = typer.prompt(question, default="", show_default=False, err=True).strip()
+            known[name] = (
+                [one.strip() for one in said.split(",") if one.strip()] if name == "members" else said
+            )
 
 
 def check(folder: Folder, as_json: AsJson = False) -> None:

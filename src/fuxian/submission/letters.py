@@ -7,8 +7,9 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from fuxian.report.terms import glossary
 from fuxian.submission.manifest import Manifest, Team
-from fuxian.submission.readme import structure
+from fuxian.submission.readme import method, structure
 from fuxian.submission.results import Result, environment_lines, results_table
 from fuxian.submission.templates import OFFICIAL, render
 
@@ -51,7 +52,11 @@ def _values(manifest: Manifest, results: list[Result]) -> dict[str, Any]:
         "results_en": results_table(results, "en"),
         "environment_zh": environment,
         "environment_en": environment,
-        "structure": structure(manifest, "en"),
+        "structure_en": structure(manifest, "en"),
+        "structure_zh": structure(manifest, "zh"),
+        "method_en": method(manifest, "en"),
+        "method_zh": method(manifest, "zh"),
+        "term": glossary("zh", manifest.paper.folder),
         "packages": _packages(manifest),
         "reference_command": shlex.join(manifest.reference.run) if manifest.reference else None,
         "reference_figure": "; ".join(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,20 @@ from fuxian.submission.templates import REPRODUCED, REPRODUCTION, render
 KEPT_OF_RUN = {"log.jsonl": "logs/{claim}.jsonl", "model.safetensors": "weights/{claim}.safetensors"}
 
 
-def new(folder: Path, paper: str) -> Package:
+TEMPLATE_TEAM = {
+    "name": "Your team",
+    "number": "0",
+    "repo": "https://github.com/your-name/",
+    "members": ["Your name"],
+    "email": "you@example.org",
+}
+"""What stands in fuxian.toml until the entrant's own does; `fuxian check` names what is left of it."""
+
+
+def new(folder: Path, paper: str, team: Mapping[str, Any] | None = None) -> Package:
     """Writes a submission into the new folder.
+
+    ``team`` are fields of [team] that are known already: name, number, repo, members, email.
 
     ``paper`` is an id for a new reproduction: parts, manifest, tests, and the log and weights of a real training of
     the toy task, which takes seconds on a CPU. Or it is ``PAPER/CLAIM`` of what Fuxian has reproduced: a recipe that
@@ -32,15 +45,16 @@ def new(folder: Path, paper: str) -> Package:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already; name a new folder.")
+    known = {**TEMPLATE_TEAM, "repo": f"{TEMPLATE_TEAM['repo']}{paper.partition('/')[0]}", **(team or {})}
     if "/" in paper:
-        return _reproduced(folder, paper)
+        return _reproduced(folder, paper, known)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", paper):
         raise InputError(
             f"--paper {paper!r} is no id; use small letters, digits and '-', as in swin-transformer."
         )
     for source in sorted(REPRODUCTION.rglob("*")):
         if source.is_file() and "__pycache__" not in source.parts:
-            _write(source, folder, id=paper)
+            _write(source, folder, id=paper, team=known)
     manifest = load_manifest(folder)
     # In the mode that a ruling can replay on any processor.
     run_recipe_command(folder, "train", "--reproducible", "--out=output")
@@ -50,7 +64,7 @@ def new(folder: Path, paper: str) -> Package:
     return _measured(manifest)
 
 
-def _reproduced(folder: Path, name: str) -> Package:
+def _reproduced(folder: Path, name: str, team: Mapping[str, Any]) -> Package:
     paper_id, claim_id = name.split("/", 1)
     files = reproduced_papers()
     if paper_id not in files:
@@ -75,7 +89,7 @@ def _reproduced(folder: Path, name: str) -> Package:
         if start.stem not in claims:
             kept[start] = f"weights/{start.name}"
     for source in sorted(REPRODUCED.iterdir()):
-        _write(source, folder, module=paper.folder.name, id=paper.id, claim=claim)
+        _write(source, folder, module=paper.folder.name, id=paper.id, claim=claim, team=team)
     for source, target in kept.items():
         _keep(source, folder / target)
     checkpoints = paper.folder / "weights" / f"{claim.id}.run" / "checkpoints"

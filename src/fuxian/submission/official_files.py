@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 from fuxian.submission.checklist.documents import HEADER, HEADER_LINES
 from fuxian.submission.checklist.tree import CODE, look
 from fuxian.submission.manifest import Manifest
 from fuxian.submission.recipe_commands import PURPOSES
 from fuxian.submission.templates import OFFICIAL, render, with_licence_header
+from fuxian.submission.wheel import FOLDER as WHEELS
+from fuxian.submission.wheel import wheel_name, write_wheel
 
 TOOLS = {
     "train.py": "train",
@@ -44,9 +47,18 @@ def write_official_files(manifest: Manifest) -> list[str]:
             written.append(path)
             if path.endswith(".sh"):
                 target.chmod(0o755)
+    if _asks_for_fuxian(manifest) and not (manifest.folder / WHEELS / wheel_name()).exists():
+        for other in (manifest.folder / WHEELS).glob("fuxian-*.whl"):
+            other.unlink()
+        written.append(str(write_wheel(manifest.folder / WHEELS).relative_to(manifest.folder)))
     if manifest.licence == "Apache-2.0":
         written += _add_headers(manifest)
     return written
+
+
+def _asks_for_fuxian(manifest: Manifest) -> bool:
+    text = (manifest.folder / manifest.environment.requirements).read_text(encoding="utf-8", errors="replace")
+    return re.search(r"(?mi)^fuxian\b", text) is not None
 
 
 def _recipe_files(manifest: Manifest) -> dict[str, str]:

@@ -23,6 +23,7 @@ from fuxian.submission.manifest import Manifest, load_manifest
 from fuxian.submission.notebook import execute_notebook, make_notebook, write_notebook
 from fuxian.submission.official_files import write_official_files
 from fuxian.submission.official_log import official_log
+from fuxian.submission.pictures import write_learning_curve
 from fuxian.submission.readme import write_readmes
 from fuxian.submission.results import MEASUREMENTS, read_results
 
@@ -102,6 +103,8 @@ def complete(
         verdict = file.with_name("verdict.json")
         verdict.write_text(json.dumps(result.verdict.as_dict(), indent=1, ensure_ascii=False) + "\n")
         written.append(str(verdict.relative_to(folder)))
+        curve = write_learning_curve(manifest, result.claim)
+        written += [curve] if curve else []
     made = make_notebook(manifest, results)
     name = f"{manifest.paper.id}.ipynb"
     write_notebook(made, folder / name)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import shlex
 
+from fuxian.report.terms import glossary
 from fuxian.submission.manifest import Manifest
+from fuxian.submission.pictures import CURVE
 from fuxian.submission.results import Result, environment_lines, results_table
 from fuxian.submission.templates import render
 
@@ -43,6 +45,12 @@ PURPOSES = {
     "tests": ("tests", "测试"),
     "alignment": ("recordings of the alignment", "对齐的记录"),
     "submission": ("thread reply, mails, system report", "回帖、邮件、系统报告"),
+    "wheels": ("Fuxian itself, to be installed from", "Fuxian 的安装包"),
+    "checkpoints": ("checkpoints kept for a replay", "供重放的检查点"),
+    "method.md": ("what the method is", "方法说明（英文）"),
+    "method_zh.md": ("what the method is, in Chinese", "方法说明"),
+    "draw.py": ("the test drawn for a ruling", "判定时抽取的测试"),
+    "requirements.txt": ("what is installed", "依赖"),
 }
 _SECTION = re.compile(r"(<!-- fuxian:(\w+) -->\n)(.*?)(<!-- fuxian:end -->)", re.DOTALL)
 
@@ -87,6 +95,24 @@ def structure(manifest: Manifest, language: str) -> str:
     return "```\n" + "\n".join(line.rstrip() for line in lines) + "\n```"
 
 
+METHOD = {"en": "method.md", "zh": "method_zh.md"}
+"""What the method is and what mattered in reproducing it, beside fuxian.toml or beside the paper's paper.toml."""
+NO_METHOD = {
+    "en": "The method is the paper's; `{recipe}` holds the experiment's parts: model, data, loss, optimizer, metric.",
+    "zh": "方法见论文；实验的各个部分（模型、数据、损失、优化器、指标）见 `{recipe}`。",
+}
+COMMAND_NAMES = {"train": "训练", "evaluate": "评估", "predict": "预测", "export": "导出", "infer": "推理"}
+
+
+def method(manifest: Manifest, language: str) -> str:
+    """The section on the method, as Markdown without a heading."""
+    for folder in (manifest.folder, manifest.paper.folder):
+        file = folder / METHOD[language]
+        if file.is_file():
+            return file.read_text(encoding="utf-8").strip()
+    return NO_METHOD[language].format(recipe=manifest.recipe or "README.md")
+
+
 def _new(manifest: Manifest, template: str) -> str:
     commands = USUAL_COMMANDS
     if manifest.recipe is None:
@@ -99,7 +125,22 @@ def _new(manifest: Manifest, template: str) -> str:
         licence=manifest.licence,
         model=manifest.paper.id,
         commands=commands,
+        names=COMMAND_NAMES,
+        term=glossary("zh", manifest.paper.folder),
     )
+
+
+def _curves(manifest: Manifest, language: str) -> list[str]:
+    """The learning curves that are there, as Markdown pictures."""
+    found = []
+    term = glossary(language, manifest.paper.folder)
+    for name in manifest.claims:
+        path = CURVE.format(claim=name)
+        if (manifest.folder / path).is_file():
+            title = term(manifest.paper.claim(name).title)
+            words = f"学习曲线：{title}" if language == "zh" else f"Learning curve: {title}"
+            found.append(f"![{words}]({path})")
+    return found
 
 
 def _sections(manifest: Manifest, results: list[Result], language: str) -> dict[str, str]:
@@ -112,7 +153,8 @@ def _sections(manifest: Manifest, results: list[Result], language: str) -> dict[
         *environment_lines(results, manifest.environment.python),
     ]
     return {
-        "results": results_table(results, language),
+        "results": "\n\n".join([results_table(results, language), *_curves(manifest, language)]),
+        "method": method(manifest, language),
         "structure": structure(manifest, language),
         "model": "\n".join(line for line in model if line),
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fuxian.errors import InputError
 from fuxian.paper import Claim
+from fuxian.report.terms import glossary
 from fuxian.submission.manifest import Manifest
 from fuxian.submission.reference import RECORD
 from fuxian.verdict import Verdict, read_measurements, rule
@@ -28,6 +30,8 @@ class Result:
     environment: dict[str, Any]
     reference: float | None = None
     """What the reference gave when it was run here."""
+    paper: Path | None = None
+    """The paper's folder, where its words in another language may lie."""
 
 
 def read_results(manifest: Manifest) -> list[Result]:
@@ -49,7 +53,8 @@ def _result(manifest: Manifest, claim: Claim) -> Result:
     environment = _read_json(file.with_name("environment.json")) or {}
     recorded = _read_json(manifest.folder / RECORD) or {}
     figure = recorded.get("figure") if recorded.get("claim") == claim.id else None
-    return Result(claim, verdict, manifest.checkpoint_of(claim), manifest.log_of(claim), environment, figure)
+    stored, log = manifest.checkpoint_of(claim), manifest.log_of(claim)
+    return Result(claim, verdict, stored, log, environment, figure, manifest.paper.folder)
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
@@ -65,14 +70,14 @@ HEADINGS = {
         "claim",
         "metric",
         "paper",
-        "reference, run here",
+        "reference",
         "target",
         "this repository",
         "verdict",
         "weights",
         "log",
     ),
-    "zh": ("结果", "指标", "论文", "参考代码实测", "目标", "本仓库", "判定", "权重", "日志"),
+    "zh": ("结果", "指标", "论文", "参考代码", "目标", "本仓库", "判定", "权重", "日志"),
 }
 VERDICTS = {
     "en": {word: word for word in ("accepted", "rejected", "inconclusive", "smoke", "changed")},
@@ -91,12 +96,13 @@ def results_table(results: list[Result], language: str) -> str:
     rows = [HEADINGS[language], ("---",) * 9]
     for result in results:
         claim, verdict = result.claim, result.verdict
+        term = glossary(language, result.paper)
         rows.append(
             (
-                claim.title,
-                claim.metric,
+                term(claim.title),
+                term(claim.metric),
                 claim.show(claim.published.value) if claim.published else "—",
-                claim.show(result.reference) if result.reference is not None else "—",
+                _reference(result, language),
                 claim.show(verdict.target),
                 measured(result),
                 VERDICTS[language][verdict.verdict],
@@ -105,6 +111,17 @@ def results_table(results: list[Result], language: str) -> str:
             )
         )
     return "\n".join("| " + " | ".join(_cell(text) for text in row) + " |" for row in rows)
+
+
+def _reference(result: Result, language: str) -> str:
+    """What the reference gave here, else the mean of its recorded runs."""
+    if result.reference is not None:
+        return result.claim.show(result.reference)
+    if result.claim.reference is None:
+        return "—"
+    runs = result.claim.reference.sample
+    counted = f"{len(runs)} 次记录的均值" if language == "zh" else f"mean of {len(runs)} recorded runs"
+    return f"{result.claim.show(fmean(runs))} ({counted})"
 
 
 def measured(result: Result) -> str:

@@ -30,6 +30,7 @@ from fuxian.errors import PlatformError
 from fuxian.json_files import write_json
 from fuxian.printable import printable
 from fuxian.sandbox import ReadOnly, python_runtime
+from fuxian.submission.checklist.documents import FIND_LINKS
 from fuxian.submission.manifest import Manifest
 from fuxian.toml_files import read_text
 from fuxian.tool import Ran, TooLong, run_tool
@@ -147,7 +148,8 @@ def _listed(file: Path) -> list[list[Any]]:
     found: list[list[Any]] = []
     for number, line in enumerate(read_text(file, "a file of requirements").splitlines(), 1):
         text = re.sub(r"(^|\s)#.*", "", line).strip()
-        if not text:
+        # Wheels that a submission carries are Fuxian's, which is never installed.
+        if not text or FIND_LINKS.fullmatch(text):
             continue
         try:
             found.append([number, str(Requirement(text)) if len(text) <= LONGEST_REQUIREMENT else None])

@@ -56,6 +56,9 @@ def test_headings_in_code_do_not_count():
         ("paddlepaddle\nfoo @ https://x/y.whl\n", 2, "URL"),
         ("# paddlepaddle\nnumpy\n", 1, "not named"),
         ("paddlenlp\n", 1, "not named"),
+        ("paddlepaddle\nfuxian\n", 2, "on no index"),
+        ("--find-links wheels\npaddlepaddle\n", 1, "no wheel"),
+        ("--find-links ../wheels\npaddlepaddle\n", 1, "no wheel"),
     ],
 )
 def test_requirements_that_cannot_be_installed_from_wheels(submission, text, line, says):
@@ -63,6 +66,42 @@ def test_requirements_that_cannot_be_installed_from_wheels(submission, text, lin
     found = finding(submission, "requirements")
     assert (found.status, found.line) == ("fail", line)
     assert says in found.what
+
+
+def test_a_wheel_that_is_carried_resolves_what_no_index_has(submission):
+    (submission / "requirements.txt").write_text("--find-links wheels\npaddlepaddle\nfuxian>=0.1\n")
+    (submission / "wheels").mkdir()
+    (submission / "wheels/fuxian-0.1.0-py3-none-any.whl").write_bytes(b"PK")
+    found = finding(submission, "requirements")
+    assert found.status == "pass" and "fuxian as a wheel" in found.what
+    (submission / "requirements.txt").write_text("--find-links wheels\npaddlepaddle\nfuxian>=0.2\n")
+    found = finding(submission, "requirements")
+    assert (found.status, found.line) == ("fail", 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('name = "The Mixers"', 'name = "Your team"', "team.name"),
+        ('members = ["Ada", "Bo"]', 'members = ["Your name"]', "team.members"),
+        ('number = "42"', 'number = "0"', "team.number"),
+        ("github.com/mixers/mixer", "github.com/your-name/mixer", "team.repo"),
+        ('title = "Digits, top-1 accuracy"', 'title = "fill in"', "claim top1: title"),
+        ("https://arxiv.org/abs/2105.01601", "https://example.org/mixer", "paper.url"),
+    ],
+)
+def test_what_is_left_of_a_template_is_named(submission, edit, old, new, named):
+    assert finding(submission, "placeholders").status == "pass"
+    edit("fuxian.toml", old, new)
+    found = finding(submission, "placeholders")
+    assert found.status == "fail" and named in found.what
+
+
+def test_a_readme_of_a_template_is_named(submission):
+    with (submission / "README.md").open("a") as file:
+        file.write("Write to you@example.org\n")
+    found = finding(submission, "placeholders")
+    assert (found.status, found.file) == ("fail", "README.md") and found.line
 
 
 def test_names_are_in_snake_case(submission):

@@ -12,6 +12,7 @@ from fuxian.errors import InputError
 from fuxian.printable import printable
 from fuxian.submission.checklist import documents, files, programs, training_log
 from fuxian.submission.checklist.finding import Finding, Result, Status
+from fuxian.submission.checklist.placeholders import placeholders
 from fuxian.submission.checklist.secrets import secrets
 from fuxian.submission.checklist.tree import Tree, look
 from fuxian.submission.checklist.weights_origin import weights_origin
@@ -24,6 +25,7 @@ CHECKS: dict[str, tuple[str, Callable[[Tree], Result]]] = {
     "layout": ("Contrib layout", documents.layout),
     "readme": ("README in an official outline", documents.readme),
     "requirements": ("Requirements name PaddlePaddle", documents.requirements),
+    "placeholders": ("Nothing left of the template", placeholders),
     "licence": ("Licence", documents.licence),
     "headers": ("Licence headers", documents.headers),
     "scripts": ("Programs and scripts", programs.scripts),

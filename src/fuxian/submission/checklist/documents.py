@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
 from fuxian.submission.checklist.tree import CODE, Tree
@@ -101,14 +102,24 @@ def headings_of(text: str) -> list[tuple[int, str]]:
     return found
 
 
+FIND_LINKS = re.compile(r"(--find-links|-f)[ =]([\w./-]+)")
+"""The one option that a requirements file may have: a folder of wheels that the submission carries."""
+ON_NO_INDEX = frozenset({"fuxian"})
+"""Packages that no index has."""
+
+
 def requirements(tree: Tree) -> Result:
-    """A requirements file that names PaddlePaddle and nothing that only a build from source can give."""
+    """A requirements file that names PaddlePaddle, and nothing that cannot be installed as it stands.
+
+    Packages come from the index, or from wheels that the submission carries; what no index has must be among these.
+    """
     file = tree.manifest.environment.requirements
     if file not in tree.files:
         return failed(
             "the requirements file is missing", "list PaddlePaddle and every package the code imports", file
         )
-    named = []
+    named: dict[str, tuple[int, Requirement]] = {}
+    carried: dict[str, set[str]] = {}
     lines = tree.text(file).splitlines()
     if len(lines) > MOST_REQUIREMENTS:
         return failed(
@@ -118,12 +129,24 @@ def requirements(tree: Tree) -> Result:
         line = re.sub(r"(^|\s)#.*$", "", raw[:LONGEST_REQUIREMENT]).strip()
         if not line:
             continue
+        if links := FIND_LINKS.fullmatch(line):
+            wheels = _wheels(tree, links.group(2))
+            if not wheels:
+                return failed(
+                    f"there is no wheel in {links.group(2)}/",
+                    "`fuxian package` puts Fuxian's there",
+                    file,
+                    number,
+                )
+            carried |= wheels
+            continue
         try:
             requirement = Requirement(line)
         except (InvalidRequirement, RecursionError):
             return failed(
                 f"this is no package with a version: {line[:60]}",
-                "name packages alone, such as numpy>=1.20; options, URLs and paths are not installed",
+                "name packages alone, such as numpy>=1.20; URLs, paths and other options than --find-links FOLDER are"
+                " not installed",
                 file,
                 number,
             )
@@ -131,10 +154,44 @@ def requirements(tree: Tree) -> Result:
             return failed(
                 "packages come from the index, not from a URL", "name a released version", file, number
             )
-        named.append(requirement.name.lower().replace("_", "-"))
-    if not {"paddlepaddle", "paddlepaddle-gpu"} & set(named):
+        named[canonicalize_name(requirement.name)] = number, requirement
+    if not {"paddlepaddle", "paddlepaddle-gpu"} & named.keys():
         return failed("PaddlePaddle is not named", "add paddlepaddle with its version", file, 1)
-    return passed(f"{counted(len(named), 'package')}, PaddlePaddle among them", file)
+    for name, (number, requirement) in named.items():
+        fitting = any(
+            requirement.specifier.contains(version, prereleases=True) for version in carried.get(name, ())
+        )
+        if name in carried and not fitting:
+            return failed(
+                f"the wheel of {name} is another version than {requirement.specifier}",
+                "ask for that one",
+                file,
+                number,
+            )
+        if name in ON_NO_INDEX and not fitting:
+            return failed(
+                f"{name} is on no index, and no wheel of it is here: the line cannot be installed",
+                "let `fuxian package` put the wheel into wheels/, and write --find-links wheels above this line",
+                file,
+                number,
+            )
+    wheels = sorted(carried.keys() & named.keys())
+    from_here = f", {listed(wheels)} as a wheel of its own" if wheels else ""
+    return passed(f"{counted(len(named), 'package')}, PaddlePaddle among them{from_here}", file)
+
+
+def _wheels(tree: Tree, folder: str) -> dict[str, set[str]]:
+    """The versions by package name of the wheels right in a folder of the submission."""
+    place = PurePosixPath(folder).as_posix().strip("/")
+    found: dict[str, set[str]] = {}
+    for path in tree.named(".whl"):
+        if PurePosixPath(path).parent.as_posix() == place:
+            try:
+                name, version, _, _ = parse_wheel_filename(PurePosixPath(path).name)
+            except InvalidWheelFilename:
+                continue
+            found.setdefault(name, set()).add(str(version))
+    return found
 
 
 def licence(tree: Tree) -> Result:

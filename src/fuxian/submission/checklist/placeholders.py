@@ -1,0 +1,55 @@
+"""What a template put where the entrant's own words belong: it would be mailed as it stands."""
+
+from __future__ import annotations
+
+import re
+
+from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
+from fuxian.submission.checklist.tree import Tree
+from fuxian.submission.manifest import FILE_NAME, Manifest
+
+LEFT = re.compile(
+    r"(?i)fill[ -]in|your[ -]name|you@example\.(org|com)|(https?://)?example\.(org|com)/|the title of the paper"
+    r"|the authors of the paper|your team"
+)
+"""Words of templates, Fuxian's and others'."""
+TEXTS = re.compile(r"(?i)(readme[^/]*\.md|method[^/]*\.md|submission/[^/]+\.(txt|md))")
+
+
+def placeholders(tree: Tree) -> Result:
+    """Nobody's name, address or title is still the template's."""
+    left = [name for name, value in _said(tree.manifest) if LEFT.search(value)]
+    if (tree.manifest.team is not None) and tree.manifest.team.number == "0":
+        left.append("team.number")
+    if tree.manifest.paper.venue == "venue":
+        left.append("paper.venue")
+    if left:
+        files = FILE_NAME if any(name.startswith("team") for name in left) else "paper.toml"
+        return failed(
+            f"still the template's: {listed(left, 12)}",
+            f"write your own into {FILE_NAME} and paper.toml",
+            files if files in tree.files else FILE_NAME,
+        )
+    for path in sorted(tree.files):
+        if TEXTS.fullmatch(path):
+            for number, line in enumerate(tree.text(path).splitlines(), start=1):
+                if LEFT.search(line):
+                    return failed(
+                        f"still the template's: {line.strip()[:80]}", "write your own", path, number
+                    )
+    return passed(f"{counted(len(_said(tree.manifest)), 'name')} and addresses are nobody's template")
+
+
+def _said(manifest: Manifest) -> list[tuple[str, str]]:
+    """(field, text) of all that names people, places and the paper."""
+    paper, team = manifest.paper, manifest.team
+    said = [("paper.title", paper.title), ("paper.url", paper.url), ("paper.venue", paper.venue)]
+    said += [("paper.authors", name) for name in paper.authors]
+    if paper.reference is not None:
+        said.append(("paper.reference.repo", paper.reference.repo))
+    for claim in (paper.claim(name) for name in manifest.claims):
+        said += [(f"claim {claim.id}: title", claim.title), (f"claim {claim.id}: dataset", claim.dataset)]
+    if team is not None:
+        said += [("team.name", team.name), ("team.repo", team.repo), ("team.email", team.email)]
+        said += [("team.members", name) for name in team.members]
+    return said
