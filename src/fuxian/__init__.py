@@ -1,7 +1,8 @@
 """Fuxian (复现): takes a research paper to an accepted PaddlePaddle reproduction.
 
-``fuxian.reproduce(name)``, ``fuxian.align(port, reference)``, ``fuxian.assert_aligned(port, reference)`` and
-``fuxian.verify.verify(submission, results)`` are loaded when first used.
+``fuxian.load(name)``, ``fuxian.reproduce(name)``, ``fuxian.align(port, reference)``, ``fuxian.assert_aligned(port,
+reference)``, ``fuxian.paddle_init.like_torch(model)`` and ``fuxian.verify.verify(submission, results)`` are loaded when
+first used.
 """
 
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any
 
 from fuxian.recipe import Recipe
 
-__all__ = ["Recipe", "align", "assert_aligned", "reproduce"]
+__all__ = ["Recipe", "align", "assert_aligned", "load", "paddle_init", "reproduce"]
 __version__ = "0.1.0"
 
 
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         return import_module("fuxian.align")
     if name == "assert_aligned":
         return import_module("fuxian.align").assert_aligned
+    if name in ("load", "paddle_init"):
+        import_module("fuxian.training.machine").prepare()
+        module = import_module("fuxian.papers.loading" if name == "load" else "fuxian.paddle_init")
+        return module.load if name == "load" else module
     if name == "reproduce":
         # Before Paddle is imported: it reads its settings then.
         import_module("fuxian.training.machine").prepare()

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from fuxian.cli.options import AsJson, Language, LanguageOption, Runs, print_json
+from fuxian.errors import InputError
+
+Card = Annotated[
+    str | None, typer.Argument(metavar="PAPER/CLAIM", help="Show this model's card; all papers if absent.")
+]
 
 
-def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json: AsJson = False) -> None:
-    """Every reproduced paper with its claims, their targets and the newest verdicts in the runs folder.
+def papers(
+    name: Card = None,
+    out: Runs = Path("runs"),
+    lang: LanguageOption = Language.en,
+    as_json: AsJson = False,
+) -> None:
+    """Every reproduced paper with its claims, their targets and the newest verdicts.
+
+    With PAPER/CLAIM, the card of that model. The verdicts are those of the runs folder, and where nothing there ruled
+    on a claim, the one that Fuxian's own weights got.
 
     Example: fuxian papers
     """
     from fuxian.papers.find import reproduced_papers
     from fuxian.papers.verdict_file import last_verdicts
     from fuxian.report.terminal import print_papers
+    from fuxian.report.terms import glossary
 
-    folders, verdicts = reproduced_papers(), last_verdicts(out)
+    if name is not None:
+        _card(name, as_json)
+        return
+    folders = reproduced_papers()
     known = [folder.paper for folder in folders]
+    verdicts = last_verdicts(out, known)
     if not as_json:
         print_papers(Console(), known, verdicts, lang.value)
         return
@@ -34,12 +54,14 @@ def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json
                     "claims": [
                         {
                             "claim": claim.id,
-                            "title": claim.title,
+                            "title": glossary(lang.value, paper.folder)(claim.title),
                             "scope": claim.scope,
                             "published": claim.published.value if claim.published else None,
-                            "target": claim.target,
+                            "target": claim.to_reach,
+                            "target_from": "paper.toml" if claim.target is not None else "reference runs",
                             "margin": claim.margin,
                             "last_verdict": verdicts.get(f"{paper.id}/{claim.id}", {}).get("verdict"),
+                            "measured": verdicts.get(f"{paper.id}/{claim.id}", {}).get("measured"),
                         }
                         for claim in paper.claims
                     ],
@@ -48,3 +70,19 @@ def papers(out: Runs = Path("runs"), lang: LanguageOption = Language.en, as_json
             ]
         }
     )
+
+
+def _card(name: str, as_json: bool) -> None:
+    from fuxian.papers.card import model_card
+    from fuxian.papers.find import find_claim
+
+    folder, claim = find_claim(name)
+    try:
+        weights = folder.weights(claim.id)
+    except InputError:
+        weights = None
+    card = model_card(folder, claim, weights)
+    if as_json:
+        print_json({"paper": folder.paper.id, "claim": claim.id, "weights": weights, "card": card})
+    else:
+        typer.echo(card, nl=False)
