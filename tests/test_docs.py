@@ -84,6 +84,9 @@ def parse(arguments, *, named_only):
     rest = list(arguments)
     while hasattr(command, "commands"):
         assert rest, f"{' '.join(path)} is a group; name one of its commands"
+        if rest[0].startswith("--"):
+            assert any(rest[0] in parameter.opts for parameter in command.params), f"fuxian has no {rest[0]}"
+            return
         assert rest[0] in command.commands, f"{' '.join(path)} has no command {rest[0]}"
         path.append(rest[0])
         command = command.commands[rest.pop(0)]

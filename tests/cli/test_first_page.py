@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import typer
 
 from fuxian import __version__
+from fuxian.cli.main import app
 from fuxian.datasets import catalogue
 from fuxian.datasets.catalogue import CATALOGUE
 from fuxian.papers.find import reproduced_papers
@@ -28,11 +30,19 @@ def test_a_group_alone_names_its_commands(fuxian):
     assert err == "fuxian: name one of these commands (see --help)\n"
 
 
-@pytest.mark.parametrize("words", [(), ("reproduce",), ("contest", "serve"), ("align", "run")])
-def test_flags_show_no_type(fuxian, words):
-    code, out, _ = fuxian(*words, "--help")
-    assert code == 0 and "--help" in out
-    assert "<bool>" not in out
+def commands(group, before=()):
+    yield before
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*before, name))
+
+
+def test_the_help_of_every_command_is_shown_and_gives_flags_no_type(fuxian):
+    every = list(commands(typer.main.get_command(app)))
+    assert ("align", "run") in every and len(every) > 40
+    for words in every:
+        code, out, err = fuxian(*words, "--help")
+        assert code == 0 and "--help" in out, (words, err)
+        assert "<bool>" not in out, words
 
 
 def test_verbose_shows_the_trace(fuxian, monkeypatch):
@@ -52,7 +62,7 @@ def test_a_place_where_nothing_can_be_written_is_bad_input(fuxian):
 
 
 def test_a_picture_that_is_none_is_said_without_an_address(fuxian, tmp_path, sinusoid):
-    for label in "ab":
+    for label in "abcde":
         (tmp_path / "task/support" / label).mkdir(parents=True)
         (tmp_path / "task/support" / label / "one.png").write_bytes(b"no picture")
     (tmp_path / "task/query").mkdir()

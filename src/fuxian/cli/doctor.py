@@ -111,7 +111,7 @@ def _contest() -> list[Finding]:
             "contest: packages",
             not absent,
             f"without {', '.join(absent)}" if absent else "installed",
-            "pip install 'fuxian[contest]'",
+            "pip install -e '.[contest]' in Fuxian's folder",
             needed=False,
         ),
         Finding("contest: git", git is not None, git or "not found", "install the package git", needed=False),

@@ -191,15 +191,14 @@ def _read_as(model: type[Model], path: Path) -> Model | None:
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as `outer.inner` -> text."""
-    flat: dict[str, str] = {}
+    found: dict[str, str] = {}
     for key, value in data.items():
         if isinstance(value, dict):
-            flat |= flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = (
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            )
-    return flat
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            found[f"{prefix}{key}"] = text
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

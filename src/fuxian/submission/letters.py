@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from fuxian.report.terms import glossary
 from fuxian.submission.manifest import Manifest, Team
 from fuxian.submission.readme import method, structure
-from fuxian.submission.results import Result, environment_lines, results_table
+from fuxian.submission.results import Result, environment_lines, reference_figure, results_table
 from fuxian.submission.templates import OFFICIAL, render
 
 FOLDER = "submission"
@@ -23,8 +23,12 @@ def write_letters(manifest: Manifest, results: list[Result]) -> list[str]:
     folder.mkdir(exist_ok=True)
     values = _values(manifest, results)
     written = []
-    for template in ("thread_reply.txt", *_both("mail_reference_{}.txt"), *_both("mail_submission_{}.txt"),
-                     *_both("system_report_{}.md")):  # fmt: skip
+    # A mail on the reference's predictions has something to say once there are some.
+    about_reference = _both("mail_reference_{}.txt")
+    for template in about_reference:
+        (folder / template).unlink(missing_ok=True)
+    for template in ("thread_reply.txt", *(about_reference if values["reference_figure"] else ()),
+                     *_both("mail_submission_{}.txt"), *_both("system_report_{}.md")):  # fmt: skip
         text = render(f"{OFFICIAL.name}/{template}.j2", **values)
         (folder / template).write_text(text, encoding="utf-8")
         written.append(f"{FOLDER}/{template}")
@@ -58,11 +62,18 @@ def _values(manifest: Manifest, results: list[Result]) -> dict[str, Any]:
         "method_zh": method(manifest, "zh"),
         "term": glossary("zh", manifest.paper.folder),
         "packages": _packages(manifest),
-        "reference_command": shlex.join(manifest.reference.run) if manifest.reference else None,
+        "reference_command": "; ".join(dict.fromkeys(_reference_commands(manifest, results))),
         "reference_figure": "; ".join(
-            f"{r.claim.metric} {r.claim.show(r.reference)}" for r in results if r.reference is not None
+            f"{r.claim.metric} {figure}" for r in results if (figure := reference_figure(r, "en")) is not None
         ),
     }
+
+
+def _reference_commands(manifest: Manifest, results: list[Result]) -> list[str]:
+    """What gave the reference's figures: the manifest's command, else that of the recorded runs."""
+    if manifest.reference is not None:
+        return [shlex.join(manifest.reference.run)]
+    return [one.claim.reference.command for one in results if one.claim.reference is not None]
 
 
 def _packages(manifest: Manifest) -> list[str]:

@@ -102,7 +102,7 @@ def results_table(results: list[Result], language: str) -> str:
                 term(claim.title),
                 term(claim.metric),
                 claim.show(claim.published.value) if claim.published else "—",
-                _reference(result, language),
+                reference_figure(result, language) or "—",
                 claim.show(verdict.target),
                 measured(result),
                 VERDICTS[language][verdict.verdict],
@@ -113,12 +113,12 @@ def results_table(results: list[Result], language: str) -> str:
     return "\n".join("| " + " | ".join(_cell(text) for text in row) + " |" for row in rows)
 
 
-def _reference(result: Result, language: str) -> str:
-    """What the reference gave here, else the mean of its recorded runs."""
+def reference_figure(result: Result, language: str) -> str | None:
+    """What the reference gave here, else the mean of its recorded runs; None where there is neither."""
     if result.reference is not None:
         return result.claim.show(result.reference)
     if result.claim.reference is None:
-        return "—"
+        return None
     runs = result.claim.reference.sample
     counted = f"{len(runs)} 次记录的均值" if language == "zh" else f"mean of {len(runs)} recorded runs"
     return f"{result.claim.show(fmean(runs))} ({counted})"

@@ -1,0 +1,61 @@
+"""MkDocs' hook: the papers' READMEs are pages of the site, and links into the repository lead there or stay as words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+PAPERS = ROOT / "src/fuxian/papers"
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def on_config(config: dict) -> dict:
+    """Lists the papers in the navigation, so that a new one is there by itself."""
+    for section in config["nav"]:
+        for title, pages in section.items():
+            if title in ("Papers", "论文"):
+                pages[:] = [{_title(readme): f"papers/{readme.parent.name}.md"} for readme in _readmes()]
+    return config
+
+
+def _readmes() -> list[Path]:
+    return sorted(PAPERS.glob("*/README.md"))
+
+
+def _title(readme: Path) -> str:
+    heading = readme.read_text(encoding="utf-8").partition("\n")[0]
+    return heading.lstrip("# ").removesuffix(" on PaddlePaddle")
+
+
+def on_files(files: Files, config: dict) -> Files:
+    """Adds each paper's README as ``papers/ID.md``."""
+    for readme in _readmes():
+        text = readme.read_text(encoding="utf-8")
+        files.append(File.generated(config, f"papers/{readme.parent.name}.md", content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: object, config: dict, files: Files) -> str:
+    """Links of a page, rewritten for the site; the switch of languages is the site's own."""
+    source = page.file.src_uri  # type: ignore[attr-defined]
+    docs = Path(config["docs_dir"])
+    here = PAPERS / Path(source).stem if source.startswith("papers/") else docs / Path(source).parent
+
+    def rewritten(found: re.Match[str]) -> str:
+        picture, words, target = found.groups()
+        if re.match(r"\w+:|#", target):
+            return found.group()
+        place, _, anchor = target.partition("#")
+        file = (here / place).resolve()
+        if file.is_relative_to(PAPERS) and file.name == "README.md":
+            up = "../" * len(Path(source).parent.parts)
+            return f"{picture}[{words}]({up}papers/{file.parent.name}.md)"
+        if file.is_relative_to(docs) and file.relative_to(docs).parts[:1] != ("zh",):
+            return found.group()
+        # Elsewhere in the repository, which the site does not hold.
+        return words if not picture else ""
+
+    return LINK.sub(rewritten, markdown)
