@@ -1,11 +1,12 @@
 # make run    reproduce a paper and see the ruling     make test   the whole suite, with all it needs
 # make setup  the environment alone                    make lint   style, types and import directions
+# make docs   the documentation site, into site/
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup run test lint test-setup clean
+.PHONY: setup run test lint test-setup docs clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -24,7 +25,7 @@ run: setup
 	echo "Open the report in a browser. To have fuxian on the path: source $(BIN)/activate"
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,reference,notebook,contest,cluster,s3]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,reference,notebook,contest,cluster,s3]'
 	@touch $@
 
 # Debian packages are installed where that is allowed; tests that need them say so and skip where it is not.
@@ -50,6 +51,11 @@ lint: test-setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Both languages, into site/; a warning fails.
+docs: $(VENV)/.tested
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file mkdocs.zh.yml
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""MkDocs' hook: the papers' READMEs are pages of the site, and links into the repository lead there or stay as words."""
+"""MkDocs' hook: the papers' READMEs are pages of the site; links to other parts of the repository become words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: object, config: dict, files: Files) ->
         picture, words, target = found.groups()
         if re.match(r"\w+:|#", target):
             return found.group()
-        place, _, anchor = target.partition("#")
+        place = target.partition("#")[0]
         file = (here / place).resolve()
         if file.is_relative_to(PAPERS) and file.name == "README.md":
             up = "../" * len(Path(source).parent.parts)

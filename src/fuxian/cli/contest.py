@@ -44,7 +44,9 @@ class Engine(StrEnum):
 def needs() -> None:
     """Run a challenge, or take part in one."""
     if importlib.util.find_spec("sqlalchemy") is None or importlib.util.find_spec("fastapi") is None:
-        raise InputError("fuxian contest needs more packages: type pip install -e '.[contest]' in its folder.")
+        raise InputError(
+            "fuxian contest needs more packages: type pip install -e '.[contest]' in its folder."
+        )
 
 
 @app.command()
