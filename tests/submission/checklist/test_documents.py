@@ -87,7 +87,7 @@ def test_a_wheel_that_is_carried_resolves_what_no_index_has(submission):
         ('number = "42"', 'number = "0"', "team.number"),
         ("github.com/mixers/mixer", "github.com/your-name/mixer", "team.repo"),
         ('title = "Digits, top-1 accuracy"', 'title = "fill in"', "claim top1: title"),
-        ("https://arxiv.org/abs/2105.01601", "https://example.org/mixer", "paper.url"),
+        ("https://arxiv.org/abs/2105.01601", "https://example.org/the-paper", "paper.url"),
     ],
 )
 def test_what_is_left_of_a_template_is_named(submission, edit, old, new, named):

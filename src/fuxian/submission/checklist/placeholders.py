@@ -9,7 +9,7 @@ from fuxian.submission.checklist.tree import Tree
 from fuxian.submission.manifest import FILE_NAME, Manifest
 
 LEFT = re.compile(
-    r"(?i)fill[ -]in|your[ -]name|you@example\.(org|com)|(https?://)?example\.(org|com)/|the title of the paper"
+    r"(?i)fill[ -]in|your[ -]name|you@example\.(org|com)|example\.org/the-paper|the title of the paper"
     r"|the authors of the paper|your team"
 )
 """Words of templates, Fuxian's and others'."""
