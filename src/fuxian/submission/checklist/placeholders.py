@@ -8,17 +8,19 @@ from fuxian.submission.checklist.finding import Result, counted, failed, listed,
 from fuxian.submission.checklist.tree import Tree
 from fuxian.submission.manifest import FILE_NAME, Manifest
 
-LEFT = re.compile(
-    r"(?i)fill[ -]in|your[ -]name|you@example\.(org|com)|example\.org/the-paper|the title of the paper"
-    r"|the authors of the paper|your team"
+IN_TEXTS = re.compile(
+    r"(?i)github\.com/your-name|you@example\.(org|com)|example\.org/(the-paper|fill-in)|: the title of the paper"
+    r"|the authors of the paper"
 )
-"""Words of templates, Fuxian's and others'."""
+"""Words of Fuxian's templates, wherever they stand."""
+IN_FIELDS = re.compile(rf"{IN_TEXTS.pattern}|^fill in|^your name$|^your team$")
+"""What is no name of anybody."""
 TEXTS = re.compile(r"(?i)(readme[^/]*\.md|method[^/]*\.md|submission/[^/]+\.(txt|md))")
 
 
 def placeholders(tree: Tree) -> Result:
     """Nobody's name, address or title is still the template's."""
-    left = [name for name, value in _said(tree.manifest) if LEFT.search(value)]
+    left = [name for name, value in _said(tree.manifest) if IN_FIELDS.search(value)]
     if (tree.manifest.team is not None) and tree.manifest.team.number == "0":
         left.append("team.number")
     if tree.manifest.paper.venue == "venue":
@@ -33,7 +35,7 @@ def placeholders(tree: Tree) -> Result:
     for path in sorted(tree.files):
         if TEXTS.fullmatch(path):
             for number, line in enumerate(tree.text(path).splitlines(), start=1):
-                if LEFT.search(line):
+                if IN_TEXTS.search(line):
                     return failed(
                         f"still the template's: {line.strip()[:80]}", "write your own", path, number
                     )
