@@ -67,6 +67,11 @@ def test_no_manifest_is_bad_input(tmp_path):
     done = run(app, ["check", str(tmp_path)])
     assert done.exit_code != 0
     assert "fuxian.toml" in str(done.exception)
+    done = run(app, ["check", str(tmp_path), "--json"])
+    document = json.loads(done.stdout)
+    assert done.exit_code == 2
+    assert "fuxian describe" in document["error"]
+    assert {one["id"]: one["status"] for one in document["findings"]}["licence"] == "fail"
 
 
 def test_every_command_shows_an_example():

@@ -56,6 +56,28 @@ def test_programs_are_found_by_a_word_of_their_name(repository):
     assert text["commands"]["evaluate"][:2] == ["python", "Flow_test.py"]
 
 
+def test_helpers_and_what_an_editor_kept_are_not_taken(repository):
+    (repository / "tools/eval.py").rename(repository / "tools/run_test_net.py")
+    (repository / "tools/eval_utils.py").write_text("")
+    (repository / "extract_valid_patches.py").write_text("")
+    (repository / ".ipynb_checkpoints").mkdir()
+    (repository / "train_log.txt").rename(repository / ".ipynb_checkpoints/a_train.log")
+    (repository / "x_train.log").write_text("loss 0.5\n")
+    describe(repository)
+    text = tomllib.loads((repository / "fuxian.toml").read_text())
+    assert text["commands"]["evaluate"][:2] == ["python", "tools/run_test_net.py"]
+    assert text["log"]["file"] == "x_train.log"
+
+
+def test_weights_may_be_a_pickle(repository):
+    (repository / "best.pdparams").rename(repository / "data.pkl")
+    assert describe(repository)["found"]["checkpoint"] is None
+    (repository / "fuxian.toml").unlink()
+    (repository / "model").mkdir()
+    (repository / "data.pkl").rename(repository / "model/5way.pkl")
+    assert describe(repository)["found"]["checkpoint"] == "model/5way.pkl"
+
+
 def test_what_cannot_be_described_is_one_sentence(repository, tmp_path):
     describe(repository)
     with pytest.raises(InputError, match="there already"):

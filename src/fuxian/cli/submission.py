@@ -110,12 +110,16 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     """
     from fuxian.submission.checklist import check_manifest
     from fuxian.submission.describe import WITHOUT, undescribed
-    from fuxian.submission.manifest import FILE_NAME, load_manifest
+    from fuxian.submission.manifest import FILE_NAME, load_manifest, missing
 
     console = Console(stderr=as_json)
-    if folder.is_dir() and not (folder / FILE_NAME).exists() and not as_json:
+    if folder.is_dir() and not (folder / FILE_NAME).exists():
         # What can be said without a manifest is said; then that there is none.
-        _show(check_manifest(undescribed(folder), WITHOUT), console)
+        findings = check_manifest(undescribed(folder), WITHOUT)
+        _show(findings, console)
+        if as_json:
+            print_json({"error": missing(folder), "findings": [f.as_dict() for f in findings]})
+            raise typer.Exit(2)
     findings = check_manifest(load_manifest(folder))
     _show(findings, console)
     _count(findings, console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,10 @@ PROGRAMS = {
 }
 """By command: names of programs, likeliest first."""
 WEIGHTS = (".pdparams", ".safetensors", ".npz")
+PICKLED = re.compile(r"(?i)model|param|weight|check|ckpt|best")
+"""What is in the path of a .pkl that may hold weights; data lie in such files too."""
+NO_PROGRAM = re.compile(r"(^|_)(utils?|extract|generate|make|prepare|convert|dataset)(_|$)")
+"""Words of a program's name that is a helper of an evaluation, or makes its data."""
 LOGS = (".log", ".jsonl")
 LARGEST_LISTED = 200
 WITHOUT = frozenset(
@@ -102,9 +107,12 @@ def _found(folder: Path) -> dict[str, Any]:
         program = _program(tree, names)
         if program is not None:
             commands[command] = ["python", program, *_options(tree, program, command)]
-    weights = _largest(tree, WEIGHTS)
+    pickled = [path for path in tree.named(".pkl") if PICKLED.search(path)]
+    weights = _largest(tree, _shown(tree.named(*WEIGHTS))) or _largest(tree, _shown(pickled))
     logs = [
-        path for path in tree.named(*LOGS, ".txt") if re.search(r"(?i)log|train", PurePosixPath(path).name)
+        path
+        for path in _shown(tree.named(*LOGS, ".txt"))
+        if re.search(r"(?i)log|train", PurePosixPath(path).name)
     ]
     logs = [path for path in logs if re.search(r"(?i)\bloss\b", tree.text(path)[:200_000])]
     return {
@@ -116,14 +124,15 @@ def _found(folder: Path) -> dict[str, Any]:
 
 
 def _program(tree: Tree, names: tuple[str, ...]) -> str | None:
-    programs = [path for path in tree.named(".py") if path.count("/") <= 2]
+    programs = [path for path in _shown(tree.named(".py")) if path.count("/") <= 2]
     for name in names:
         near = [path for path in programs if PurePosixPath(path).stem.lower() == name]
         if near:
             return min(near, key=lambda path: (path.count("/"), path))
     # Flow_test.py, model_eval.py, train_net_2d.py
     words = re.compile(rf"(^|[_\d])({'|'.join(name for name in names if name != 'main')})([_\d]|$)")
-    near = [path for path in programs if words.search(PurePosixPath(path).stem.lower())]
+    stems = {path: PurePosixPath(path).stem.lower() for path in programs}
+    near = [path for path, stem in stems.items() if words.search(stem) and not NO_PROGRAM.search(stem)]
     return min(near, key=lambda path: (path.count("/"), path)) if near else None
 
 
@@ -145,8 +154,13 @@ def _options(tree: Tree, program: str, command: str) -> list[str]:
     return found
 
 
-def _largest(tree: Tree, endings: tuple[str, ...]) -> str | None:
-    found = [path for path in tree.named(*endings) if "lite_data" not in path]
+def _shown(paths: Iterable[str]) -> list[str]:
+    """Those that lie in no hidden folder: what an editor keeps there are copies of old."""
+    return [path for path in paths if not any(part.startswith(".") for part in PurePosixPath(path).parts)]
+
+
+def _largest(tree: Tree, paths: Iterable[str]) -> str | None:
+    found = [path for path in paths if "lite_data" not in path]
     return max(found, key=lambda path: tree.files[path]) if found else None
 
 

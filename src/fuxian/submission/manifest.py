@@ -346,15 +346,18 @@ def _document(folder: Path) -> dict[str, Any]:
     return read_manifest(folder).model_dump(mode="json", by_alias=True)
 
 
+def missing(folder: Path) -> str:
+    """The sentence for a folder that has no manifest."""
+    return f"{folder}: there is no {FILE_NAME}; `fuxian describe {folder}` writes one to fill in."
+
+
 def read_manifest(folder: Path) -> Manifest:
     """As ``load_manifest``, in this very process: for the commands of a submission, which judge nobody else's."""
     file = folder / FILE_NAME
     if file.is_symlink():
         raise InputError(f"{file}: this is a link; put the file itself there.")
     if folder.is_dir() and not file.exists():
-        raise InputError(
-            f"{folder}: there is no {FILE_NAME}; `fuxian describe {folder}` writes one to fill in."
-        )
+        raise InputError(missing(folder))
     toml = load_toml(file, "a submission's fuxian.toml")
     if "folder" in toml.data:
         raise toml.error(("folder",), "is not a known field; remove it")

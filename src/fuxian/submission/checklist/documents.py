@@ -203,7 +203,10 @@ def licence(tree: Tree) -> Result:
     wanted = tree.manifest.licence
     if wanted == "Apache-2.0" and not ("Apache License" in text and "Version 2.0" in text):
         return failed(
-            "this is not the Apache License 2.0 that fuxian.toml names", "put its text there", files[0], 1
+            "this is not the Apache License 2.0",
+            "put its text there, or name the licence as licence in fuxian.toml",
+            files[0],
+            1,
         )
     if len(text) < 200:
         return failed("this is no licence text", f"put the text of {wanted} there", files[0], 1)
