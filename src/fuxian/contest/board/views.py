@@ -233,19 +233,19 @@ def paper(at: Context, name: str, *, limit: int = 50) -> dict[str, Any]:
     """A paper: its criterion, how its race stands, who registered last, the last submissions."""
     found = at.contest.find_paper(name)
     limits = at.contest.limits
+    line: dict[str, Any] = next(one for one in board(at)["papers"] if one["id"] == found.id)
+    line["url"] = found.url
+    line["note"] = None if found.note is None else found.note.model_dump()
+    line["criterion"] = {
+        "claim": found.claim,
+        "terms": found.terms,
+        "attempts": limits.attempts_per_paper,
+        "looks": limits.looks_per_attempt,
+        "alpha": limits.alpha,
+        "alpha_per_look": limits.alpha_per_look,
+        "read": criterion(at, found),
+    }
     with at.database.read() as session:
-        line = _paper_line(at, session, found, tallies.totals(at, session))
-        line["url"] = found.url
-        line["note"] = None if found.note is None else found.note.model_dump()
-        line["criterion"] = {
-            "claim": found.claim,
-            "terms": found.terms,
-            "attempts": limits.attempts_per_paper,
-            "looks": limits.looks_per_attempt,
-            "alpha": limits.alpha,
-            "alpha_per_look": limits.alpha_per_look,
-            "read": criterion(at, found),
-        }
         line["teams"] = _registered(session, found.id, page(limit, 0)[0])
     line["recent"] = submissions(at, paper=found.id, limit=limit)["items"]
     return line
