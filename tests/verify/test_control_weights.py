@@ -1,6 +1,7 @@
 """Controls' weights: other numbers in the same names, shapes, types and format."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -46,6 +47,18 @@ def test_only_the_numbers_differ(tmp_path, kind, ending):
     again = tmp_path / f"again{ending}"
     write_control(kind, weights, again, 1)
     assert all(np.array_equal(one, made[name]) for name, one in load_tensors(again).items())
+
+
+@pytest.mark.parametrize("whole", [list(TENSORS.values()), TENSORS])
+def test_a_pickle_of_arrays_stays_one(tmp_path, whole):
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(whole))
+    write_control("nudged", tmp_path / "w.pkl", tmp_path / "o.pkl", 1)
+    made = pickle.loads((tmp_path / "o.pkl").read_bytes())  # noqa: S301 - it was written a line before
+    assert type(made) is type(whole)
+    arrays = made if isinstance(made, list) else list(made.values())
+    assert [one.shape for one in arrays] == [one.shape for one in TENSORS.values()]
+    assert np.allclose(arrays[0], TENSORS["conv"], rtol=0.01)
+    assert not np.array_equal(arrays[0], TENSORS["conv"])
 
 
 def test_the_header_of_a_safetensors_file_stays(tmp_path):

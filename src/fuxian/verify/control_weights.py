@@ -7,6 +7,7 @@ weights are worth as much as the submitted ones, and are another file.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from fuxian.weights import save_tensors
 
 Kind = Literal["shuffled", "fresh", "nudged"]
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+PICKLES = (".pkl", ".pickle")
 LARGEST_HEADER = 100_000_000
 NUDGE = 1e-3
 """Relative: as far as half precision would round."""
@@ -45,10 +47,21 @@ def write_control(kind: Kind, weights: Path, out: Path, seed: int) -> None:
         if suffix == ".npz":
             with out.open("wb") as file:
                 np.savez(file, allow_pickle=False, **made)
+        elif suffix in PICKLES:
+            _write_pickle(out, made)
         else:
             save_tensors(out, made)
     if not changed:
         raise InputError(f"{weights.name}: it holds no tensor whose numbers could be changed.")
+
+
+def _write_pickle(out: Path, tensors: dict[str, np.ndarray]) -> None:
+    """A list where names are its places, else a dict; read by every numpy."""
+    places = [str(number) for number in range(len(tensors))]
+    whole = list(tensors.values()) if list(tensors) == places else tensors
+    content = pickle.dumps(whole, protocol=2)
+    # The module that numpy 2 names is not there in numpy 1, and the old name is in both.
+    out.write_bytes(content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
 
 
 def _changed(tensor: np.ndarray, change: Change, random: np.random.Generator) -> np.ndarray:
