@@ -46,11 +46,12 @@ def copies_of_weights(
     even = checkpoints[:: max(1, -(-len(checkpoints) // (SEARCHED - 1)))]
     tensors = load_weights(weights)
     snippets = {*_snippets(tensors), *(piece for file in even for piece in _snippets(load_weights(file)))}
-    own = {weights, *checkpoints}
+    # What lies beside a kept checkpoint is no more seen than it is.
+    kept = {file.parent for file in checkpoints}
     found = []
     for file in regular_files(folder):
         size = file.stat().st_size
-        if file in own or not SMALLEST <= size <= LARGEST:
+        if file == weights or file.parent in kept or not SMALLEST <= size <= LARGEST:
             continue
         deadline.check()
         if (_holds(file, snippets) or _near(file, tensors)) and file_digest(file) not in set(allowed):
