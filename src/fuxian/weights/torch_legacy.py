@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class _Storages:
             raise Damaged(f"storage {key[:40]!r} is described in two ways")
         return array
 
-    def fill(self, key: Any, content: IO[bytes], order: str) -> None:
+    def fill(self, key: Any, content: IO[bytes], order: Literal["<", ">"]) -> None:
         if key not in self.made:
             raise Damaged("there are bytes of a storage that no tensor is made of")
         code, array = self.made[key]

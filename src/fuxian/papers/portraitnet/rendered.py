@@ -1,6 +1,12 @@
-"""Generated portraits: a head on shoulders before a patterned wall, with its exact mask. Nobody's face."""
+"""Generated portraits: a head on shoulders before a patterned wall, with its exact mask. Nobody's face.
+
+python -m fuxian.papers.portraitnet.rendered FOLDER    # writes some, to try `fuxian predict` on
+"""
 
 from __future__ import annotations
+
+import argparse
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -46,3 +52,19 @@ def render(rng: np.random.Generator, side: int) -> tuple[np.ndarray, np.ndarray]
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     covered = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small), (np.asarray(covered) >= 0.5).astype(np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Writes generated portraits into a folder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=4)
+    parser.add_argument("--side", type=int, default=224)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(asked.count):
+        picture, _ = render(np.random.default_rng(seed), asked.side)
+        cv2.imwrite(str(asked.folder / f"portrait-{seed}.png"), picture[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()
