@@ -46,7 +46,7 @@ def test_reproduce_quick_ends_with_one_json_document(smoke):
 def test_a_run_folder_is_whole(smoke):
     run = Path(json.loads(smoke.stdout)["run"])
     names = {"config.json", "environment.json", "log.jsonl", "vdl", "checkpoints", "measurements.json"}
-    assert {file.name for file in run.iterdir()} == names | {"verdict.json", "report.html"}
+    assert {file.name for file in run.iterdir()} == names | {"verdict.json", "report.html", "pictures"}
     config = json.loads((run / "config.json").read_text())
     assert (config["iterations"], config["seeds"], config["quick"]) == (60, [0], True)
     assert config["command"].startswith(f"fuxian reproduce {SINUSOID}")
@@ -63,6 +63,7 @@ def test_a_run_folder_is_whole(smoke):
     )
     assert [line["step"] for line in lines if "eval" in line] == [60]
     page = (run / "report.html").read_text()
+    assert 'src="data:image/png;base64,' in page, "the predictions are shown"
     assert "<html" in page and "https://" not in page.replace("https://arxiv.org/abs/1703.03400", "").replace(
         "https://github.com/cbfinn/maml", ""
     ), "the report loads nothing"

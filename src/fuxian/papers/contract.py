@@ -15,6 +15,8 @@ recipe.py. Each part is a module with plain functions; only the recipe must be t
                      ``PATH``: what the user's path may be, a sentence or more, shown by ``--help``.
 ``export.py``        ``export(claim, weights, *, ...) -> ExportedNetwork``: the network for Paddle Inference.
 ``curves.py``        ``curves(paper, claim, evaluations) -> dict``: named series for the report.
+``pictures.py``      ``pictures(claim, weights, out)``: PNG files of what the weights predict on the claim's own test,
+                     written into the existing folder ``out``; the report shows them.
 ``reference/``       ``recipe.py`` with ``aligned(entry)`` or ``recipe(claim, ...)`` in the reference's framework;
                      ``recordings/<entry>/``: what it did, as ``fuxian align record`` writes it.
 ``weights/``         ``<claim>.safetensors`` where it has at most 5 MB; ``weights.toml`` for larger files, official
@@ -251,6 +253,12 @@ class PaperFolder:
             self.paper, claim, evaluations
         )
 
+    def pictures(self, claim: Claim, weights: Path, out: Path) -> None:
+        """Draws what the weights predict on the claim's own test into the folder ``out``, where the paper can."""
+        if "pictures" not in self.absent:
+            out.mkdir(exist_ok=True)
+            self._function("pictures", "pictures", ("claim", "weights", "out"))(claim.id, weights, out)
+
     def weights(self, name: str) -> Path:
         """The file of a claim's trained weights, or of another entry of weights.toml (see ``weights_entries``)."""
         if "weights" in self.absent:
@@ -353,6 +361,7 @@ _PLACES = {
     "predict": "predict.py",
     "export": "export.py",
     "curves": "curves.py",
+    "pictures": "pictures.py",
     "reference": "reference",
     "weights": "weights",
 }
@@ -361,6 +370,7 @@ ABSENT = {
     "predict": "{name} does not predict on other data (it has no predict.py).",
     "export": "{name} does not export its network (it has no export.py).",
     "curves": "{name} adds no curves to the report (it has no curves.py).",
+    "pictures": "{name} adds no pictures of predictions to the report (it has no pictures.py).",
     "reference": "{name} has no reference to be aligned with (it has no folder reference/).",
     "weights": "{name} has no trained weights (it has no folder weights/): train some with `fuxian reproduce {name}`"
     " and give them with --weights.",

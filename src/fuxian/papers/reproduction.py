@@ -397,6 +397,7 @@ def measure(
         recipe = folder.recipe(claim, seed=seed, eval_split="test", settings=settings)
         model = load_evaluated(recipe, file)
         evaluations[seed] = evaluate(recipe, model, _labelled(progress, f"testing, seed {seed}"))
+    folder.pictures(claim, next(iter(weights.values())), run / "pictures")
     measurements = Measurements(
         tuple(measured_run(claim, seed, one.figures, one.units) for seed, one in evaluations.items())
     )

@@ -24,6 +24,8 @@ class Picture:
     alt: str
     svg: str
     legend: list[Key]
+    name: str = ""
+    """In a word, where it is one of several to choose from."""
 
 
 @dataclass(frozen=True)

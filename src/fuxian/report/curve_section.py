@@ -1,6 +1,7 @@
 """The curves of a report: what was logged during training, and the curves that were measured afterwards."""
 
 import math
+from dataclasses import replace
 
 from fuxian.report import figures
 from fuxian.report.blocks import Key, Picture, Table
@@ -40,7 +41,8 @@ def learning_curves(part: ClaimRuns, say: Say, term: Term) -> tuple[list[Picture
         thin = [line for line in map(figures.thinned, group) if line.x]
         if thin:
             labels = (say("step"), term(name) or say("loss"))
-            pictures.append(_picture(title, thin, labels, f"{part.claim.id} log {name}", say, markers=False))
+            picture = _picture(title, thin, labels, f"{part.claim.id} log {name}", say, markers=False)
+            pictures.append(replace(picture, name=labels[1]))
     return pictures, notes
 
 
