@@ -9,6 +9,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "src/fuxian/papers"
+PICTURES = ROOT / "docs/pictures"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -31,7 +32,10 @@ def _title(readme: Path) -> str:
 
 
 def on_files(files: Files, config: dict) -> Files:
-    """Adds each paper's README as ``papers/ID.md``."""
+    """Adds each paper's README as ``papers/ID.md``, and to the Chinese site the pictures that both languages share."""
+    if PICTURES.parent != Path(config["docs_dir"]):
+        for picture in sorted(PICTURES.iterdir()):
+            files.append(File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture)))
     for readme in _readmes():
         text = readme.read_text(encoding="utf-8")
         files.append(File.generated(config, f"papers/{readme.parent.name}.md", content=text))
@@ -53,6 +57,9 @@ def on_page_markdown(markdown: str, page: object, config: dict, files: Files) ->
         if file.is_relative_to(PAPERS) and file.name == "README.md":
             up = "../" * len(Path(source).parent.parts)
             return f"{picture}[{words}]({up}papers/{file.parent.name}.md)"
+        if file.is_relative_to(PICTURES):
+            up = "../" * len(Path(source).parent.parts)
+            return f"{picture}[{words}]({up}pictures/{file.name})"
         if file.is_relative_to(docs) and file.relative_to(docs).parts[:1] != ("zh",):
             return found.group()
         # Elsewhere in the repository, which the site does not hold.
