@@ -160,3 +160,13 @@ def test_load_into_sets_every_tensor_or_refuses(tmp_path):
         np.testing.assert_array_equal(layer.state_dict()[name].numpy(), value.numpy())
     with pytest.raises(InputError, match="no such file"):
         checkpoints.load_into(layer, tmp_path / "absent.safetensors")
+
+
+def test_weights_that_were_stored_in_float16_are_widened(tmp_path):
+    layer, other = paddle.nn.Linear(3, 2), paddle.nn.Linear(3, 2)
+    halves = {name: value.numpy().astype(np.float16) for name, value in other.state_dict().items()}
+    save_tensors(tmp_path / "half.safetensors", halves)
+    checkpoints.load_into(layer, tmp_path / "half.safetensors")
+    for name, value in halves.items():
+        assert layer.state_dict()[name].dtype == paddle.float32
+        np.testing.assert_array_equal(layer.state_dict()[name].numpy(), value.astype(np.float32))

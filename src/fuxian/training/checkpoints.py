@@ -193,7 +193,10 @@ def _schedule_state(place: Path, stored: Any, schedule: Any) -> dict[str, Any]:
 
 
 def load_into(layer: Any, path: Path) -> None:
-    """Sets every parameter and buffer of ``layer`` from a file of weights; all must be there and nothing else."""
+    """Sets every parameter and buffer of ``layer`` from a file of weights; all must be there and nothing else.
+
+    What was stored in float16, to be published in half the size, is widened.
+    """
     stored = load_tensors(path)
     wanted = layer.state_dict()
     wrong = sorted(set(stored) ^ set(wanted)) + sorted(
@@ -204,7 +207,8 @@ def load_into(layer: Any, path: Path) -> None:
             f"{path}: {', '.join(wrong[:8])} missing, unknown or of another shape; give weights of this very model."
         )
     for name, value in stored.items():
-        wanted[name].set_value(np.array(value))
+        half = value.dtype == np.float16 and wanted[name].dtype == paddle.float32
+        wanted[name].set_value(np.array(value, np.float32 if half else None))
 
 
 def _all(folder: Path) -> list[Path]:

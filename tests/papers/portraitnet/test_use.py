@@ -207,7 +207,7 @@ def test_the_exported_network_gives_what_predict_gives(weights, tmp_path):
 
 def test_every_claim_has_a_setting_and_the_papers_rows_their_schedule():
     folder, _ = find_claim("portraitnet")
-    assert {claim.id for claim in folder.paper.claims} <= set(SETTINGS)
+    assert {claim.id for claim in folder.paper.claims} == set(SETTINGS)
     for claim in folder.paper.claims:
         if claim.scope == "paper":
             assert claim.published is not None and SETTINGS[claim.id].side == 224

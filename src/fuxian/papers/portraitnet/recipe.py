@@ -111,19 +111,25 @@ def begin_from_imagenet(network: PortraitNet) -> None:
 def aligned(entry: str = "training") -> Recipe:
     """What ``fuxian align`` compares: the whole network on generated portraits of 64 x 64."""
     parts = recipe("eg1800", setting=ALIGNED, iterations=2)
-    parts = replace(parts, model=lambda: averaging(PortraitNet()))
+    parts = replace(parts, model=lambda: conditioned(PortraitNet()))
     if entry == "testing":
         return replace(parts, forward=tested, train_data=None, loss=None, optimizer=None)
     batches = data.training(ALIGNED, length=2, seed=1)
     return replace(parts, forward=trained, eval_data=lambda: batches, metric=None)
 
 
-def averaging(network: PortraitNet) -> PortraitNet:
-    """The network with deconvolutions that begin as a mean over the channels. Sums, in evaluation before any training,
-    end in logits of millions, whose losses are 0 or infinite and show nothing."""
+def conditioned(network: PortraitNet) -> PortraitNet:
+    """The network so begun that comparing two of them shows something.
+
+    Deconvolutions begin as a mean over the channels: sums, in evaluation before any training, end in logits of
+    millions, whose losses are 0 or infinite. Shifts of BN begin at 0.1: many have no gradient, since a later BN takes
+    them out again, and from 0 rounding alone would decide which way Adam moves them; so their decay does.
+    """
     for name, weight in network.named_parameters():
         if name.startswith("deconv"):
             weight.set_value(weight / weight.shape[0])
+        if name.endswith("bias"):
+            weight.set_value(paddle.full_like(weight, 0.1))
     return network
 
 

@@ -92,19 +92,21 @@ def begin_from_imagenet(network: PortraitNet) -> None:
 def aligned(entry: str = "training") -> Recipe:
     """What ``fuxian align`` compares."""
     parts = recipe("eg1800", setting=ALIGNED, iterations=2)
-    parts = replace(parts, model=lambda: averaging(PortraitNet()))
+    parts = replace(parts, model=lambda: conditioned(PortraitNet()))
     if entry == "testing":
         return replace(parts, forward=tested, train_data=None, loss=None, optimizer=None)
     batches = data.training(ALIGNED, length=2, seed=1)
     return replace(parts, forward=trained, eval_data=lambda: batches, metric=None)
 
 
-def averaging(network: PortraitNet) -> PortraitNet:
-    """Deconvolutions that begin as a mean over the channels, as in the port's."""
+def conditioned(network: PortraitNet) -> PortraitNet:
+    """Deconvolutions that begin as a mean over the channels, and shifts of BN at 0.1, as in the port's."""
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if name.startswith("deconv"):
                 weight.div_(weight.shape[0])
+            if name.endswith("bias"):
+                weight.fill_(0.1)
     return network
 
 
