@@ -1,7 +1,7 @@
 """Whom a ruling rejects and accepts: python benchmarks/ruling_error_rates.py [--seeds N] [--kinds ...] [--json].
 
 Honest submissions and cheats are made from what `fuxian new` writes, each in a folder of its own, and are ruled on by
-`fuxian verify DIR --terms paper.toml` of an organiser's copy that the entrant has no part in. Each row gives how many
+`fuxian verify DIR --terms T` on an organiser's copy that the entrant has no part in. Each row gives how many
 were accepted, and the reasons of the others. Results are kept in --out, and what is there is not made again.
 
 A submission takes 20 to 50 s of one core; all kinds of one seed about seven minutes.
@@ -78,7 +78,13 @@ def submit(kind: str, seed: int, out: Path) -> dict:
     """Makes a submission, has it ruled on, and returns what came of it."""
     organiser = organisers_copy(out, seed)
     folder = fresh_copy(organiser, out / "submission")
-    terms = KINDS[kind](folder, seed) or organiser / "paper.toml"
+    terms = out / "terms.toml"
+    KINDS[kind](folder, seed)
+    # Of the template's own words and of Fuxian's wheel, which `fuxian package` puts in, nothing is asked here.
+    lines = [f'paper = "{organiser.name}"', 'waive = ["placeholders", "requirements"]']
+    if KINDS[kind] is others_weights:
+        lines.append(f'known_weights = ["{organiser.name}/weights/{CLAIM}.safetensors"]')
+    terms.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = [FUXIAN, "verify", str(folder), "--terms", str(terms), "--json", "--out", str(out / "runs")]
     ruled = subprocess.run(command, capture_output=True, text=True, check=False)
     document = json.loads(ruled.stdout)
@@ -209,15 +215,9 @@ def invented_log(folder: Path, seed: int) -> None:
     write_log(folder, lines)
 
 
-def others_weights(folder: Path, seed: int) -> Path:
-    """The organiser's known weights with units in another order, rescaled, and moved by 1 %."""
-    organiser = folder.with_name(f"organiser-{seed}")
-    terms = folder.with_name("terms.toml")
-    terms.write_text(
-        f'paper = "{organiser.name}"\nknown_weights = ["{organiser.name}/weights/{CLAIM}.safetensors"]\n'
-    )
+def others_weights(folder: Path, seed: int) -> None:
+    """Weights that the terms name as known, with units in another order, rescaled, and moved by 1 %."""
     save_tensors(weights(folder), reordered(load_tensors(weights(folder)), np.random.default_rng(seed)))
-    return terms
 
 
 def reordered(stored: dict[str, np.ndarray], random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -421,7 +421,7 @@ def exports_another(folder: Path, seed: int) -> None:
     learns_nothing(folder, None, EXPORT)
 
 
-HONEST: dict[str, Callable[[Path, int], Path | None]] = {
+HONEST: dict[str, Callable[[Path, int], None]] = {
     "honest: as `fuxian new` writes it": honest,
     "honest: Conv2D, BatchNorm2D, LeakyReLU(0.2)": leaky,
 }
