@@ -14,15 +14,15 @@ def started(value, *, own=0.95, worthless=(0.25, 0.3), target=0.9, direction="hi
     training._require_worthless(SimpleNamespace(direction=direction), standard, value)
 
 
-@pytest.mark.parametrize("value", [None, 0.25, 0.6])
+@pytest.mark.parametrize("value", [None, 0.25, 0.6, 0.87])
 def test_a_training_from_nothing_starts_with_little(value):
     started(value)
 
 
-@pytest.mark.parametrize("value", [0.93, 0.885, 0.85])
-def test_trained_weights_in_another_order_are_still_worth_what_they_were(value):
+@pytest.mark.parametrize(("value", "own"), [(0.93, 0.95), (0.885, 0.95), (0.87, 0.91)])
+def test_trained_weights_in_another_order_are_still_worth_what_they_were(value, own):
     with pytest.raises(Failed, match="does not start from nothing") as raised:
-        started(value)
+        started(value, own=own)
     assert raised.value.reason is Reason.WARM_START
 
 
