@@ -26,6 +26,12 @@ def _readmes() -> list[Path]:
     return sorted(PAPERS.glob("*/README.md"))
 
 
+def _pictures() -> list[Path]:
+    """The pictures that pages show: those of the guides, for both languages, and those beside a paper's README."""
+    found = [*(ROOT / "docs/pictures").glob("*"), *PAPERS.glob("*/*.*")]
+    return sorted(file for file in found if file.suffix in (".webp", ".png", ".jpg", ".svg"))
+
+
 def _title(readme: Path) -> str:
     heading = readme.read_text(encoding="utf-8").partition("\n")[0]
     return heading.lstrip("# ").removesuffix(" on PaddlePaddle")
@@ -39,6 +45,9 @@ def on_files(files: Files, config: dict) -> Files:
     for readme in _readmes():
         text = readme.read_text(encoding="utf-8")
         files.append(File.generated(config, f"papers/{readme.parent.name}.md", content=text))
+    for picture in _pictures():
+        if files.get_file_from_path(f"pictures/{picture.name}") is None:
+            files.append(File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture)))
     return files
 
 
@@ -54,8 +63,10 @@ def on_page_markdown(markdown: str, page: object, config: dict, files: Files) ->
             return found.group()
         place = target.partition("#")[0]
         file = (here / place).resolve()
+        up = "../" * len(Path(source).parent.parts)
+        if picture and file in _pictures():
+            return f"![{words}]({up}pictures/{file.name})"
         if file.is_relative_to(PAPERS) and file.name == "README.md":
-            up = "../" * len(Path(source).parent.parts)
             return f"{picture}[{words}]({up}papers/{file.parent.name}.md)"
         if file.is_relative_to(PICTURES):
             up = "../" * len(Path(source).parent.parts)
