@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ class Client:
         if not isinstance(said, dict):
             raise PlatformError(f"{self.server} answered {answer.status_code}; look at the server's log.")
         sentence = str(said.get("en"))
+        if said.get("moment"):
+            # The sentence has the contest's time; this machine's may be another.
+            there = datetime.fromisoformat(str(said["moment"])).astimezone()
+            sentence = f"{sentence.removesuffix('.')} (here: {there:%Y-%m-%d %H:%M %Z})."
         if answer.status_code >= 500:
             raise PlatformError(sentence)
         raise Refused(str(said.get("code")), en=sentence, zh=str(said.get("zh")))

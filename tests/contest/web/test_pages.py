@@ -13,7 +13,7 @@ from sqlalchemy import select
 from fuxian.contest import demo
 from fuxian.contest.board import views
 from fuxian.contest.place import create
-from fuxian.contest.service import tallies
+from fuxian.contest.service import accounts, tallies
 from fuxian.contest.service.context import Actor, Role
 from fuxian.contest.store.models import Account, Mail, Submission, Tally, Team
 from fuxian.errors import InputError
@@ -109,10 +109,19 @@ def test_refusals_are_said_where_the_form_is(arena, app, browse):
     page = captain.fill("/papers/arcface/submit", commit="a" * 40, repo="https://github.com/a/b")
     assert page.status_code == 409 and "Register for the paper first" in words(page)
     arena.time = arena.at.contest.schedule.registration_closes
-    page = captain.fill("/papers/arcface/register", repo="https://github.com/a/b")
-    assert "registration closed at 2021-09-24 23:59 (GMT+8)" in words(page).replace(
-        "Registration", "registration"
-    )
+    page = words(captain.fill("/papers/arcface/register", repo="https://github.com/a/b"))
+    assert "Registration closed at 2021-09-24 23:59 (GMT+8)" in page
+
+
+def test_a_refusal_says_the_time_in_the_readers_zone_too(arena, browse):
+    person = arena.person(timezone="Europe/Berlin")
+    reader = browse(person)
+    arena.time = arena.at.contest.schedule.registration_closes
+    page = words(reader.fill("/team/found", name="Late"))
+    assert "closed at 2021-09-24 23:59 (GMT+8)" in page and "yours 2021-09-24 17:59 (GMT+2)" in page
+    token = {"Authorization": f"Bearer {accounts.new_token(arena.at, person, 'test')}"}
+    said = reader.post("/api/v1/teams", json={"name": "Late"}, headers=token).json()["error"]
+    assert said["code"] == "closed" and said["moment"] == "2021-09-24T23:59:00+08:00"
 
 
 @pytest.mark.parametrize(

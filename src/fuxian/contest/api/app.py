@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -57,7 +58,7 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(Refused)
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)  # noqa: S101
-        return answer(STATUS.get(error.code, 409), error.code, error.en, error.zh)
+        return answer(STATUS.get(error.code, 409), error.code, error.en, error.zh, error.moment)
 
     @app.exception_handler(InputError)
     def wrong(request: Request, error: Exception) -> JSONResponse:
@@ -85,9 +86,10 @@ def _errors(app: FastAPI) -> None:
         return answer(503, "database", "the database does not answer; try again.", "数据库暂无响应，请重试。")
 
 
-def answer(status: int, code: str, en: str, zh: str) -> JSONResponse:
-    """A refusal as the API says it."""
-    return JSONResponse({"error": {"code": code, "en": en, "zh": zh}}, status_code=status)
+def answer(status: int, code: str, en: str, zh: str, moment: datetime | None = None) -> JSONResponse:
+    """A refusal as the API says it; ``moment`` is when what is closed opened or closed."""
+    said = {"code": code, "en": en, "zh": zh} | ({"moment": moment.isoformat()} if moment else {})
+    return JSONResponse({"error": said}, status_code=status)
 
 
 def _watch(app: FastAPI, at: Context, limit: RateLimit) -> None:

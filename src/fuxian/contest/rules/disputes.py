@@ -29,6 +29,7 @@ def require_dispute(
             "closed",
             en=f"this ruling could be disputed until {when}.",
             zh=f"该裁定的异议期已于 {when} 结束。",
+            moment=until,
         )
     if not evidence.strip():
         what = ("your reasons", "理由") if own else ("the evidence", "证据")

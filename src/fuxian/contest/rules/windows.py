@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from fuxian.contest.rules.refused import Refused
-from fuxian.contest.settings import Contest, show_time
+from fuxian.contest.settings import Contest
 
 
 class Window(StrEnum):
@@ -48,25 +47,23 @@ def is_open(contest: Contest, window: Window, now: datetime) -> bool:
     return opens <= now and (closes is None or now < closes)
 
 
-def require_open(contest: Contest, window: Window, now: datetime, local: ZoneInfo | None = None) -> None:
-    """Raises Refused outside the window, with the time it opened or closed, in the contest's zone and in ``local``."""
+def require_open(contest: Contest, window: Window, now: datetime) -> None:
+    """Raises Refused outside the window, with the moment at which it opened or closed."""
     opens, closes = span(contest, window)
     en, zh = NAMES[window]
     if now < opens:
-        when = _both_zones(contest, opens, local)
+        when = contest.show(opens)
         raise Refused(
-            "not_open", en=f"{en} opens at {when}; come back then.", zh=f"{zh}于 {when} 开始，请届时再来。"
+            "not_open",
+            en=f"{en} opens at {when}; come back then.",
+            zh=f"{zh}于 {when} 开始，请届时再来。",
+            moment=opens,
         )
     if closes is not None and now >= closes:
-        when = _both_zones(contest, closes, local)
+        when = contest.show(closes)
         raise Refused(
             "closed",
             en=f"{en} closed at {when}; nothing can be done any more.",
             zh=f"{zh}已于 {when} 截止，无法再操作。",
+            moment=closes,
         )
-
-
-def _both_zones(contest: Contest, moment: datetime, local: ZoneInfo | None) -> str:
-    here = contest.show(moment)
-    there = here if local is None else show_time(moment, local)
-    return here if there == here else f"{here} = {there}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,7 +47,7 @@ class Page(APIRoute):
             except Refused as error:
                 if error.code == "log_in" and request.method == "GET":
                     return _log_in_first(request)
-                return problem(request, CODES.get(error.code, 409), error.zh, error.en)
+                return problem(request, CODES.get(error.code, 409), error.zh, error.en, error.moment)
             except InputError as error:
                 status = 404 if "has no paper" in str(error) else 409
                 return problem(request, status, str(error), str(error))
@@ -68,8 +69,8 @@ class Page(APIRoute):
         return page
 
 
-def problem(request: Request, status: int, zh: str, en: str) -> Response:
-    """A page that says what was wrong, and leads back."""
+def problem(request: Request, status: int, zh: str, en: str, moment: datetime | None = None) -> Response:
+    """A page that says what was wrong, and leads back; a ``moment`` is shown in the reader's time too."""
     try:
         one = visit(request)
     except DBAPIError:
@@ -77,7 +78,9 @@ def problem(request: Request, status: int, zh: str, en: str) -> Response:
     referer = request.headers.get("referer", "")
     here = f"{request.url.scheme}://{request.url.netloc}"
     back = inside(referer.removeprefix(here)) if referer.startswith(here) else "/"
-    return one.page("problem.html", status=status, text=one.t(zh, en[:1].upper() + en[1:]), back=back)
+    return one.page(
+        "problem.html", status=status, text=one.t(zh, en[:1].upper() + en[1:]), back=back, moment=moment
+    )
 
 
 def _log_in_first(request: Request) -> Response:
