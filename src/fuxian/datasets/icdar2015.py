@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from fuxian.datasets import archive
 from fuxian.datasets.catalogue import CATALOGUE
+from fuxian.datasets.detection import decode
 from fuxian.datasets.root import find_root
 from fuxian.datasets.scene_text import Word, quadrilaterals
 from fuxian.errors import InputError
@@ -42,17 +42,6 @@ class Icdar2015:
     def picture(self, index: int) -> np.ndarray:
         """uint8 [H, W, 3] RGB. Raises InputError where it is damaged."""
         return decode(self.jpegs[index], f"img_{self.numbers[index]} of ICDAR 2015")
-
-
-def decode(content: bytes, place: str) -> np.ndarray:
-    """uint8 [H, W, 3] RGB from a JPEG's or PNG's bytes, turned as its EXIF data say."""
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise InputError(f"{place} is no whole picture; download it again.")
-    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def load(part: Part = "test", root: Path | None = None) -> Icdar2015:

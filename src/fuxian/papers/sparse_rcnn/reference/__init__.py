@@ -1,0 +1,1 @@
+"""What the official implementation computed, recorded, and the same detector in PyTorch."""
