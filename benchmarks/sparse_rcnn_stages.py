@@ -4,9 +4,10 @@
     python benchmarks/sparse_rcnn_stages.py --overfit 60
 
 WEIGHTS are of sparse-rcnn/bccd, trained with `fuxian train sparse-rcnn/bccd`; those of the ablation with
-WEIGHTS are of sparse-rcnn/bccd, trained with `fuxian train sparse-rcnn/bccd`; those of the ablation with
 `--set stages=1`. Intervals (95 %) are bootstraps over the pictures, those of gains over the same draws.
-``--overfit STEPS`` trains the small network on four pictures of coco128, in the official form, and prints its first and
+``--overfit STEPS`` trains the small network on four pictures of coco128, in the official form, and prints its
+first and last losses.
+"""
 
 from __future__ import annotations
 
