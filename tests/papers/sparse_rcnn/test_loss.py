@@ -6,7 +6,7 @@ import pytest
 
 from fuxian.papers.sparse_rcnn import boxes
 from fuxian.papers.sparse_rcnn.loss import loss, matched
-from fuxian.papers.sparse_rcnn.model import Network, SparseRCNN, level_of
+from fuxian.papers.sparse_rcnn.model import Network, SparseRCNN, level_of, pool
 
 SMALL = Network(
     classes=4, depth=18, width=4, norm="batch", frozen=0, proposals=6, hidden=8, stages=2,
@@ -112,3 +112,24 @@ def test_the_beginning_is_the_official_one_without_its_trap():
     assert not np.array_equal(first.linear1.weight.numpy(), second.linear1.weight.numpy())
     attention = first.self_attn.q_proj.weight.numpy()
     assert 0.8 * np.sqrt(6 / 32) < np.abs(attention).max() <= np.sqrt(6 / 32)
+
+
+def test_the_pooling_and_its_gradient_are_one_linear_map_for_thin_boxes_too():
+    """<gradient, map> = <weights, pooled>, whatever the boxes: thin ones, beyond the picture, of every level."""
+    rng = np.random.default_rng(0)
+    maps = [
+        paddle.to_tensor(rng.standard_normal((2, 3, 64 // s, 96 // s)), stop_gradient=False)
+        for s in (4, 8, 16, 32)
+    ]
+    low = rng.uniform(-40, 90, (2, 40, 2))
+    size = np.exp(rng.uniform(np.log(0.1), np.log(900), (2, 40, 2)))
+    size[:, :10] = rng.uniform(0.1, 3, (2, 10, 2))
+    found = paddle.to_tensor(np.concatenate([low, low + size], -1))
+    assert set(np.unique(level_of(found).numpy())) == {0, 1, 2, 3}
+    weights = rng.standard_normal((80, 3, 7, 7))
+    pooled = pool(maps, found, trained=True)
+    np.testing.assert_allclose(pooled.numpy(), pool(maps, found).numpy(), atol=1e-12)
+    whole = (pooled * paddle.to_tensor(weights)).sum()
+    whole.backward()
+    again = sum(float((one.grad * one).sum()) for one in maps)
+    assert again == pytest.approx(float(whole), rel=1e-10)

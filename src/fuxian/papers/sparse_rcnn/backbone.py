@@ -68,7 +68,8 @@ class Block(nn.Layer):
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm, *, bottleneck: bool):
         super().__init__()
-        inner = outputs // 4 if bottleneck else outputs
+        inner = outputs // 4
+        self.conv3: NormedConv | None = None
         if bottleneck:
             self.conv1 = NormedConv(inputs, inner, 1, 1, norm)
             self.conv2 = NormedConv(inner, inner, 3, stride, norm)
@@ -76,7 +77,6 @@ class Block(nn.Layer):
         else:
             self.conv1 = NormedConv(inputs, outputs, 3, stride, norm)
             self.conv2 = NormedConv(outputs, outputs, 3, 1, norm)
-            self.conv3 = None
         self.shortcut = NormedConv(inputs, outputs, 1, stride, norm) if inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,8 +162,9 @@ class FPN(nn.Layer):
         maps = self.bottom_up(pictures)
         laterals = (self.fpn_lateral2, self.fpn_lateral3, self.fpn_lateral4, self.fpn_lateral5)
         outputs = (self.fpn_output2, self.fpn_output3, self.fpn_output4, self.fpn_output5)
-        x, made = None, []
-        for one, lateral, output in zip(maps[::-1], laterals[::-1], outputs[::-1], strict=True):
-            x = lateral(one) if x is None else lateral(one) + F.interpolate(x, scale_factor=2, mode="nearest")
-            made.append(output(x))
+        x = laterals[3](maps[3])
+        made = [outputs[3](x)]
+        for level in (2, 1, 0):
+            x = laterals[level](maps[level]) + F.interpolate(x, scale_factor=2, mode="nearest")
+            made.append(outputs[level](x))
         return made[::-1]

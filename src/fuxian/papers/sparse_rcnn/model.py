@@ -56,22 +56,71 @@ def level_of(boxes_NP4: Tensor) -> Tensor:
     """
     sides = paddle.sqrt(boxes.area(boxes_NP4))
     level = 4 + paddle.log2(sides / CANONICAL + 1e-8)
-    return sum((level >= least).astype("int32") for least in (3, 4, 5))
+    above = [(level >= least).astype("int32") for least in (3, 4, 5)]
+    return above[0] + above[1] + above[2]
 
 
-def pool(maps: list[Tensor], boxes_NP4: Tensor) -> Tensor:
-    """Features [N P, D, 7, 7] of the boxes, each from the map of its level (RoIAlign, He et al. 2017)."""
+def pool(maps: list[Tensor], boxes_NP4: Tensor, *, trained: bool = False) -> Tensor:
+    """Features [N P, D, 7, 7] of the boxes, each from the map of its level (RoIAlign, He et al. 2017).
+
+    ``trained``: gradients are wanted. On the CPU Paddle's RoIAlign has a wrong one for boxes that are narrower or lower
+    than a cell of the map (its backward pass, not its forward one, widens them to a cell): those are sampled here.
+    """
     finite = paddle.where(paddle.isfinite(boxes_NP4), boxes_NP4, paddle.zeros_like(boxes_NP4))
     flat_R4, level = finite.reshape([-1, 4]), level_of(finite)
+    sides_NP = (finite[..., 2:] - finite[..., :2]).min(-1)
     pooled, places = [], []
-    for number, (one, stride) in enumerate(zip(maps, STRIDES, strict=True)):
+    for number, stride in enumerate(STRIDES):
         here = level == number
+        if trained:
+            thin = here & (sides_NP < stride)
+            here = here & (sides_NP >= stride)
+            if bool(thin.any()):
+                rows = np.flatnonzero(thin.numpy())
+                pictures, chosen = rows // boxes_NP4.shape[1], flat_R4.numpy()[rows]
+                pooled.append(sampled(maps[number], chosen / stride - 0.5, pictures))
+                places.append(paddle.to_tensor(rows))
         place = paddle.nonzero(here.flatten()).flatten()
         of_picture = here.astype("int32").sum(1).astype("int32")
         chosen = paddle.index_select(flat_R4, place)
-        pooled.append(roi_align(one, chosen, of_picture, POOLED, 1 / stride, sampling_ratio=2, aligned=True))
+        pooled.append(
+            roi_align(maps[number], chosen, of_picture, POOLED, 1 / stride, sampling_ratio=2, aligned=True)
+        )
         places.append(place)
     return paddle.index_select(paddle.concat(pooled), paddle.argsort(paddle.concat(places)))
+
+
+def sampled(map_NDHW: Tensor, boxes_R4: np.ndarray, pictures_R: np.ndarray) -> Tensor:
+    """RoIAlign written out: features [R, D, 7, 7] of boxes in cells of the map, of the pictures ``pictures_R``.
+
+    Each cell is the mean of 2 x 2 bilinear samples; those that lie more than a cell outside the map are 0.
+    """
+    height, width = map_NDHW.shape[2:]
+    count = 2 * POOLED
+    steps = (np.arange(count) + 0.5) / count
+
+    def corners(low_R: np.ndarray, high_R: np.ndarray, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The two cells on either side of each sample, [R, 14], with their weights."""
+        at = low_R[:, None] + steps * (high_R - low_R)[:, None]
+        inside = (at >= -1) & (at <= side)
+        at = np.clip(at, 0, side - 1)
+        first = np.floor(at)
+        return [
+            (first.astype(np.int64), (1 - at + first) * inside),
+            (np.minimum(first + 1, side - 1).astype(np.int64), (at - first) * inside),
+        ]
+
+    row_of = pictures_R[:, None, None] * height
+    indices, weights = [], []
+    for y, of_y in corners(boxes_R4[:, 1], boxes_R4[:, 3], height):
+        for x, of_x in corners(boxes_R4[:, 0], boxes_R4[:, 2], width):
+            indices.append((row_of + y[:, :, None]) * width + x[:, None, :])
+            weights.append(of_y[:, :, None] * of_x[:, None, :])
+    cells_AD = map_NDHW.transpose([0, 2, 3, 1]).reshape([-1, map_NDHW.shape[1]])
+    found = paddle.index_select(cells_AD, paddle.to_tensor(np.stack(indices).reshape(-1)))
+    weight = paddle.to_tensor(np.stack(weights).reshape(-1, 1)).astype(found.dtype)
+    samples = (found * weight).reshape([4, -1, POOLED, 2, POOLED, 2, map_NDHW.shape[1]])
+    return samples.sum([0, 3, 5]).transpose([0, 3, 1, 2]) / 4
 
 
 def linear(inputs: int, outputs: int, *, bias: bool = True, fans: int = 1) -> nn.Linear:
@@ -150,7 +199,7 @@ class RCNNHead(nn.Layer):
         count, hidden = boxes_NP4.shape[1], proposals_NPD.shape[-1]
         x = self.norm1(proposals_NPD + self.self_attn(proposals_NPD, proposals_NPD, proposals_NPD))
         x = x.reshape([-1, hidden])
-        regions = pool(maps, boxes_NP4.detach()).flatten(2).transpose([0, 2, 1])
+        regions = pool(maps, boxes_NP4.detach(), trained=self.training).flatten(2).transpose([0, 2, 1])
         x = self.norm2(x + self.inst_interact(x, regions))
         x = self.norm3(x + self.linear2(F.relu(self.linear1(x))))
         logits, deltas = self.class_logits(self.cls_module(x)), self.bboxes_delta(self.reg_module(x))

@@ -148,8 +148,12 @@ def pool(maps, boxes_NP4):
     pooled = 0
     for number, one in enumerate(maps, start=2):
         here = level == number
-        if here.any():
-            pooled = pooled + roi_align(one, boxes_NP4, 2**number) * here[..., None, None, None]
+        # A level without boxes has a gradient of 0, not none: its layers decay, as with the compiled RoIAlign.
+        pooled = pooled + (
+            roi_align(one, boxes_NP4, 2**number) * here[..., None, None, None]
+            if here.any()
+            else 0 * one.sum()
+        )
     return pooled.flatten(0, 1)
 
 
