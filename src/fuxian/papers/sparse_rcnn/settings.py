@@ -102,8 +102,10 @@ _ALIGNED = Setting(
 ALIGNED = {
     "coco-r50": _ALIGNED,
     "bccd": replace(
-        _ALIGNED, network=replace(_ALIGNED.network, depth=18, width=4, norm="batch", frozen=0, stages=2)
+        _ALIGNED,
+        network=replace(_ALIGNED.network, depth=18, width=4, norm="batch", frozen=0, stages=2),
+        longest=64,
     ),
 }
 """What ``fuxian align`` compares on generated pictures, in few channels: all layers of ResNet-50 and all six stages
-with frozen normalisation, and two stages on a ResNet-18 that is normalised by its batches."""
+with frozen normalisation; two stages on a ResNet-18 that is normalised by its batches, whose sizes do not change."""
