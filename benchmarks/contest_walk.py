@@ -109,10 +109,10 @@ class Walk:
         file = self.place / "config" / "organiser" / "contest-tokens.json"
         token = json.loads(file.read_text())[SERVER]
         headers = {"Authorization": f"Bearer {token}"}
-        found = httpx.get(
-            f"{SERVER}/api/v1/outbox", headers=headers, params={"limit": 100}, timeout=30
-        ).json()
-        return list(found["items"] if isinstance(found, dict) else found)
+        answer = httpx.get(f"{SERVER}/api/v1/outbox", headers=headers, timeout=30)
+        if answer.status_code != 200:
+            raise SystemExit(f"outbox: {answer.status_code} {answer.text}")
+        return list(answer.json())
 
 
 def submissions(place: Path, walk: Walk) -> dict[str, Path]:
