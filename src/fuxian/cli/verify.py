@@ -13,6 +13,7 @@ from rich.text import Text
 
 from fuxian.cli.options import EXIT_CODES, AsJson, Runs, print_json
 from fuxian.errors import InputError
+from fuxian.events import Event
 
 if TYPE_CHECKING:
     from fuxian.verify.verify import Verification
@@ -154,7 +155,7 @@ def _verify(
             again=again,
             allowance=Allowance(memory=memory * GIB),
             allow_unsandboxed=allow_unsandboxed,
-            progress=lambda what: status.update(f"Verifying: {what}"),
+            listener=lambda event: status.update(f"Verifying: {_doing(event)}"),
         )
     prepared = done.steps[0]
     if prepared.status == "pass" and prepared.detail:
@@ -164,6 +165,12 @@ def _verify(
     else:
         _show(done)
     return 4 if done.reason is Reason.INTERNAL else EXIT_CODES[done.verdict]
+
+
+def _doing(event: Event) -> str:
+    minutes, seconds = divmod(int(event.seconds), 60)
+    what = event.step if event.command == event.step else f"{event.step} ({event.command})"
+    return f"{what}, {minutes}:{seconds:02d}"
 
 
 def _secret(file: Path) -> bytes:

@@ -88,7 +88,7 @@ def by_fuxian(work: Work, results: Path, cancel: threading.Event, progress: Prog
             secret=secret,
             attempt=work.look,
             cancel=cancel,
-            progress=progress,
+            listener=lambda event: progress(event.step),
         )
     except InputError as error:
         return Result("rejected", "MALFORMED", str(error).replace(submission, "the submission"))

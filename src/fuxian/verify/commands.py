@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Workplace:
     """Every command that was run, in order."""
     copies: tuple[str, ...] = ()
     """Files of the submission that hold the trained weights once more; see ``copies_of_weights``."""
+    begins: Callable[[str], None] = lambda label: None
+    """Hears the label of each command before it runs."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def run_command(
 
     Raises Failed where it does not end with exit code 0 within its limits.
     """
+    at.begins(label)
     made = at.place / label
     made.mkdir()
     of_training = (at.manifest.checkpoint_of, at.manifest.log_of, at.manifest.checkpoints_of)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fuxian import deadline
 from fuxian.errors import PlatformError, Stopped
+from fuxian.events import Progress
 from fuxian.paper import Claim
 from fuxian.printable import printable
 from fuxian.submission.checklist import Finding
@@ -20,7 +21,6 @@ from fuxian.verify.reasons import OF_FINDING, Failed, Reason
 from fuxian.verify.source import Source, file_digest, pin, tree_digest
 from fuxian.verify.verification import UNDECIDING, Status, Step, Verification
 
-Progress = Callable[[str], None]
 Made = tuple[Status, str, dict[str, Any]]
 """What a step made where it has a status of its own: status, one clause on it, and more for JSON."""
 
@@ -33,13 +33,16 @@ class Flow:
     place: Path
     """A temporary folder."""
     progress: Progress
+    current: str = ""
+    """The step that runs."""
     subjects: list[dict[str, Any]] = field(default_factory=list)
     """What the evidence will be about."""
 
     def step(self, name: str, action: Callable[[], Any], say: Callable[[Any], str] = lambda made: "") -> Any:
         """Runs a step and notes how it ended; ``say`` is a clause on what it made."""
-        self.progress(name)
+        self.current = name
         deadline.check()
+        self.progress(name, name)
         began = time.monotonic()
         status: Status
         try:

@@ -22,6 +22,7 @@ from typing import Any
 import fuxian
 from fuxian import deadline
 from fuxian.errors import InputError, PlatformError, Stopped
+from fuxian.events import Listener, Progress
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
 from fuxian.temporary import temporary_folder
@@ -32,7 +33,7 @@ from fuxian.verify.commands import GIB, Allowance, Workplace
 from fuxian.verify.drawing import new_secret
 from fuxian.verify.environment import Environment
 from fuxian.verify.evaluate import EVALUATE
-from fuxian.verify.flow import Flow, Progress
+from fuxian.verify.flow import Flow
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.ruling import Ruling
 from fuxian.verify.self_check import SelfCheck
@@ -58,7 +59,7 @@ def verify(
     allow_unsandboxed: bool = False,
     total_seconds: float | None = None,
     cancel: threading.Event | None = None,
-    progress: Progress = lambda what: None,
+    listener: Listener | None = None,
 ) -> Verification:
     """Verifies a submission, a folder or ``https://...@COMMIT``, and leaves evidence in the new folder ``results``.
 
@@ -70,7 +71,8 @@ def verify(
 
     ``total_seconds`` is what all of it may take (None: the terms' minutes, and in a
     self-check no limit beyond each command's own), and ``cancel`` ends it early:
-    the evidence of what was done by then is left all the same.
+    the evidence of what was done by then is left all the same. ``listener`` hears an event (step, command, seconds)
+    at the beginning of every step and of every command that it runs.
 
     Raises InputError for a submission that is not there, and in a self-check for one that cannot be read. What is
     wrong with anything later is in the verdict; a ruling rejects what it cannot read.
@@ -94,7 +96,7 @@ def verify(
             seconds=min(room.seconds, 60 * terms.limits.minutes),
         )
     with temporary_folder("verify") as place:
-        flow = Flow(done, place, progress)
+        flow = Flow(done, place, Progress(listener, cancel))
         verified: list[Manifest] = []
 
         def workplace(manifest: Manifest, claim: Claim) -> Workplace:
@@ -110,6 +112,7 @@ def verify(
                 allow_unsandboxed=allow_unsandboxed,
                 cancel=cancel,
                 done=done.commands,
+                begins=lambda label: flow.progress(flow.current, label),
             )
 
         try:
