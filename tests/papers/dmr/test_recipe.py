@@ -124,6 +124,14 @@ def test_the_papers_setting_trains_on_the_official_files(tmp_path, monkeypatch):
     assert 0 <= evaluate(parts, model).figures["auc"] <= 1
 
 
+def test_a_recipe_is_made_without_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUXIAN_DATA", str(tmp_path))
+    parts = recipe(setting=Setting(replace(MOVIELENS, steps=21)))
+    assert len(parts.model().i2i.context.position.weight) == 21
+    with pytest.raises(InputError, match=r"u\.data"):
+        parts.eval_data()
+
+
 def test_the_papers_rows_stand_in_the_paper_and_have_a_setting():
     folder, _ = find_claim("dmr")
     rows = {claim.id for claim in folder.paper.claims if claim.scope == "paper"}
