@@ -45,6 +45,21 @@ def test_the_help_of_every_command_is_shown_and_gives_flags_no_type(fuxian):
         assert "<bool>" not in out, words
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("fuxian evaluate maml/omniglot-5way-1", "maml/omniglot-5way-1shot"),
+        ("fuxian data get omni", "omniglot"),
+        ("fuxian repro", "reproduce"),
+    ],
+)
+def test_the_shell_completes_commands_claims_and_data_sets(fuxian, monkeypatch, words, completed):
+    monkeypatch.setenv("_FUXIAN_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert fuxian()[1].split() == [completed]
+
+
 def test_verbose_shows_the_trace(fuxian, monkeypatch):
     monkeypatch.delenv("FUXIAN_TRACEBACK", raising=False)
     _, _, err = fuxian("new", "/proc/nowhere/demo")

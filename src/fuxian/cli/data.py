@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.options import AsJson, complete_dataset, print_json
 from fuxian.datasets import archive, catalogue
 from fuxian.datasets.catalogue import CATALOGUE, PublicDataset
 from fuxian.datasets.root import find_root
@@ -16,7 +16,12 @@ from fuxian.invocation import command
 
 app = typer.Typer(help="List, download and find the public data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="A data set's name, as `fuxian data list` shows it.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A data set's name, as `fuxian data list` shows it.", autocompletion=complete_dataset
+    ),
+]
 
 
 @app.command("list")

@@ -20,7 +20,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 Runs = Annotated[
     Path, typer.Option("--out", envvar="FUXIAN_RUNS", help="Folder that run folders are made in.")
 ]
-PaperClaim = Annotated[str, typer.Argument(metavar="PAPER[/CLAIM]", help="As `fuxian papers` lists them.")]
+
+
+def complete_claim(incomplete: str) -> list[str]:
+    """For the shell: the claims of Fuxian's own papers that begin so."""
+    from fuxian.papers.find import reproduced_papers
+
+    names = (f"{one.paper.id}/{claim.id}" for one in reproduced_papers() for claim in one.paper.claims)
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_dataset(incomplete: str) -> list[str]:
+    """For the shell: the data sets whose names begin so."""
+    from fuxian.datasets.catalogue import CATALOGUE
+
+    return [name for name in sorted(CATALOGUE) if name.startswith(incomplete)]
+
+
+PaperClaim = Annotated[
+    str,
+    typer.Argument(
+        metavar="PAPER[/CLAIM]", help="As `fuxian papers` lists them.", autocompletion=complete_claim
+    ),
+]
 
 
 class Device(StrEnum):

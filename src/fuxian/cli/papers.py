@@ -8,11 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fuxian.cli.options import AsJson, Language, LanguageOption, Runs, print_json
+from fuxian.cli.options import AsJson, Language, LanguageOption, Runs, complete_claim, print_json
 from fuxian.errors import InputError
 
 Card = Annotated[
-    str | None, typer.Argument(metavar="PAPER/CLAIM", help="Show this model's card; all papers if absent.")
+    str | None,
+    typer.Argument(
+        metavar="PAPER/CLAIM",
+        help="Show this model's card; all papers if absent.",
+        autocompletion=complete_claim,
+    ),
 ]
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.options import AsJson, complete_claim, print_json
 from fuxian.cli.paper_options import Help, parse, show_help
 from fuxian.errors import InputError
 from fuxian.json_files import write_json
@@ -19,7 +19,11 @@ from fuxian.json_files import write_json
 Weights = Annotated[Path | None, typer.Option(help="A file of weights; the paper's own if absent.")]
 OptionalName = Annotated[
     str | None,
-    typer.Argument(metavar="PAPER[/CLAIM]|DIR", help="As `fuxian papers` lists them, or your own folder."),
+    typer.Argument(
+        metavar="PAPER[/CLAIM]|DIR",
+        help="As `fuxian papers` lists them, or your own folder.",
+        autocompletion=complete_claim,
+    ),
 ]
 ROWS = "predictions.json"
 

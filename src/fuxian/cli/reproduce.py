@@ -17,6 +17,7 @@ from fuxian.cli.options import (
     LanguageOption,
     PaperClaim,
     Runs,
+    complete_claim,
     print_json,
     set_device,
 )
@@ -56,7 +57,11 @@ Set = Annotated[
 Resume = Annotated[Path | None, typer.Option(help="Go on with this run folder from its newest checkpoint.")]
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="PAPER[/CLAIM]|DIR", help="As `fuxian papers` lists them, or a folder of yours."),
+    typer.Argument(
+        metavar="PAPER[/CLAIM]|DIR",
+        help="As `fuxian papers` lists them, or a folder of yours.",
+        autocompletion=complete_claim,
+    ),
 ]
 
 
