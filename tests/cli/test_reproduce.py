@@ -197,18 +197,19 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     arguments += ["--out", str(tmp_path)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 600
         while not list(tmp_path.glob("*/log.jsonl")) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130, err
     assert out == "" and "Traceback" not in err
     (run,) = tmp_path.iterdir()
     assert f"fuxian train --resume {run}" in err
+    assert "fuxian: interrupted" in err
     (newest,) = run.glob("checkpoints/step_*")
     step = int(newest.name.removeprefix("step_"))
     assert 0 < step < 10_000, "a checkpoint is written at once, not with the next of the plan"

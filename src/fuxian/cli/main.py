@@ -71,6 +71,7 @@ app.add_typer(contest.app, name="contest")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """The machine's own failures; any other error of a file is about the path that was given."""
 VERBOSE = "FUXIAN_TRACEBACK"
+INTERRUPTED = 130
 
 
 @app.callback()
@@ -115,6 +116,8 @@ def _run() -> int:
     prepare()
     try:
         code = built(app)(prog_name="fuxian", standalone_mode=False)
+        if code == INTERRUPTED:  # Typer turns Ctrl-C into this code and says nothing.
+            raise KeyboardInterrupt
     except InputError as error:
         _say(str(error))
         code = 2
@@ -123,7 +126,7 @@ def _run() -> int:
         code = 4
     except KeyboardInterrupt:
         _say("interrupted; what was written so far is kept.")
-        code = 130
+        code = INTERRUPTED
     except OSError as error:
         _trace()
         if error.filename is None or error.strerror is None:
