@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "src/fuxian/papers"
 PICTURES = ROOT / "docs/pictures"
+SWITCH = re.compile(r"(?m)^\[(中文|English)\]\([^)]*\)\n+")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -76,4 +77,4 @@ def on_page_markdown(markdown: str, page: object, config: dict, files: Files) ->
         # Elsewhere in the repository, which the site does not hold.
         return words if not picture else ""
 
-    return LINK.sub(rewritten, markdown)
+    return LINK.sub(rewritten, SWITCH.sub("", markdown))
