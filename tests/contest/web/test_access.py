@@ -190,5 +190,14 @@ def test_pages_are_kept_to_what_is_ours(arena, app, played):
 
 
 def test_too_much_is_not_read(arena):
-    browser = Browser(site(arena.at), arena.at)
-    assert browser.fill("/log-in", email="a@b.org", password="x" * (2 << 20)).status_code == 413
+    stranger = Browser(site(arena.at), arena.at)
+    large = "x" * (2 << 20)
+    assert stranger.fill("/log-in", email="a@b.org", password=large).status_code == 413
+    assert stranger.fill("/papers/maml/submit", commit=large).status_code == 401
+    member = Browser(stranger.app, arena.at, arena.team()[0])
+    assert member.fill("/papers/maml/register", repo=large).status_code == 413
+    # A bundle may be large, and what comes with it may not.
+    files = {"bundle": ("w.bundle", b"# v2 git bundle\n" + b"x" * (2 << 20))}
+    page = member.fill("/papers/maml/submit", commit="a" * 40, files=files)
+    assert page.status_code == 200 and "was received" in page.text
+    assert member.fill("/papers/maml/submit", commit=large, files=files).status_code == 400

@@ -48,6 +48,9 @@ async def _no_page(request: Request, error: Exception) -> Response:
         return PlainTextResponse("not found\n", status_code=404)
     if error.status_code == 405:
         return problem(request, 405, "此地址不支持该操作。", "this address does not do that.")
+    if error.status_code != 404:
+        zh, en = "请求有误，请返回修改。", "this request cannot be used; go back and mend it."
+        return problem(request, error.status_code, zh, en)
     return problem(request, 404, "没有这个页面。", "there is no such page.")
 
 

@@ -90,10 +90,17 @@ def _log_in_first(request: Request) -> Response:
 
 
 def _require_size(request: Request) -> None:
-    """Forms are small; only a bundle may be large."""
+    """Forms are small; only a bundle may be large, of somebody who is logged in. Asked before anything is read."""
     if request.method != "POST":
         return
-    most = LARGEST_BUNDLE + LARGEST_FORM if request.url.path.endswith(UPLOADS) else LARGEST_FORM
     length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > most:
+    size = int(length) if length.isdecimal() else None
+    if size is not None and size <= LARGEST_FORM:
+        return
+    most = LARGEST_FORM
+    if request.url.path.endswith(UPLOADS) and context(request).contest.sources.uploads:
+        if visit(request).actor is None:
+            raise Refused("log_in", en="log in first.", zh="请先登录。")
+        most += LARGEST_BUNDLE
+    if size is None or size > most:
         raise Refused("too_large", en="this is too large; send less.", zh="内容过大，请精简。")
