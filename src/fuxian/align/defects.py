@@ -108,6 +108,8 @@ SECOND_ORDER = (
 CRASHES = {
     "grid_sample": "paddle 3.3.1: grid_sample's backward pass ends the process where its input needs no gradient; set"
     " x.stop_gradient = False before it",
+    "prelu": "paddle 3.3.1: prelu's backward pass ends the process where its input needs no gradient; set"
+    " x.stop_gradient = False before it",
 }
 """Calls of Paddle whose backward pass may end the process."""
 OPTIMIZERS = {
