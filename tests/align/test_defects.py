@@ -1,11 +1,14 @@
 """Every defect of the frameworks that is listed shows in the installed version, and its workaround goes round it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 import pytest
 
-from fuxian.align.defects import PADDLE
+from fuxian.align.defects import CRASHES, PADDLE
 from fuxian.align.tracing import Call
 
 RANDOM = np.random.default_rng(3)
@@ -86,3 +89,20 @@ def test_each_is_recognised_in_a_call_that_meets_it_and_in_no_other():
             inputs = ["t0"] if meets else ["t0", "parameters.norm.weight"]
             call = Call(0, defect.operation, defect.operation, "", "forward", -1, arguments, inputs, [], "")
             assert defect.meets(call, {}, x) is meets, defect.name
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("grid_sample", "F.grid_sample(x, w.reshape([1, 2, 2, 2]), align_corners=False)"),
+        ("prelu", "F.prelu(x, w[0, 0, :2])"),
+    ],
+)
+def test_a_backward_pass_that_ends_the_process(name, call):
+    assert name in CRASHES
+    program = (
+        "import paddle, paddle.nn.functional as F; x = paddle.rand([1, 2, 3, 3]);"
+        f" w = paddle.rand([1, 2, 4]); w.stop_gradient = False; {call}.sum().backward()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode < 0

@@ -325,3 +325,25 @@ def test_unused_statistics_of_a_norm_that_uses_the_batchs_alone():
     assert (wrong.first.place, wrong.diagnosis.cause, wrong.diagnosis.certainty) == (
         "2", "bn_statistics", "proven",
     )  # fmt: skip
+
+
+def test_the_table_of_modules_lays_side_by_side_what_corresponds():
+    def ours():
+        inner = paddle.nn.Sequential(paddle.nn.Linear(40, 6), paddle.nn.ReLU())
+        return paddle.nn.Sequential(paddle.nn.Flatten(), inner, paddle.nn.Linear(6, 3))
+
+    def theirs():
+        return torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(40, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3)
+        )
+
+    found = compared(ours, theirs)
+    assert found.verdict == "aligned"
+    rows = [(row.port, row.reference) for row in found.rows]
+    assert rows == [
+        ("(model): Sequential", "(model): Sequential"), ("0: Flatten", "0: Flatten"), ("1: Sequential", ""),
+        ("0: Linear", "1: Linear"), ("1: ReLU", "2: ReLU"), ("2: Linear", "3: Linear"),
+    ]  # fmt: skip
+    assert {row.error for row in found.rows if row.port and row.reference} <= {0.0} | {
+        row.error for row in found.rows if row.error is not None and row.error < 1e-9
+    }

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from fuxian.align import sketch as sketches
-from fuxian.align.locate import Graph, agreement, graph
+from fuxian.align.locate import Agreement, Graph, agreement, graph
 from fuxian.align.stages import Pair
 from fuxian.align.tracing import Span
 
@@ -31,11 +31,12 @@ def side_by_side(both: Pair, place: str | None, tolerance: float) -> list[Row]:
     agrees = agreement(port, reference, both, tolerance)
     rows: list[Row] = []
     ours, theirs = port.spans, reference.spans
-    names = [_names(side) for side in (ours, theirs)]
-    matcher = SequenceMatcher(a=names[0], b=names[1], autojunk=False)
+    matcher = SequenceMatcher(
+        a=[s.path for s in ours], b=_as_in_port(both, port, reference, agrees), autojunk=False
+    )
     depths = [_depths(ours), _depths(theirs)]
     for tag, a1, a2, b1, b2 in matcher.get_opcodes():
-        paired = a2 - a1 if tag == "equal" else min(a2 - a1, b2 - b1) if tag == "replace" else 0
+        paired = a2 - a1 if tag == "equal" else 0
         for i in range(paired):
             one, two = ours[a1 + i], theirs[b1 + i]
             error = _error(port, reference, one, two)
@@ -52,8 +53,42 @@ def side_by_side(both: Pair, place: str | None, tolerance: float) -> list[Row]:
     return rows
 
 
-def _names(spans: list[Span]) -> list[str]:
-    return [span.path for span in spans]
+def _as_in_port(both: Pair, port: Graph, reference: Graph, agrees: Agreement) -> list[str]:
+    """For each span of the reference the path of the port's module that corresponds to it: the one that holds its
+    parameters, that gives the same, or has the same path and is as simple or composed; else a name of its own."""
+    held: dict[str, str] = {}
+    for entry in both.port.data["parameters"]:
+        for other in both.links.reference_names(entry["name"]):
+            held.setdefault(other.rpartition(".")[0], entry["name"].rpartition(".")[0])
+    ran = {span.path for span in port.spans}
+    simple = [{span.path for span in side.spans} - {p for span in side.spans for p in _above(span.path)}
+              for side in (port, reference)]  # fmt: skip
+    makers: dict[str, list[Span]] = {}
+    for span in port.spans:
+        for name in span.outputs:
+            makers.setdefault(name, []).append(span)
+    taken: set[str] = set(held.values())
+    found = []
+    for span in reference.spans:
+        alone = span.path in simple[1]
+        chosen = held.get(span.path) if held.get(span.path) in ran else None
+        if chosen is None:
+            given = [
+                s for name in span.outputs for o in agrees.reference.get(name, ()) for s in makers.get(o, ())
+            ]
+            fitting = [s.path for s in given if (s.path in simple[0]) == alone and s.path not in taken]
+            same = span.path in ran and (span.path in simple[0]) == alone and span.path not in taken
+            chosen = (
+                span.path if same and (not fitting or span.path in fitting) else next(iter(fitting), None)
+            )
+        found.append(chosen if chosen is not None else f"reference:{span.path}")
+    return found
+
+
+def _above(path: str) -> list[str]:
+    """The paths of all modules that hold the one at ``path``."""
+    parts = path.split(".") if path else []
+    return [".".join(parts[:i]) for i in range(len(parts))]
 
 
 def _shown(span: Span) -> str:

@@ -32,6 +32,7 @@ class Rule:
     smoothing: float = 0.99
     centred: bool = False
     epsilon_place: str = "outside the root"
+    amsgrad: bool = False
 
 
 KINDS = {
@@ -47,6 +48,7 @@ NAMES = {
     "regularization_coeff": "decay",
     "_weight_decay": "decay", "initial_accumulator_value": "initial", "_initial_accumulator_value": "initial",
     "alpha": "smoothing", "_rho": "smoothing", "rho": "smoothing", "centered": "centred", "_centered": "centred",
+    "amsgrad": "amsgrad", "_amsgrad": "amsgrad", "use_nesterov": "nesterov",
 }  # fmt: skip
 """Each framework's name of a setting."""
 
@@ -109,7 +111,9 @@ def updates(rule: Rule, weight: np.ndarray, gradients: Sequence[np.ndarray]) -> 
         elif rule.kind == "adam":
             first = rule.beta1 * first + (1 - rule.beta1) * gradient
             second = rule.beta2 * second + (1 - rule.beta2) * gradient**2
-            root = np.sqrt(second / (1 - rule.beta2**step)) + rule.epsilon
+            mean = np.maximum(mean, second)
+            largest = mean if rule.amsgrad else second
+            root = np.sqrt(largest / (1 - rule.beta2**step)) + rule.epsilon
             change = first / (1 - rule.beta1**step) / root
         elif rule.kind == "adagrad":
             second = second + gradient**2

@@ -37,6 +37,11 @@ NAMES = {
     "min": "low", "max": "high", "transpose_x": "transpose_x", "transpose_y": "transpose_y", "diagonal": "diagonal",
     "sampling_ratio": "sampling_ratio", "aligned": "aligned", "spatial_scale": "spatial_scale", "blank": "blank",
     "time_major": "time_first", "activation": "activation", "nonlinearity": "activation",
+    "causal": "is_causal", "softmax_scale": "scale", "log_target": "log_target", "full": "full",
+    "log_input": "log_input",
+    "swap": "swap", "gamma": "gamma", "hard": "hard", "norm_by_times": "norm_by_times", "max_norm": "max_norm",
+    "zero_infinity": "zero_infinity", "shift_ratio": "shift_ratio", "downscale_factor": "upscale_factor",
+    "value": "fill", "lambd": "threshold",
     "lower": "low", "upper": "high", "groups_": "groups", "num_heads": "num_heads", "dropout": "p",
 }  # fmt: skip
 
@@ -93,6 +98,9 @@ CAUSES = {
     "use_batch": "bn_statistics", "diagonal": "attention_mask", "num_layers": "missing_module",
     "bidirectional": "state_order", "time_first": "axis", "activation": "activation", "aligned": "align_corners",
     "sampling_ratio": "kernel_size", "spatial_scale": "scale_factor", "blank": "ignore_index",
+    "log_target": "logits", "full": "loss_form", "log_input": "logits", "swap": "loss_form", "gamma": "loss_form",
+    "hard": "activation_form", "norm_by_times": "reduction", "max_norm": "scale_factor", "zero_infinity": "loss_form",
+    "shift_ratio": "permutation", "fill": "padding_mode",
     "class_weight": "class_weight", "pos_weight": "class_weight",
 }  # fmt: skip
 """What a differing setting is called."""

@@ -21,7 +21,7 @@ from fuxian.align.recording import Recording
 CAUSE_OF = {
     "rate": "learning_rate", "momentum": "beta", "dampening": "beta", "nesterov": "nesterov", "beta1": "beta",
     "beta2": "beta", "epsilon": "optimizer_epsilon", "decay": "weight_decay", "decay_kind": "weight_decay_kind",
-    "epsilon_place": "optimizer_epsilon",
+    "epsilon_place": "optimizer_epsilon", "amsgrad": "optimizer_kind",
     "initial": "optimizer_state", "smoothing": "beta", "centred": "optimizer_kind", "kind": "optimizer_kind",
 }  # fmt: skip
 WORDS = {"rate": "learning rate", "decay": "weight decay", "initial": "initial accumulator", "kind": "rule",
@@ -157,6 +157,8 @@ def _idle(field: str, ours: dict[str, Rule], theirs: dict[str, Rule]) -> bool:
     rules_used = [*ours.values(), *theirs.values()]
     if field in ("beta1", "beta2"):
         return not any(rule.kind in ("adam", "adamax") for rule in rules_used)
+    if field == "amsgrad":
+        return not any(rule.kind == "adam" for rule in rules_used)
     if field == "epsilon_place":
         return not any(rule.kind in ("rmsprop", "adamax") for rule in rules_used)
     if field == "epsilon":
