@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fuxian.align.diagnose import attention, kernels, losses, relations, search, structure
+from fuxian.align.diagnose import attention, blocks, kernels, losses, relations, search, structure
 from fuxian.align.diagnose.evidence import FITS, Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing
@@ -48,6 +48,7 @@ def _attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | None]:
     yield _lengths(divergence, seen)
     if divergence.stage != "loss":
         yield attention.diagnose(seen, port, reference)
+        yield blocks.diagnose(divergence, seen.port, seen.reference)
     if port is not None and reference is not None and _same_operation(port, reference):
         yield _settings(divergence, divergence.port, divergence.reference, port, reference)
     yield search.diagnose(divergence, seen)
