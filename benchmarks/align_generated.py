@@ -655,10 +655,15 @@ def main() -> int:
 
 def show(number: int, made: dict[str, Any]) -> None:
     faithful, planted = made["faithful"], made.get("planted")
-    if faithful["verdict"] != "aligned":
+    if _false_alarm(faithful):
         print(f"{number}: FALSE ALARM {faithful}", file=sys.stderr, flush=True)
     if planted is not None and not (planted["right_place"] and planted["right_cause"]):
         print(f"{number}: {planted}", file=sys.stderr, flush=True)
+
+
+def _false_alarm(faithful: dict[str, Any]) -> bool:
+    """A defect of the framework that is named as one is none: the pair really differs."""
+    return faithful["verdict"] != "aligned" and faithful.get("cause") != "framework_defect"
 
 
 def summary(state: dict[str, Any]) -> dict[str, Any]:
@@ -668,7 +673,10 @@ def summary(state: dict[str, Any]) -> dict[str, Any]:
     wrong = [p for p in found if not p["right_cause"] and p["cause"] != "unknown"]
     return {
         "pairs": len(state),
-        "false alarms": sum(made["faithful"]["verdict"] != "aligned" for made in state.values()),
+        "false alarms": sum(_false_alarm(made["faithful"]) for made in state.values()),
+        "defects of the framework": sum(
+            made["faithful"].get("cause") == "framework_defect" for made in state.values()
+        ),
         "planted": len(planted), "found": len(found), "placed": sum(p["right_place"] for p in found),
         "named": sum(p["right_cause"] for p in found), "unknown": sum(p["cause"] == "unknown" for p in found),
         "wrong cause, surmised": sum(p["certainty"] == "surmised" for p in wrong),
