@@ -29,7 +29,7 @@ def first_page() -> str:
 def built(app: typer.Typer) -> Any:
     """The command of an app, ready to be called; its flags are shown without a type."""
     root = typer.main.get_command(app)
-    _without_types(root, typer.Context(root))  # type: ignore[arg-type]
+    _without_types(root, typer.Context(root))
     return root
 
 
