@@ -127,6 +127,7 @@ def _fit(
     wait(processes)
     trainer.model.train()
     folder.mkdir(parents=True, exist_ok=True)
+    pressed = opened.enter_context(deferred())
     log = TrainingLog(folder, start) if rank == 0 else None
     if log:
         _begin_chain(log, seed, start, lambda: checkpoints.state_of(trainer))
@@ -140,7 +141,6 @@ def _fit(
         workers=workers,
     )
     read = opened.enter_context(closing(drawing))
-    pressed = opened.enter_context(deferred())
     saved = time.monotonic()
     reader_cost = batch_cost = 0.0
     timed = trained_on = 0
