@@ -3,9 +3,9 @@
 import json
 
 import pytest
-import typer
 
 from fuxian import __version__
+from fuxian.cli.commands import built
 from fuxian.cli.main import app
 from fuxian.datasets import catalogue
 from fuxian.datasets.catalogue import CATALOGUE
@@ -36,12 +36,15 @@ def commands(group, before=()):
         yield from commands(command, (*before, name))
 
 
-def test_the_help_of_every_command_is_shown_and_gives_flags_no_type(fuxian):
-    every = list(commands(typer.main.get_command(app)))
+def test_the_help_of_every_command_is_shown_and_gives_flags_no_type(capfd):
+    root = built(app)
+    every = list(commands(root))
     assert ("align", "run") in every and len(every) > 40
     for words in every:
-        code, out, err = fuxian(*words, "--help")
-        assert code == 0 and "--help" in out, (words, err)
+        root([*words, "--help"], prog_name="fuxian", standalone_mode=False)
+        out, _ = capfd.readouterr()
+        # `predict` and `export` show their options with the paper's own.
+        assert "Usage: fuxian" in out, words
         assert "<bool>" not in out, words
 
 
