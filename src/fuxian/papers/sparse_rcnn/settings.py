@@ -74,7 +74,7 @@ SETTINGS = {
         upside_down=True,
         batch=4,
         test_batch=8,
-        learning_rate=5e-4,
+        learning_rate=0.001,
         warmup=100,
         milestones=(0.75, 0.9),
     ),
