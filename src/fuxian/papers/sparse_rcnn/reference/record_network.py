@@ -42,7 +42,7 @@ def stand_ins() -> None:
 
     # The official code reads the first three characters as a number.
     torchvision.__version__ = "0.9.0"
-    original = sys.modules["torchvision.ops.roi_align"]._roi_align  # type: ignore[attr-defined]
+    original = sys.modules["torchvision.ops.roi_align"]._roi_align
 
     def python_version(maps, boxes, size, scale, samples, aligned):
         """Every sample by itself; those that the compiled version takes for 0 are masked, then the cells averaged."""
@@ -69,7 +69,7 @@ def official_detector(checkout: Path) -> torch.nn.Module:
     import detectron2  # type: ignore[import-not-found]
     import fvcore.nn  # type: ignore[import-not-found]
 
-    torch.Tensor.float = torch.Tensor.double  # type: ignore[assignment]
+    torch.Tensor.float = torch.Tensor.double
     fvcore.nn.sigmoid_focal_loss_jit = fvcore.nn.sigmoid_focal_loss
     detectron2._C = sys.modules["detectron2._C"]
     from detectron2.config import get_cfg  # type: ignore[import-not-found]
