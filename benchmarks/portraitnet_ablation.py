@@ -4,7 +4,7 @@ Trains the claim's network without both auxiliary losses, with the boundary loss
 constraint alone in the folder RUNS, goes on where it stopped, and evaluates them beside the committed weights, which
 both losses trained. Printed are the foreground IoU and the boundary IoU of the test pictures, both again where the same
 pictures are darkened and brightened, the agreement (IoU of what is found in changed light with what is found as it
-was), and each difference to the network without auxiliary losses, with a 95 % t interval over the pictures. One
+was), and each difference to the first of them, with a 95 % t interval over the pictures. One
 training each: the intervals say how far the pictures carry, not how far another seed would.
 """
 
@@ -97,16 +97,18 @@ def main() -> None:
         "--weights", type=Path, help="of the network with both losses; the committed if absent"
     )
     parser.add_argument("--pictures", type=int, help="test on the first ones alone")
-    parser.add_argument("--only", choices=list(VARIANTS), help="train this one and print nothing")
+    parser.add_argument(
+        "--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="all if absent"
+    )
+    parser.add_argument("--train-only", action="store_true", help="train them and compare nothing")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     asked = parser.parse_args()
     folder, claim = find_claim("portraitnet/portraits")
     iterations = asked.iterations or claim.iterations
     length = Length(iterations=iterations, log_every=20, checkpoint_every=20)
     rows = {}
-    for name, (edge, consistency) in VARIANTS.items():
-        if asked.only and name != asked.only:
-            continue
+    for name in asked.variants:
+        edge, consistency = VARIANTS[name]
         network = fit(
             recipe(edge=edge, consistency=consistency, iterations=iterations),
             asked.runs / f"{name.replace('+ ', '')}-{iterations}",
@@ -118,17 +120,18 @@ def main() -> None:
                 else None
             ),
         )
-        if not asked.only:
+        if not asked.train_only:
             rows[name] = measured(network, asked.pictures)
-    if asked.only:
+    if asked.train_only:
         return
     network = PortraitNet()
     load_into(network, asked.weights or folder.weights(claim.id))
     rows["both"] = measured(network, asked.pictures)
+    first = next(iter(rows))
     gains = {
-        name: {figure: gain(row[figure], rows["base"][figure]) for figure in FIGURES}
+        name: {figure: gain(row[figure], rows[first][figure]) for figure in FIGURES}
         for name, row in rows.items()
-        if name != "base"
+        if name != first
     }
     means = {name: {figure: float(np.mean(row[figure])) for figure in FIGURES} for name, row in rows.items()}
     if asked.json:
@@ -140,7 +143,7 @@ def main() -> None:
     for name, row in gains.items():
         cells = (row[figure] for figure in FIGURES)
         shown = "".join(f"{c['mean']:+8.4f} [{c['low']:+.3f},{c['high']:+.3f}]".rjust(22) for c in cells)
-        print(f"{name + ' - base':16}" + shown)
+        print(f"{name} - {first}".ljust(16) + shown)
 
 
 if __name__ == "__main__":
