@@ -105,7 +105,7 @@ def predict(
         for at, user in enumerate(asked.users)
     ]
     order = {user: place for place, user in enumerate(dict.fromkeys(asked.users))}
-    rows.sort(key=lambda row: (order[row["user"]], -row["score"]))  # type: ignore[operator]
+    rows.sort(key=lambda row: (order[row["user"]], -row["score"]))
     titles = {user: [known.data.title[movie] for movie in own] for user, own in asked.seen.items()}
     return Prediction(
         rows=rows,
@@ -128,28 +128,27 @@ def read_folder(path: Path, known: Clicks) -> Asked:
         own = _of(rated, user, where)
         stars = _number(rating, where, 1, 5)
         own.append((_moment(moment, where), _movie(movie, where, known), stars))
-    pairs = [
-        (user, _movie(movie, where, known), _of(rated, user, where))
-        for where, (user, movie) in _rows(path / "candidates.csv")
-    ]
-    if not pairs:
+    asked: list[str] = []
+    wanted: list[int] = []
+    for where, (user, movie) in _rows(path / "candidates.csv"):
+        _of(rated, user, where)
+        asked.append(user)
+        wanted.append(_movie(movie, where, known))
+    if not asked:
         raise InputError(f"{path / 'candidates.csv'} has no candidate; put a user and a movie in each line.")
     steps = MOVIES.layout.steps
     shown = {user: sorted(own, key=lambda one: one[0])[-steps:] for user, own in rated.items()}
-    histories = np.zeros((len(pairs), steps, 2), np.int64)
-    for place, (user, _, _) in enumerate(pairs):
-        for at, (_, movie, stars) in enumerate(reversed(shown[user]), 1):
-            histories[place, steps - at] = stars, movie
-    movies = np.array([movie for _, movie, _ in pairs], np.int64)
+    histories = np.zeros((len(asked), steps, 2), np.int64)
+    for place, user in enumerate(asked):
+        own = shown[user]
+        if own:
+            histories[place, -len(own) :] = [(stars, number) for _, number, stars in own]
+    movies = np.array(wanted, np.int64)
     inputs = known.assembled(
-        histories, histories[..., 1] > 0, np.array([people[user] for user, _, _ in pairs], np.int64), movies
+        histories, histories[..., 1] > 0, np.array([people[user] for user in asked], np.int64), movies
     )
-    return Asked(
-        [user for user, _, _ in pairs],
-        movies,
-        inputs,
-        {user: [movie for _, movie, _ in own] for user, own in shown.items()},
-    )
+    seen = {user: [number for _, number, _ in own] for user, own in shown.items()}
+    return Asked(asked, movies, inputs, seen)
 
 
 def _people(file: Path, known: Clicks) -> dict[str, tuple[int, int, int]]:

@@ -22,7 +22,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np
-import tensorflow  # type: ignore[import-not-found]
+import tensorflow  # type: ignore[import-untyped, import-not-found, unused-ignore]
 from safetensors.numpy import save_file
 
 from fuxian.align.sketch import sketch
@@ -71,7 +71,7 @@ class Official:
 
     def stand_in(self, dtype: Any, fed: bool) -> types.ModuleType:
         """tf.compat.v1 with another float32."""
-        module = types.ModuleType("tensorflow")
+        module: Any = types.ModuleType("tensorflow")
         module.__dict__.update({name: getattr(tf, name) for name in dir(tf) if not name.startswith("__")})
         module.float32 = dtype
 
@@ -124,7 +124,9 @@ def record(checkout: Path, name: str) -> dict[str, np.ndarray]:
         ],
         made.batches[0],
     )
-    found = {key: np.asarray(value, np.float64).reshape(-1) for key, value in values.items()}
+    found: dict[str, np.ndarray] = {
+        key: np.asarray(value, np.float64).reshape(-1) for key, value in values.items()
+    }
     for variable, gradient in zip(official.variables, gradients, strict=True):
         found[f"gradient/{variable.op.name}"] = sketch(gradient)
     samples = [drawn, *(official.run(official.samples, rows) for rows in made.batches[1:])]

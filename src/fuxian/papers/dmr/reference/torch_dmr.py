@@ -145,7 +145,7 @@ class DMR(nn.Module):
             seen.append(found["u2i"].unsqueeze(1))
             if self.training:
                 earlier = earlier * before.to(earlier.dtype).unsqueeze(1)
-                found["match"] = self.match(earlier, fields[:, -1, at], *samples)
+                found["match"] = match(self.u2i.vectors.weight, earlier, fields[:, -1, at], *samples)
         if self.i2i is not None:
             relevance, interest = self.i2i(own, behaviours, steps, real)
             if self.says_i2i:
@@ -154,15 +154,16 @@ class DMR(nn.Module):
             seen.append(interest)
         return {"click": self.network(self.norm(torch.cat(seen, -1))).squeeze(1), **found}
 
-    def match(self, user: Tensor, right: Tensor, *samples: Tensor) -> Tensor:
-        vectors = self.u2i.vectors.weight
-        if not samples:
-            return user @ vectors.T
-        sampled, q_right, q_sampled = samples
-        own = (user * vectors[right]).sum(1, keepdim=True) - q_right.unsqueeze(1)
-        others = user @ vectors[sampled].T - q_sampled
-        hits = (right.unsqueeze(1) == sampled).to(others.dtype)
-        return torch.cat([own, others + HIT * hits], 1)
+
+def match(vectors: Tensor, user: Tensor, right: Tensor, *samples: Tensor) -> Tensor:
+    """The logits of the auxiliary loss, of all classes or of the right and the sampled ones."""
+    if not samples:
+        return user @ vectors.T
+    sampled, q_right, q_sampled = samples
+    own = (user * vectors[right]).sum(1, keepdim=True) - q_right.unsqueeze(1)
+    others = user @ vectors[sampled].T - q_sampled
+    hits = (right.unsqueeze(1) == sampled).to(others.dtype)
+    return torch.cat([own, others + HIT * hits], 1)
 
 
 class LogisticRegression(nn.Module):
