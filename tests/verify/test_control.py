@@ -41,6 +41,18 @@ def test_the_very_predictions_of_the_submitted_weights_are_no_chance(monkeypatch
         control.judge_controls(TERMS, None, Predicted(3, [], same, controls), RULING)
 
 
+def test_a_control_whose_predictions_have_other_names_is_judged_all_the_same(monkeypatch):
+    values = {"shuffled": 0.3, "fresh": 0.4, "nudged": 0.95}
+    runs = [SimpleNamespace(value=value) for value in (*values.values(), 0.95)]
+    scored = []
+    monkeypatch.setattr(control, "score_predictions", lambda terms, test, asked: scored.extend(asked) or runs)
+    controls = {kind: Controlled([0], {"0000.0": np.ones(3), f"0000.{kind}": np.ones(3)}) for kind in values}
+    submitted = {"0000.0": np.zeros(3), "0001.0": np.zeros(3)}
+    made = control.judge_controls(TERMS, None, Predicted(3, [], submitted, controls), RULING)
+    assert made.values == values
+    assert list(scored[-1][0]) == ["0000.0"]
+
+
 @pytest.mark.parametrize("nudged", [0.95, 0.9, 0.7])
 def test_a_figure_that_rounding_takes_little_from_rests_on_what_was_learned(monkeypatch, nudged):
     made = judged(monkeypatch, shuffled=0.3, fresh=0.4, nudged=nudged)

@@ -174,6 +174,12 @@ def test_predictions_of_exactly_what_was_asked(toy, ruled):
     assert ruled().reason in {Reason.METRIC_INVALID, Reason.METRIC_MISSING}
 
 
+def test_names_of_predictions_do_not_nest_without_end(toy, ruled):
+    edit(toy / "tools/predict.py", 'f"{name}.0"', 'f"{name}" + ".a" * 20_000')
+    done = ruled()
+    assert (done.verdict, done.reason) == ("rejected", Reason.METRIC_INVALID), done.detail
+
+
 def test_a_warm_start_is_rejected(toy, ruled):
     np.savez(toy / "tools/start.npz", **dict(np.load(toy / "weights/model.npz")))
     edit(

@@ -16,13 +16,14 @@ import numpy as np
 from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.verdict import Verdict
+from fuxian.verify.batches import batch_name
 from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.control_weights import Kind
 from fuxian.verify.entrant_weights import read_weights
 from fuxian.verify.evaluate import Measured, captured, outputs, read_measured, trained_weights
 from fuxian.verify.examiner import Test, score_predictions
 from fuxian.verify.reasons import Failed, Reason
-from fuxian.verify.rungs import Predicted
+from fuxian.verify.rungs import Predicted, Predictions
 from fuxian.verify.terms import Terms
 from fuxian.weights import save_tensors
 
@@ -160,9 +161,7 @@ def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdi
             # The organiser's own program ran, and worthless weights overflowed.
             values[kind] = None
             continue
-        if kind != NUDGED and all(
-            np.array_equal(array, predicted.predictions[name]) for name, array in control.predictions.items()
-        ):
+        if kind != NUDGED and _same(control.predictions, predicted.predictions):
             raise Failed(
                 Reason.METRIC_FIXED,
                 f"{kind} weights give the same predictions: they do not come from the weights.",
@@ -172,7 +171,11 @@ def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdi
     nudged = scored.get(NUDGED)
     if nudged is not None and nudged.predictions is not None:
         # The submitted weights on the very same batches.
-        asked.append(({name: predicted.predictions[name] for name in nudged.predictions}, nudged.batches))
+        named = {batch_name(number) for number in nudged.batches}
+        own = {
+            name: array for name, array in predicted.predictions.items() if name.partition(".")[0] in named
+        }
+        asked.append((own, nudged.batches))
     figures = [run.value for run in score_predictions(terms, test, asked)]
     for kind, value in zip(scored, figures, strict=False):
         values[kind] = value if math.isfinite(value) else None
@@ -194,6 +197,13 @@ def judge_controls(terms: Terms, test: Test, predicted: Predicted, ruling: Verdi
         f"{kind} {'none' if value is None else f'{value:.6g}'}" for kind, value in values.items()
     )
     return Controls("pass", f"figures of the controls' weights: {shown}", values)
+
+
+def _same(control: Predictions, submitted: Predictions) -> bool:
+    """Whether the submitted weights gave all of a control's predictions; code of the submission chose the names."""
+    return all(
+        name in submitted and np.array_equal(array, submitted[name]) for name, array in control.items()
+    )
 
 
 def _require_the_same(

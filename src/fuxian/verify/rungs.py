@@ -41,6 +41,8 @@ BATCHES_OF_CONTROL = 4
 """A control predicts at most so many batches where no code of the submission could notice."""
 MISFIT = 2
 """The exit code by which our programs say that weights or network do not fit."""
+DEEPEST = 16
+"""Dots in the name of predictions; each is a level of a tree of outputs."""
 FIXED_TIME = 1_500_000_000
 """Seconds since 1970: the time of every file that is given to a run."""
 Predictions = dict[str, np.ndarray]
@@ -354,6 +356,11 @@ def _read(file: Path, batches: list[int]) -> Predictions:
             f"predictions of exactly {len(asked)} batches were asked for, and these differ: {', '.join(odd)[:100]}.",
         )
     for name, array in found.items():
+        if name.count(".") > DEEPEST:
+            raise Failed(
+                Reason.METRIC_INVALID,
+                f"the predictions {name[:60]!r} lie in more than {DEEPEST} trees of outputs.",
+            )
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise Failed(Reason.METRIC_INVALID, f"the predictions {name[:60]!r} are not all finite numbers.")
     return found
