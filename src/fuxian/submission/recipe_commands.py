@@ -29,6 +29,7 @@ from fuxian.recipe import Batch, Recipe, call_model, leaves, map_tree, tree_of
 from fuxian.source_file import load_module, mistakes_in
 from fuxian.submission.manifest import CommandName, Manifest, read_manifest
 from fuxian.submission.official_log import official_line
+from fuxian.weights import save_tensors
 
 WEIGHTS = "model.safetensors"
 PERTURBATION_VARIABLE = "FUXIAN_PERTURBATION"
@@ -98,7 +99,8 @@ def train(
     """Trains ``steps`` steps into the run folder ``out`` and returns the weights after the last.
 
     Writes log.jsonl, vdl/, checkpoints/, environment.json and model.safetensors. For a replay, ``resume`` is the
-    checkpoint to go on from, and the training ends after step ``until``: 0 writes what it starts from into the log.
+    checkpoint to go on from, and the training ends after step ``until``: 0 writes what it starts from, its digest into
+    the log and the weights.
     """
     from fuxian.training import environment
     from fuxian.training.checkpoints import latest, weights_of
@@ -123,8 +125,11 @@ def train(
         if figures:
             print(official_line({"step": step, **figures}, steps), flush=True)
 
-    fit(made, out, seed=seed, length=length, progress=report)
+    trained = fit(made, out, seed=seed, length=length, progress=report)
     newest = latest(out / "checkpoints")
+    if newest is None and until == 0:
+        save_tensors(out / WEIGHTS, {name: value.numpy() for name, value in trained.state_dict().items()})
+        return out / WEIGHTS
     if newest is None:
         return None
     shutil.copyfile(weights_of(newest), out / WEIGHTS)
