@@ -30,7 +30,7 @@ from fuxian.papers.sparse_rcnn.recipe import metric, optimizer, recipe
 from fuxian.papers.sparse_rcnn.settings import SETTINGS
 from fuxian.training.checkpoints import load_into
 
-DRAWS = 200
+DRAWS = 100
 
 
 def by_stage(weights: Path, stages: int, split: str) -> list[Units]:
