@@ -47,7 +47,8 @@ def render(rng: np.random.Generator, side: int) -> tuple[np.ndarray, np.ndarray]
         cv2.circle(
             picture, (int(centre + eye * head), int(top - 0.1 * head)), int(0.08 * head), (30, 30, 30), -1
         )
-    light = np.linspace(*rng.uniform(0.75, 1.15, 2), large)[None, :, None]
+    left, right = rng.uniform(0.75, 1.15, 2).tolist()
+    light = np.linspace(left, right, large)[None, :, None]
     picture = np.clip(picture * light + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     covered = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
