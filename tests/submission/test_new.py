@@ -190,3 +190,9 @@ def test_a_reproduced_paper_that_is_not_there_is_one_sentence(tmp_path, name, sa
     with pytest.raises(InputError, match=says):
         new(tmp_path / "folder", name)
     assert not (tmp_path / "folder").exists()
+
+
+def test_a_team_that_cannot_be_is_said_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"the team's repo: "):
+        new(tmp_path / "x", "x", {"repo": "github.com/mixers/mixer"})
+    assert not (tmp_path / "x").exists()

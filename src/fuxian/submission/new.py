@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from fuxian.errors import InputError
 from fuxian.paper import load_paper
-from fuxian.submission.manifest import Manifest, load_manifest, reproduced_papers
+from fuxian.submission.manifest import Manifest, Team, load_manifest, reproduced_papers
 from fuxian.submission.package import Package, complete, run_recipe_command
 from fuxian.submission.results import MEASUREMENTS
 from fuxian.submission.templates import REPRODUCED, REPRODUCTION, render
+from fuxian.toml_files import in_words
 
 KEPT_OF_RUN = {"log.jsonl": "logs/{claim}.jsonl", "model.safetensors": "weights/{claim}.safetensors"}
 
@@ -46,6 +49,11 @@ def new(folder: Path, paper: str, team: Mapping[str, Any] | None = None) -> Pack
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already; name a new folder.")
     known = {**TEMPLATE_TEAM, "repo": f"{TEMPLATE_TEAM['repo']}{paper.partition('/')[0]}", **(team or {})}
+    try:
+        Team.model_validate(known)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(f"the team's {'.'.join(map(str, first['loc']))}: {in_words(first)}.") from error
     if "/" in paper:
         return _reproduced(folder, paper, known)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", paper):
