@@ -34,15 +34,11 @@ Spec = dict[str, Any]
 # --- layers: (shape in) -> options, shape out; and the layer of either framework from the options --------------------
 
 
-def attr(frozen: bool) -> Any:
-    return paddle.ParamAttr(trainable=False) if frozen else None
-
-
 class Apply:
     """A function as a layer, of either framework."""
 
-    def __init__(self, function: Callable, **kept: Any) -> None:
-        self.function, self.kept = function, kept
+    def __init__(self, function: Callable) -> None:
+        self.function = function
 
     def of(self, nn: Any) -> Any:
         function = self.function
@@ -52,10 +48,6 @@ class Apply:
                 return function(x)
 
         return Function()
-
-
-def fn(function: Callable) -> Callable:
-    return lambda **_: Apply(function)
 
 
 UNARY = {

@@ -347,3 +347,27 @@ def test_the_table_of_modules_lays_side_by_side_what_corresponds():
     assert {row.error for row in found.rows if row.port and row.reference} <= {0.0} | {
         row.error for row in found.rows if row.error is not None and row.error < 1e-9
     }
+
+
+def test_another_width_is_the_headline_and_costs_no_other_layer():
+    def net(nn, conv, width, names):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                sizes = [3, 4, width, 4]
+                for name, a, b in zip(names, sizes, sizes[1:], strict=False):
+                    setattr(self, name, conv(a, b, 1))
+                self.head = nn.Linear(4, 3)
+
+            def forward(self, x):
+                for name in names:
+                    x = getattr(self, name)(x)
+                return self.head(x.mean((2, 3)))
+
+        return Net
+
+    port = net(paddle.nn, paddle.nn.Conv2D, 5, ("one", "two", "three"))
+    reference = net(torch.nn, torch.nn.Conv2d, 6, ("a", "b", "c"))
+    found = compared(port, reference, inputs=PICTURES)
+    assert (found.first.stage, found.first.place, found.diagnosis.cause) == ("configuration", "two", "shape")
+    assert "[5, 4, 1, 1] in place of [6, 4, 1, 1]" in found.diagnosis.evidence

@@ -8,6 +8,7 @@ forms does no harm where the two meet again. The gradients are searched from the
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ MAKERS = {
     "ones_like", "full_like", "empty_like", "shape", "new_zeros", "new_ones", "new_full", "new_tensor", "fill_constant",
 }  # fmt: skip
 """Operations that make constants."""
+CORRESPOND = re.compile(r"(\S+) and (\S+) correspond by")
+"""How the matching of weights says that two tensors belong together, and are not of one shape."""
 WHOLE = "optimizer"
 """The place of what concerns every parameter alike."""
 INNER_TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
@@ -424,7 +427,10 @@ def locate(both: Pair, result: StageResult) -> Divergence:
     if result.facts.get("unmatched"):
         side, name = result.facts["unmatched"][0]
         holder = name.rpartition(".")[0]
-        return divergence(holder if side == "port" else _in_port(both, holder), holder, "inventory")
+        told = [CORRESPOND.match(text) for text in both.links.problems]
+        partner = next((m[1] for m in told if m is not None and m[2] == name), "")
+        ours = holder if side == "port" else partner.rpartition(".")[0] if partner else _in_port(both, holder)
+        return divergence(ours, holder, "inventory")
     if "error" in result.facts:
         failure = result.facts["error"]
         facts["message"], facts["line"] = failure["message"], failure["line"]

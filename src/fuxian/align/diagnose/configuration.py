@@ -5,6 +5,7 @@ from __future__ import annotations
 from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.relations import elementwise
 from fuxian.align.divergence import Diagnosis, Divergence
+from fuxian.align.locate import CORRESPOND
 
 SETTINGS = {"accumulate": "accumulation", "schedule_every": "schedule_unit"}
 
@@ -76,6 +77,8 @@ def _inventory(divergence: Divergence) -> Diagnosis:
     here = [(side, name) for side, name in unmatched if _held_by(name, {holder, divergence.place})]
     ours, theirs = ([name for side, name in here if side == which] for which in ("port", "reference"))
     resized = [(a, b) for a in ours for b in theirs if a.rpartition(".")[2] == b.rpartition(".")[2]]
+    told = [CORRESPOND.match(text) for text in divergence.recordings[0].data["links"]["problems"]]
+    resized += [(m[1], m[2]) for m in told if m is not None and unmatched[0][1] in (m[1], m[2])]
     more = f"; {len(unmatched) - len(here)} more elsewhere" if len(unmatched) > len(here) else ""
     leaves = {name.rpartition(".")[2] for _, name in here}
     shown = _listed(ours, theirs) + more
