@@ -84,7 +84,9 @@ def _last_attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | N
     chosen = best(_outputs(divergence, seen))
     yield None if chosen is None else chosen.diagnosis()
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
-    yield _picked(divergence.port.call, divergence.reference.call)
+    made, wanted = _outputs_of(divergence)
+    if made is None or wanted is None or made.ndim == wanted.ndim:
+        yield _picked(divergence.port.call, divergence.reference.call)
     yield first_proven([_functions(divergence, seen), structure.diagnose(divergence, seen)])
     yield _bad_numbers(divergence)
     yield _lasting_shape(divergence)

@@ -76,9 +76,11 @@ def _inventory(divergence: Divergence) -> Diagnosis:
     holder = unmatched[0][1].rpartition(".")[0]
     here = [(side, name) for side, name in unmatched if _held_by(name, {holder, divergence.place})]
     ours, theirs = ([name for side, name in here if side == which] for which in ("port", "reference"))
-    resized = [(a, b) for a in ours for b in theirs if a.rpartition(".")[2] == b.rpartition(".")[2]]
+    resized = [(a, b) for a in ours for b in theirs if _leaf(a) == _leaf(b)]
     told = [CORRESPOND.match(text) for text in divergence.recordings[0].data["links"]["problems"]]
-    resized += [(m[1], m[2]) for m in told if m is not None and unmatched[0][1] in (m[1], m[2])]
+    resized += [(m[1], m[2]) for m in told if m is not None and m[1].rpartition(".")[0] == divergence.place]
+    resized = [pair for pair in resized if pair[0] in shapes[0] and pair[1] in shapes[1]]
+    resized.sort(key=lambda pair: -len(shapes[0][pair[0]]))
     more = f"; {len(unmatched) - len(here)} more elsewhere" if len(unmatched) > len(here) else ""
     leaves = {name.rpartition(".")[2] for _, name in here}
     shown = _listed(ours, theirs) + more
@@ -106,6 +108,11 @@ def _inventory(divergence: Divergence) -> Diagnosis:
     if not (ours and theirs) and leaves <= {"bias", "_bias"} and not norm:
         return Diagnosis("missing_bias", shown, proven=True)
     return Diagnosis("extra_parameter" if ours else "missing_parameter", shown, proven=True)
+
+
+def _leaf(name: str) -> str:
+    """A tensor's own name, the same for both frameworks."""
+    return name.rpartition(".")[2].lstrip("_")
 
 
 def _held_by(name: str, paths: set[str]) -> bool:
