@@ -1,5 +1,6 @@
 """A browser without JavaScript: keeps cookies, fills in the forms' token, follows redirects."""
 
+import html
 import re
 
 from fastapi.testclient import TestClient
@@ -44,4 +45,4 @@ class Browser(TestClient):
 def words(answer):
     """What a reader sees of a page."""
     text = re.sub(r"<(script|style|svg|head)\b.*?</\1>", " ", answer.text, flags=re.S)
-    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
