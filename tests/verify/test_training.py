@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from fuxian.verify import training
@@ -30,3 +31,19 @@ def test_an_error_without_bound_may_fall_far_in_one_step():
     started(5.0, own=0.4, worthless=(1e6, 80.0), target=0.4, direction="lower")
     with pytest.raises(Failed):
         started(0.41, own=0.4, worthless=(1e6, 80.0), target=0.4, direction="lower")
+
+
+def test_an_allowed_start_is_told_after_a_step_of_adam():
+    random = np.random.default_rng(0)
+    backbone = 0.05 * random.standard_normal((64, 64)).astype(np.float32)
+
+    def after_a_step(seed):
+        draws = np.random.default_rng(seed)
+        moved = backbone + 1e-3 * np.sign(draws.standard_normal(backbone.shape)).astype(np.float32)
+        return {"backbone": moved, "head": draws.standard_normal((64, 8)).astype(np.float32)}
+
+    first, second = after_a_step(1), after_a_step(2)
+    assert training.share_in_common(first, second, []) > training.MANY
+    assert training.share_in_common(first, second, [{"theirs": backbone}]) == 0
+    other = {"theirs": random.standard_normal(backbone.shape).astype(np.float32)}
+    assert training.share_in_common(first, second, [other]) > training.MANY

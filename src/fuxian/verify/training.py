@@ -159,13 +159,25 @@ def share_in_common(
         other = second.get(name)
         if other is None or other.shape != tensor.shape or not _tells(tensor):
             continue
-        if any(share_of_reference({name: tensor}, file) > 0 for file in allowed):
+        if any(
+            share_of_reference({name: tensor}, file) > 0 or _starts_from(file, tensor) for file in allowed
+        ):
             continue
         total += tensor.size
         wide, beside = tensor.astype(np.float64), other.astype(np.float64)
         if np.linalg.norm(wide - beside) < NEAR * np.linalg.norm(wide):
             near += tensor.size
     return near / total if total else 0.0
+
+
+def _starts_from(file: dict[str, np.ndarray], tensor: np.ndarray) -> bool:
+    """Whether a tensor is one of the file's after a step, which in Adam moves each element by the whole rate."""
+    wide = tensor.astype(np.float64)
+    most = NEAR * np.linalg.norm(wide)
+    return any(
+        other.shape == tensor.shape and np.linalg.norm(wide - other.astype(np.float64)) < most
+        for other in file.values()
+    )
 
 
 def _tells(tensor: np.ndarray) -> bool:
