@@ -175,8 +175,8 @@ def requirements(tree: Tree) -> Result:
                 file,
                 number,
             )
-    wheels = sorted(carried.keys() & named.keys())
-    from_here = f", {listed(wheels)} as a wheel of its own" if wheels else ""
+    from_wheels = sorted(carried.keys() & named.keys())
+    from_here = f", {listed(from_wheels)} as a wheel of its own" if from_wheels else ""
     return passed(f"{counted(len(named), 'package')}, PaddlePaddle among them{from_here}", file)
 
 
