@@ -145,7 +145,7 @@ def test_a_file_larger_than_what_is_held_of_it_is_read_to_its_end(tmp_path):
         for _ in range(20):
             out.write("\n".join(lines) + "\n")
     tracemalloc.start()
-    read = sum(len(rows) for rows in blocks(file, 100))
+    read = sum(len(rows) for rows in blocks(file, 20))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert read == 2000 and most < file.stat().st_size / 2
