@@ -206,7 +206,7 @@ def _of_trees(
         yield candidate(matching)
         if matching.squares:
             for told in ("straight", "turned"):
-                yield candidate(way(dict.fromkeys(matching.squares, told)))  # type: ignore[misc]
+                yield candidate(way(dict.fromkeys(matching.squares, told)))
 
 
 def _distinct(found: Sequence[Candidate]) -> list[Candidate]:

@@ -138,13 +138,13 @@ def worker(
 
     Example: fuxian contest worker my-contest
     """
-    from fuxian.contest.evaluation import by_fuxian
+    from fuxian.contest.evaluation import Evaluate, by_fuxian
     from fuxian.contest.place import open_contest
     from fuxian.contest.server import run_workers
     from fuxian.contest.worker import Worker
 
     _log()
-    evaluate = by_fuxian
+    evaluate: Evaluate = by_fuxian
     if engine is Engine.ray:
         from fuxian.contest.on_ray import Room, on_ray
 

@@ -7,6 +7,7 @@ Wunsch, 1970), a layer on one side alone costing nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def match_in_order(
     """Pair every piece of two trees whose tensors were first used in the ``orders`` given (tensor's name -> number)."""
     port, reference = join_fused(port, reference)
     ours, theirs = (
-        sorted(units(tree.root), key=lambda node, order=order: _first_use(node, order))
+        sorted(units(tree.root), key=partial(_first_use, order=order))
         for tree, order in zip((port, reference), orders, strict=True)
     )
     pairs = _aligned(ours, theirs)
@@ -115,7 +116,7 @@ def _of_one_kind(ours: Sequence[Node], theirs: Sequence[Node]) -> list[tuple[Nod
     for key in (lambda n: (squashed(n.path), *_kind(n)), lambda n: (squashed(n.name), *_kind(n)), _kind):
         taken = {id(node) for pair in pairs for node in pair}
         left = [[n for n in side if id(n) not in taken] for side in (ours, theirs)]
-        keys = [[key(n) for n in side] for side in left]  # type: ignore[no-untyped-call]
+        keys = [[key(n) for n in side] for side in left]
         for node, name in zip(left[0], keys[0], strict=True):
             if keys[0].count(name) == keys[1].count(name) == 1:
                 pairs.append((node, left[1][keys[1].index(name)]))

@@ -7,6 +7,7 @@ the other side's tensor is proven.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def diagnose(divergence: Divergence, seen: View) -> Diagnosis | None:
         other = (seen.reference, seen.port)[which]
         if scene is None or scene.call is None:
             continue
-        run = rerun(scene, scene.call, lambda name, side=which: _parameter(divergence, side, name))
+        run = rerun(scene, scene.call, partial(_parameter, divergence, which))
         own = seen.tensor(which, scene.call.outputs[0]) if scene.call.outputs else None
         if run is None or (own is None and scene.call.outputs):
             continue

@@ -93,6 +93,6 @@ def drawn(picture: np.ndarray, found: Detections, shown: np.ndarray, kinds: tupl
 
 def colour_of(kind: int) -> tuple[int, int, int]:
     """RGB, far apart for classes that follow one another."""
-    hue = np.uint8([[[int(kind * 111.25) % 180, 220, 230]]])  # type: ignore[arg-type]
+    hue = np.array([[[int(kind * 111.25) % 180, 220, 230]]], np.uint8)
     red, green, blue = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
     return red, green, blue

@@ -50,7 +50,7 @@ class Block(nn.Module):
         else:
             self.conv1 = NormedConv(inputs, outputs, 3, stride, norm)
             self.conv2 = NormedConv(outputs, outputs, 3, 1, norm)
-            self.conv3 = None
+            self.conv3 = None  # type: ignore[assignment]
         self.shortcut = NormedConv(inputs, outputs, 1, stride, norm) if inputs != outputs else None
 
     def forward(self, x):
@@ -145,7 +145,7 @@ def roi_align(map_NCHW, boxes_NP4, stride):
 def pool(maps, boxes_NP4):
     sides = ((boxes_NP4[..., 2] - boxes_NP4[..., 0]) * (boxes_NP4[..., 3] - boxes_NP4[..., 1])).sqrt()
     level = torch.floor(4 + torch.log2(sides / 224 + 1e-8)).clamp(2, 5)
-    pooled = 0
+    pooled: Any = 0
     for number, one in enumerate(maps, start=2):
         here = level == number
         # A level without boxes has a gradient of 0, not none: its layers decay, as with the compiled RoIAlign.
