@@ -132,3 +132,33 @@ def test_one_unit_in_the_last_place_passes_at_any_size():
     port, reference = recipes(above, lambda y: y * scale)
     assert align(port, reference, stages=("forward",), dtype="float32").verdict == "aligned"
     assert align(port, reference, stages=("forward",), dtype="float64").verdict == "diverged"
+
+
+def test_what_is_empty_or_undefined_on_both_sides_is_the_same():
+    """Pictures without boxes, and AP over objects of a size that none has."""
+
+    def data():
+        random = np.random.default_rng(0)
+        inputs = (random.standard_normal((2, SIZE)).astype("float32"),)
+        boxes = [np.zeros((0, 4), "float32"), random.random((2, 4)).astype("float32")]
+        return [{"inputs": inputs, "targets": (boxes,)}]
+
+    class Figures:
+        def update(self, outputs, targets, meta=None):
+            self.mean = float(np.asarray(outputs).mean())
+
+        def figures(self):
+            return {"ap": self.mean, "ap_large": float("nan")}
+
+    port, reference = (replace(one, eval_data=data, metric=Figures) for one in recipes())
+    found = align(port, reference, stages=("eval_data", "metric"))
+    assert [stage.verdict for stage in found.stages] == ["aligned", "aligned"]
+
+    class Undefined(Figures):
+        def figures(self):
+            return {"ap": float("nan"), "ap_large": float("nan")}
+
+    found = align(replace(port, metric=Undefined), reference, stages=("metric",))
+    assert found.verdict == "diverged"
+    found = align(replace(port, metric=Undefined), replace(reference, metric=Undefined), stages=("metric",))
+    assert found.verdict == "inconclusive", "nothing was compared"

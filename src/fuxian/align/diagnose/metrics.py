@@ -19,6 +19,8 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if ours is None or theirs is None:
         missing = "port" if ours is None else "reference"
         return Diagnosis("metric_form", f"the {missing} has no figure {name!r}")
+    # A recording holds NaN as a word.
+    ours, theirs = float(ours), float(theirs)
     fitting = [
         words for words, factor in _factors() if np.isclose(ours * factor, theirs, rtol=1e-6, atol=1e-12)
     ]
