@@ -17,6 +17,8 @@ claims = ["boxes"]
 recipe = "recipe.py"
 
 [reference]
+run = ["python", "reference/run.py"]
+pattern = 'ap50: (?P<ap50>[-0-9.]+)'
 recipe = "reference/recipe.py"
 
 [team]
@@ -61,7 +63,6 @@ def test_from_new_to_package(tmp_path):
         shutil.rmtree(detector / made)
     for made in detector.glob("*.ipynb"):
         made.unlink()
-    (detector / "reference" / "run.py").unlink()
     shutil.copytree(FILES, detector, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     (detector / "fuxian.toml").write_text(MANIFEST)
 

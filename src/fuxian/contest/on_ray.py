@@ -8,6 +8,7 @@ reaches the cluster itself: it runs in the sandbox, which has no network.
 from __future__ import annotations
 
 import io
+import socket
 import tarfile
 import tempfile
 import threading
@@ -23,6 +24,8 @@ from fuxian.errors import InputError, PlatformError
 TICK = 0.5
 NODE_WAITS = 3600.0
 """Seconds that a verification waits for a node with room before it is given back as the platform's failure."""
+ANSWERS = 10.0
+"""Seconds within which a cluster's head takes a connection."""
 LARGEST_TERMS = 64 << 20
 """Bytes, packed, of the terms with what they name."""
 
@@ -48,8 +51,12 @@ def on_ray(address: str, room: Room, evaluate: Evaluate = by_fuxian) -> Evaluate
         raise InputError("Ray is not installed; install fuxian[cluster], or leave --engine out.") from error
     if not ray.is_initialized():
         try:
+            if ":" in address:
+                # Ray itself asks for minutes.
+                host, _, port = address.removeprefix("ray://").rpartition(":")
+                socket.create_connection((host, int(port)), timeout=ANSWERS).close()
             ray.init(address=address, log_to_driver=False, namespace="fuxian", logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             said = str(error).splitlines()[0]
             raise InputError(
                 f"no Ray cluster answers at {address} ({said}); start one with `ray start --head`."
