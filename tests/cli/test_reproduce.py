@@ -336,14 +336,14 @@ def test_papers_lists_claims_with_the_newest_verdict(fuxian, tmp_path, smoke):
     assert set(claims) == {"sinusoid-10shot", "omniglot-5way-1shot", "omniglot-5way-5shot"}
     one_shot = claims["omniglot-5way-1shot"]
     assert (one_shot["published"], one_shot["target"], one_shot["margin"]) == (0.987, 0.987, 0.004)
-    assert code == 0 and one_shot["last_verdict"] is None
+    assert code == 0 and one_shot["last_verdict"] == "accepted", "of the weights that lie in the repository"
     run = tmp_path / "runs" / "a"
     run.mkdir(parents=True)
     verdict = json.loads(smoke.stdout) | {"claim": "omniglot-5way-1shot", "verdict": "inconclusive"}
     (run / "verdict.json").write_text(json.dumps(verdict))
     papers = json.loads(fuxian("papers", "--json")[1])["papers"]
     (maml,) = [paper for paper in papers if paper["id"] == "maml"]
-    assert [claim["last_verdict"] for claim in maml["claims"]] == [None, "inconclusive", None]
+    assert [claim["last_verdict"] for claim in maml["claims"]] == ["accepted", "inconclusive", None]
     assert "omniglot-5way-1shot" in fuxian("papers")[1]
 
 

@@ -183,7 +183,7 @@ def test_an_id_is_plain(tmp_path):
     [
         ("nobody/claim", "reproduced no such paper, but .*maml"),
         ("maml/nothing", "has no claim 'nothing'"),
-        ("maml/sinusoid-10shot", "fuxian reproduce maml/sinusoid-10shot"),
+        ("maml/omniglot-5way-5shot", "fuxian reproduce maml/omniglot-5way-5shot"),
     ],
 )
 def test_a_reproduced_paper_that_is_not_there_is_one_sentence(tmp_path, name, says):

@@ -48,6 +48,10 @@ def new(folder: Path, paper: str, team: Mapping[str, Any] | None = None) -> Pack
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already; name a new folder.")
+    if "/" not in paper and not re.fullmatch(r"[a-z0-9][a-z0-9-]*", paper):
+        raise InputError(
+            f"--paper {paper!r} is no id; use small letters, digits and '-', as in swin-transformer."
+        )
     known = {**TEMPLATE_TEAM, "repo": f"{TEMPLATE_TEAM['repo']}{paper.partition('/')[0]}", **(team or {})}
     try:
         Team.model_validate(known)
@@ -56,10 +60,6 @@ def new(folder: Path, paper: str, team: Mapping[str, Any] | None = None) -> Pack
         raise InputError(f"the team's {'.'.join(map(str, first['loc']))}: {in_words(first)}.") from error
     if "/" in paper:
         return _reproduced(folder, paper, known)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", paper):
-        raise InputError(
-            f"--paper {paper!r} is no id; use small letters, digits and '-', as in swin-transformer."
-        )
     for source in sorted(REPRODUCTION.rglob("*")):
         if source.is_file() and "__pycache__" not in source.parts:
             _write(source, folder, id=paper, team=known)
