@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from fuxian.training.machine import prepare
@@ -31,6 +29,7 @@ from fuxian.papers.arcface.reference import parity, torch_arcface
 from fuxian.papers.arcface.reference.cases import CASES, LEARNING_RATE, STEPS, batch
 from fuxian.papers.arcface.settings import FOLDS, IRESNETS, Network
 from fuxian.weights import load_tensors
+from interleaved import interleaved
 
 CLASSES = 700
 SPEED = {"lfw-folds": (FOLDS.network, 64, 16), "r18": (IRESNETS["r18"], 4, 4)}
@@ -80,26 +79,6 @@ def float32_losses(name: str) -> np.ndarray:
         schedule.step()
         losses.append(float(loss))
     return np.array(losses)
-
-
-def interleaved(paddle_side: Callable[[], None], torch_side: Callable[[], None], seconds: float) -> dict:
-    """Median milliseconds of each, and the median ratio of the rounds."""
-    sides = [paddle_side, torch_side]
-    for side in sides:
-        side()
-    rounds = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(rounds) < 5:
-        costs = {}
-        for place in (0, 1) if len(rounds) % 2 else (1, 0):
-            began = time.perf_counter()
-            sides[place]()
-            costs[place] = time.perf_counter() - began
-        rounds.append((costs[0], costs[1]))
-    times = np.array(rounds) * 1e3
-    ours, theirs = np.median(times, axis=0)
-    ratio = float(np.median(times[:, 0] / times[:, 1]))
-    return {"paddle_ms": float(ours), "torch_ms": float(theirs), "ratio": ratio, "rounds": len(rounds)}
 
 
 def training(name: str, seconds: float) -> dict:

@@ -40,6 +40,7 @@ from fuxian.papers.dmr.settings import ALIMAMA, MOVIES, Field, Layout, Setting
 from fuxian.recipe import to_tensors
 from fuxian.training.step import Trainer
 from fuxian.weights import load_tensors
+from interleaved import interleaved
 
 PARTS = ("parity", "training", "inference", "reader")
 STEPS = 200
@@ -83,26 +84,6 @@ def parity_row(name: str) -> dict:
     }
 
 
-def interleaved(paddle_side: Callable[[], None], torch_side: Callable[[], None], seconds: float) -> dict:
-    """Median milliseconds of each, and the median ratio of the rounds."""
-    sides = [paddle_side, torch_side]
-    for side in sides:
-        side()
-    rounds = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(rounds) < 7:
-        costs = {}
-        for place in (0, 1) if len(rounds) % 2 else (1, 0):
-            began = time.perf_counter()
-            sides[place]()
-            costs[place] = time.perf_counter() - began
-        rounds.append((costs[0], costs[1]))
-    times = np.array(rounds) * 1e3
-    ours, theirs = np.median(times, axis=0)
-    ratio = float(np.median(times[:, 0] / times[:, 1]))
-    return {"paddle_ms": float(ours), "torch_ms": float(theirs), "ratio": ratio, "rounds": len(rounds)}
-
-
 def training(name: str, seconds: float) -> dict:
     setting = SPEED[name]
     batch = MadeUpBatches(setting, length=1)[0]
@@ -111,7 +92,7 @@ def training(name: str, seconds: float) -> dict:
     theirs = Trainer(other, other.model())
     ours.model.train()
     theirs.model.train()
-    row = interleaved(lambda: _step(ours, batch), lambda: _step(theirs, batch), seconds)
+    row = interleaved(lambda: _step(ours, batch), lambda: _step(theirs, batch), seconds, at_least=7)
     return {"network": name, "examples": setting.batch, **row}
 
 
@@ -153,7 +134,7 @@ def inferring(name: str, seconds: float) -> dict:
             with torch.no_grad():
                 found["torch"] = torch.sigmoid(theirs(*tensors)["click"]).numpy()
 
-        row = interleaved(paddle_run, torch_run, seconds)
+        row = interleaved(paddle_run, torch_run, seconds, at_least=7)
     apart = float(np.abs(found["paddle"] - found["torch"]).max())
     assert apart < 1e-4, f"{name}: the two sides' scores are {apart:.1e} apart"
     return {"network": name, "examples": setting.batch, **row, "apart": apart}

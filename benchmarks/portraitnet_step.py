@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from fuxian.training.machine import prepare
@@ -34,6 +33,7 @@ from fuxian.papers.portraitnet.reference.torch_portraitnet import PortraitNet as
 from fuxian.papers.portraitnet.settings import SETTINGS
 from fuxian.recipe import to_tensors
 from fuxian.weights import load_tensors
+from interleaved import interleaved
 
 LAYERS = {
     "depthwise 3x3": ((8, 144, 24, 24), {"groups": 144, "padding": 1}, (144, 1, 3, 3)),
@@ -55,26 +55,6 @@ def parity_table() -> dict:
         "port_float32": np.abs(parity.float32_losses() / exact - 1).tolist(),
         "official_float32": np.abs(recorded["steps/float32"] / exact - 1).tolist(),
     }
-
-
-def interleaved(paddle_side: Callable[[], None], torch_side: Callable[[], None], seconds: float) -> dict:
-    """Median milliseconds of each, and the median ratio of the rounds; of the processor's time, not the clock's."""
-    sides = [paddle_side, torch_side]
-    for side in sides:
-        side()
-    rounds = []
-    until = time.process_time() + seconds
-    while time.process_time() < until or len(rounds) < 5:
-        costs = {}
-        for place in (0, 1) if len(rounds) % 2 else (1, 0):
-            began = time.process_time()
-            sides[place]()
-            costs[place] = time.process_time() - began
-        rounds.append((costs[0], costs[1]))
-    times = np.array(rounds) * 1e3
-    paddle_ms, torch_ms = np.median(times, axis=0)
-    ratio = float(np.median(times[:, 0] / times[:, 1]))
-    return {"paddle_ms": float(paddle_ms), "torch_ms": float(torch_ms), "ratio": ratio, "rounds": len(rounds)}
 
 
 def training(seconds: float) -> dict:
@@ -103,7 +83,7 @@ def training(seconds: float) -> dict:
         torch_adam.step()
         torch_adam.zero_grad()
 
-    row = interleaved(paddle_step, torch_step, seconds)
+    row = interleaved(paddle_step, torch_step, seconds, clock=time.process_time)
     pictures = SETTINGS["portraits"].batch
     return {"pictures": pictures, **row, "reader_share": reader * 1e3 / row["paddle_ms"]}
 
@@ -127,7 +107,7 @@ def layers(seconds: float) -> list[dict]:
             call(u, v, **arguments).sum().backward()
             u.grad = v.grad = None
 
-        rows.append({"layer": name, **interleaved(paddle_step, torch_step, seconds)})
+        rows.append({"layer": name, **interleaved(paddle_step, torch_step, seconds, clock=time.process_time)})
     return rows
 
 
@@ -161,7 +141,7 @@ def inferring(pictures: int, seconds: float) -> dict:
             with torch.no_grad():
                 found["torch"] = other.foreground(torch.from_numpy(batch)).numpy()
 
-        row = interleaved(paddle_run, torch_run, seconds)
+        row = interleaved(paddle_run, torch_run, seconds, clock=time.process_time)
     apart = float(np.abs(found["paddle"] - found["torch"]).max())
     assert apart < 1e-3, f"the two sides' probabilities are {apart:.1e} apart"
     return {"pictures": pictures, **row, "apart": apart}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fuxian.contest.evaluation import Evaluate, Progress, Result, Work, by_fuxian
+from fuxian.contest.evaluation import Evaluate, Progress, Result, Work, by_fuxian, packed
 from fuxian.errors import InputError, PlatformError
 
 TICK = 0.5
@@ -136,7 +136,7 @@ class _Verifier:
             result = evaluate(here, place / "evidence", self._cancel, self._say)
             if result.evidence is None or not result.evidence.is_dir():
                 return replace(result, evidence=None), None
-            return replace(result, evidence=None), _pack(result.evidence)
+            return replace(result, evidence=None), packed(result.evidence).read_bytes()
 
     def _say(self, what: str) -> None:
         self._doing = what
@@ -162,13 +162,6 @@ def _terms(work: Work) -> bytes | None:
             f"{file}: what these terms name has {held.tell() / 1e6:.0f} MB packed, and {LARGEST_TERMS / 1e6:.0f} MB may"
             " be sent to a node; keep large files out of the paper's folder."
         )
-    return held.getvalue()
-
-
-def _pack(folder: Path) -> bytes:
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w:gz") as archive:
-        archive.add(folder, arcname=".")
     return held.getvalue()
 
 
