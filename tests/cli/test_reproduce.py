@@ -373,3 +373,11 @@ def test_a_folder_of_ones_own_is_reproduced_as_a_paper_of_ours(fuxian, tmp_path,
     code, out, _ = fuxian("train", "./port_a_paper", "--set", "width=3", *few)
     assert code == 2 and "no setting 'width'; " in json.loads(out)["error"]
     assert fuxian("train", "./port_a_paper", "--set", "width", *few)[0] == 2
+
+
+def test_processes_that_cannot_share_a_batch_say_so(fuxian):
+    code, out, err = fuxian(
+        "train", "maml/sinusoid-10shot", "--processes", "3", "--iterations", "2", "--json"
+    )
+    assert code == 2 and "Traceback" not in err
+    assert "a multiple of 3" in json.loads(out)["error"]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from fuxian.temporary import temporary_folder
 
 LOGS = "processes"
 """The folder of a run that holds what each process printed."""
+FAILED = "failed.txt"
+"""In it: what the first process that failed said."""
 _TICK = 0.5
 _SCRIPT = """\
 import sys
@@ -37,6 +40,8 @@ def train_on_several(
     InputError with the last words of the first process that failed.
     """
     logs = run / LOGS
+    failed = logs / FAILED
+    failed.unlink(missing_ok=True)
     share = (
         ["--nproc_per_node", str(processes)]
         if device == "cpu"
@@ -64,13 +69,14 @@ def train_on_several(
                 os.killpg(launched.pid, signal.SIGKILL)
             launched.wait()
     if launched.returncode:
+        said = failed.read_text(encoding="utf-8").rstrip(".") if failed.is_file() else "none of them says why"
         raise InputError(
-            f"training on {processes} processes ended: {_last_words(logs)} (all that they printed is in {logs})."
+            f"training on {processes} processes ended: {said} (all that they printed is in {logs})."
         )
 
 
 def train_share(run: Path, *, workers: int) -> None:
-    """One process's part of ``train_on_several``; ends with 2 and one sentence on stderr where that fails."""
+    """One process's part of ``train_on_several``; ends with 2 where that fails, and says why in ``FAILED``."""
     from fuxian.training.machine import prepare
 
     prepare()
@@ -82,8 +88,12 @@ def train_share(run: Path, *, workers: int) -> None:
         plan = read_plan(run)
         paddle.set_device(plan.device)
         fit_seed(plan, run, plan.seeds[0], workers=workers)
-    except InputError as error:
-        print(error, file=sys.stderr, flush=True)
+    except Exception as error:
+        traceback.print_exc()
+        said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        # What the others say follows from the first that failed.
+        with suppress(FileExistsError), (run / LOGS / FAILED).open("x", encoding="utf-8") as file:
+            file.write(said)
         # Not sys.exit: the other processes may wait for this one for ever, and the launcher ends them when it is gone.
         os._exit(2)
 
@@ -97,14 +107,3 @@ def _last_step(log: Path) -> int:
         return next((int(json.loads(line)["step"]) for line in reversed(lines) if b'"step"' in line), 0)
     except (OSError, ValueError, KeyError, TypeError):
         return 0
-
-
-def _last_words(logs: Path) -> str:
-    """The last line that a process printed, of the first that printed any."""
-    for file in sorted(logs.glob("workerlog.*")):
-        with suppress(OSError):
-            words = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
-            said = [line for line in words if not line.startswith(("LAUNCH", "I1", "I0", "W1", "W0"))]
-            if said:
-                return said[-1].rstrip(".")
-    return "they printed nothing"
