@@ -25,7 +25,7 @@ run: setup
 	echo "Open the report in a browser. To have fuxian on the path: source $(BIN)/activate"
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,reference,notebook,contest,cluster,s3]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,reference,notebook,contest,cluster,s3,onnx]'
 	@touch $@
 
 # Debian packages are installed where that is allowed; tests that need them say so and skip where it is not.

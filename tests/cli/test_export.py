@@ -1,6 +1,7 @@
+import importlib.util
 import json
 
-from fuxian.papers import exporting
+from fuxian.papers import exporting, onnx_export
 
 
 def test_the_network_is_written_by_a_child_that_imports_nothing_from_here(
@@ -10,7 +11,8 @@ def test_the_network_is_written_by_a_child_that_imports_nothing_from_here(
         (tmp_path / f"{module}.py").write_text("raise SystemExit('imported from the working directory')")
     monkeypatch.chdir(tmp_path)
     task = ["--task", tmp_path, "--steps", 2, "--out", tmp_path / "out"]
-    code, out, err = fuxian("export", *sinusoid, *task, "--json")
+    onnx = ["--onnx"] if all(importlib.util.find_spec(name) for name in onnx_export.PACKAGES) else []
+    code, out, err = fuxian("export", *sinusoid, *task, *onnx, "--json")
     assert code == 0, err
     document = json.loads(out)
     assert (document["paper"], document["claim"], document["about"]["steps"]) == (
@@ -19,9 +21,11 @@ def test_the_network_is_written_by_a_child_that_imports_nothing_from_here(
         2,
     )
     assert document["out"] == str(tmp_path / "out")
-    assert document["check"]["max_difference"] < 1e-4
+    assert document["check"]["max_difference"] < 5e-5
     assert document["files"] == sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert document["files"] == ["inference.json", "model.json", "model.pdiparams"]
+    written = ["model.onnx"] if onnx else []
+    assert document["files"] == ["inference.json", "model.json", *written, "model.pdiparams"]
+    assert not onnx or document["onnx"]["max_difference"] < 5e-5
 
 
 def test_what_was_written_is_said(fuxian, sinusoid, tmp_path, monkeypatch):

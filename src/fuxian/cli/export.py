@@ -20,6 +20,9 @@ def export(
     name: OptionalName = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the exported network.")] = None,
     weights: Weights = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also as model.onnx, run by ONNX Runtime and compared.")
+    ] = False,
     as_json: AsJson = False,
     show: Help = False,
 ) -> None:
@@ -42,7 +45,7 @@ def export(
     folder, claim = find_claim(name)
     options = parse(folder, "export", context.args)
     file = weights or folder.weights(claim.id)
-    made = exporting.export(folder, claim, file, out, options)
+    made = exporting.export(folder, claim, file, out, options, onnx=onnx)
     if as_json:
         print_json({**made, "weights": file, "out": out})
         return
@@ -55,5 +58,14 @@ def export(
     console.print(
         f"Loaded again, it predicts as `fuxian predict` but for {check['max_difference']:.1e} of the largest output."
     )
+    if "onnx" in made:
+        console.print(
+            f"ONNX Runtime computes the same of {made['onnx']['file']} but for {made['onnx']['max_difference']:.1e}."
+        )
+        if "one_at_a_time" in made["onnx"]:
+            console.print(f"Give it one example at a time: {made['onnx']['one_at_a_time']}.", soft_wrap=True)
     if not made["onednn"]:
         console.print(f"Run it without oneDNN: {made['why']}.", markup=False, soft_wrap=True)
+    elif made.get("without_passes"):
+        passes = ", ".join(made["without_passes"])
+        console.print(f"Run it without {passes}: {made['why']}.", markup=False, soft_wrap=True)

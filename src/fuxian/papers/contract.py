@@ -122,6 +122,8 @@ class ExportedNetwork:
     """What ``predict`` computes from ``examples``: an array for each output."""
     about: dict[str, Any] = field(default_factory=dict)
     """More for the description beside the model: anything that becomes JSON."""
+    onnx_one_at_a_time: str = ""
+    """Which operator keeps the network from taking a batch in ONNX, a clause; empty where none does."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 What may take a process down runs in child processes (``python -m fuxian.papers.exporting``), which read a JSON request
 from stdin and write a JSON answer to a file: one makes and writes the network, ``fuxian.training.inference`` tries it
-with and without oneDNN, and another compares what it computes. An exported folder holds
+with and without oneDNN, and another compares what it computes. Where it is asked for, one more writes the network in
+ONNX and runs that (``fuxian.papers.onnx_export``). An exported folder holds
 
 - ``model.json`` and ``model.pdiparams``: the network;
+- ``model.onnx``: the same in ONNX, where it was asked for;
 - ``inference.json``: its inputs (names, shapes with free dimensions, preprocessing) and outputs, whether oneDNN may run
-  it, and what the comparison found.
+  it, and what the comparisons found.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import numpy as np
 from fuxian.errors import InputError, PlatformError
 from fuxian.json_files import json_text, write_json
 from fuxian.paper import Claim
+from fuxian.papers import onnx_export
 from fuxian.papers.contract import ExportedInput, ExportedNetwork, ExportedOutput, PaperFolder
 from fuxian.papers.find import find_claim
 from fuxian.training.inference import DESCRIPTION, NETWORK, describe_export, predictor
@@ -35,27 +38,37 @@ from fuxian.training.inference import DESCRIPTION, NETWORK, describe_export, pre
 CHILD = ("-P", "-m", "fuxian.papers.exporting")
 TIMEOUT = 600.0
 """Seconds."""
-TOLERANCE = 1e-4
+TOLERANCE = 5e-5
 """Of the largest output (or of 1, if that is more): how far float32 computations in another order may be apart."""
+Run = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""A network's outputs for its inputs."""
 
 
 def export(
-    folder: PaperFolder, claim: Claim, weights: Path, out: Path, options: Mapping[str, Any] | None = None
+    folder: PaperFolder,
+    claim: Claim,
+    weights: Path,
+    out: Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    onnx: bool = False,
 ) -> dict[str, Any]:
     """Exports the claim's network into the new folder ``out``, which appears whole or not at all.
 
-    ``options`` are the paper's own, by name.
+    ``options`` are the paper's own, by name. ``onnx``: in ONNX too.
 
     Returns:
         What ``inference.json`` holds, and ``files``, the names of all that was written.
 
     Raises:
-        InputError: ``out`` is there and not empty, or the paper's export raised it.
+        InputError: ``out`` is there and not empty, the paper's export raised it, or what ONNX needs is not installed.
         PlatformError: a child failed, crashed, took longer than ten minutes, or the network that was written
             computes something else.
     """
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise InputError(f"{out} is there already; name a new folder with --out.")
+    if onnx:
+        onnx_export.require_packages()
     try:
         draft = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
     except OSError as error:
@@ -74,6 +87,9 @@ def export(
         examples, _ = _stored(Path(place))
         description |= {"paper": folder.paper.id, "claim": claim.id, **describe_export(made, examples)}
         description["check"] = _ask_child({"do": "check", "out": str(made), "place": place})
+        if onnx:
+            description["onnx"] = _ask_child({**description, "do": "onnx", "out": str(made), "place": place})
+        description.pop("onnx_one_at_a_time", None)
         write_json(made / DESCRIPTION, description)
         files = sorted(file.name for file in made.iterdir())
         try:
@@ -165,33 +181,55 @@ def describe(made: ExportedNetwork) -> dict[str, Any]:
 
 
 def check(out: Path, place: Path) -> dict[str, Any]:
-    """Runs the written network on the examples, and where the batch is free on one of them and on twice as many.
+    """Runs the written network on the examples; see ``compared``."""
+    runner = predictor(out)
+    return compared(lambda arrays: _run(runner, arrays), place, "the written network")
+
+
+def onnx(request: dict[str, Any]) -> dict[str, Any]:
+    """Writes the network in ONNX beside itself and runs that on the examples; see ``compared``."""
+    out, place, why = Path(request["out"]), Path(request["place"]), request["onnx_one_at_a_time"]
+    ports: list[list[dict[str, Any]]] = [request["inputs"], request["outputs"]]
+    if why:
+        ports = [[{**one, "shape": [1, *one["shape"][1:]]} for one in given] for given in ports]
+    written = onnx_export.convert(out, *ports)
+    run = onnx_export.runner(out)
+    if not why:
+        return {**written, **compared(run, place, "the ONNX network")}
+    found = compared(lambda arrays: _one_at_a_time(run, arrays), place, "the ONNX network")
+    return {**written, **found, "batches": [1], "one_at_a_time": why}
+
+
+def _one_at_a_time(run: Run, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    made = [run([one[place : place + 1] for one in arrays]) for place in range(len(arrays[0]))]
+    return [np.concatenate(parts) for parts in zip(*made, strict=True)]
+
+
+def compared(run: Run, place: Path, what: str) -> dict[str, Any]:
+    """What a written network computes of the examples, and where the batch is free of one of them and of twice as many.
 
     Returns:
         ``examples``, how many; ``batches``, the sizes tried; ``max_difference``, the largest difference of an output
         from the expected one, divided by the largest expected output or by 1.
 
-    Raises PlatformError where that is above 1e-4 or a batch of another size does not go through.
+    Raises PlatformError where that is above 5e-5 or a batch of another size does not go through.
     """
-    runner = predictor(out)
     examples, expected = _stored(place)
-    found = _run(runner, examples)
-    difference = max(_difference(one, other) for one, other in zip(found, expected, strict=True))
+    difference = max(_difference(one, other) for one, other in zip(run(examples), expected, strict=True))
     # Written so that NaN fails too.
     if not difference <= TOLERANCE:
         raise PlatformError(
-            f"the written network differs from `fuxian predict` by {difference:.1e}, more than {TOLERANCE:.0e}: "
+            f"{what} differs from `fuxian predict` by {difference:.1e}, more than {TOLERANCE:.0e}: "
             "this Paddle exports it wrongly; use the version that Fuxian is tested with."
         )
     count = len(examples[0])
     sizes = [count]
     if json.loads((place / "free_batch.json").read_text()):
         for size in (1, 2 * count):
-            outputs = _run(runner, [np.resize(one, (size, *one.shape[1:])) for one in examples])
+            outputs = run([np.resize(one, (size, *one.shape[1:])) for one in examples])
             if any(len(one) != size for one in outputs):
                 raise PlatformError(
-                    f"the written network gives {len(outputs[0])} outputs for a batch of {size}; leave the"
-                    " batch free in export.py."
+                    f"{what} gives {len(outputs[0])} outputs for a batch of {size}; leave the batch free in export.py."
                 )
             sizes.append(size)
     return {"examples": count, "batches": sorted(sizes), "max_difference": difference}
@@ -252,7 +290,7 @@ def _write_all(request: dict[str, Any]) -> dict[str, Any]:
     with (place / "examples.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     (place / "free_batch.json").write_text(json.dumps(_free_batch(made)))
-    return describe(made)
+    return {**describe(made), "onnx_one_at_a_time": made.onnx_one_at_a_time}
 
 
 def typed_options(folder: PaperFolder, part: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,6 +318,8 @@ def main() -> None:
     try:
         if request["do"] == "write":
             answer = {"made": _write_all(request)}
+        elif request["do"] == "onnx":
+            answer = {"made": onnx(request)}
         else:
             answer = {"made": check(Path(request["out"]), Path(request["place"]))}
     except InputError as error:

@@ -147,6 +147,18 @@ def pyramid_conv(inputs: int, outputs: int, size: int) -> nn.Conv2D:
     )
 
 
+def doubled(x_NDHW: Tensor, *, trained: bool = False) -> Tensor:
+    """Each cell four times, [N, D, 2 H, 2 W]: nearest neighbour.
+
+    ``trained``: gradients are wanted, and added in interpolation's order. An exported network has none, since oneDNN
+    and ONNX's converter refuse the factors that Paddle writes down with it.
+    """
+    if trained:
+        return F.interpolate(x_NDHW, scale_factor=2, mode="nearest")
+    rows = paddle.stack([x_NDHW, x_NDHW], axis=3).flatten(2, 3)
+    return paddle.stack([rows, rows], axis=4).flatten(3, 4)
+
+
 class FPN(nn.Layer):
     """The feature pyramid: maps p2 to p5 of ``outputs`` channels each, of pictures [N, 3, H, W] whose sides are
     multiples of 32."""
@@ -165,6 +177,6 @@ class FPN(nn.Layer):
         x = laterals[3](maps[3])
         made = [outputs[3](x)]
         for level in (2, 1, 0):
-            x = laterals[level](maps[level]) + F.interpolate(x, scale_factor=2, mode="nearest")
+            x = laterals[level](maps[level]) + doubled(x, trained=self.training)
             made.append(outputs[level](x))
         return made[::-1]

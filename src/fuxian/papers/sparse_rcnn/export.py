@@ -79,4 +79,5 @@ def export(claim: str, weights: Path) -> ExportedNetwork:
         examples=examples,
         expected=(scores.numpy(), boxes.numpy()),
         about={"category_ids": [kind.id for kind in CLASSES[setting.data]]},
+        onnx_one_at_a_time="paddle2onnx takes every region of roi_align from the first picture",
     )
