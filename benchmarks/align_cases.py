@@ -48,7 +48,7 @@ def main() -> None:
             rows.append({"case": folder.name, "side": side, **state[key]})
             if not arguments.json:
                 print(line(rows[-1]), flush=True)
-    wrong = [row for row in rows if row["verdict"] != EXPECTED[row["side"]]]
+    wrong = [row for row in rows if not right(row)]
     if arguments.json:
         print(json.dumps({"rows": rows, "wrong": len(wrong)}, indent=1))
     else:
@@ -90,16 +90,22 @@ def run(folder: Path, side: str) -> dict[str, Any]:
     }
 
 
+def right(row: dict[str, Any]) -> bool:
+    """Whether the verdict is the expected one. A faithful port that meets a defect of the framework's own does differ."""
+    defect = row["side"] == "faithful.py" and (row.get("first") or {}).get("cause") == "framework_defect"
+    return defect or row["verdict"] == EXPECTED[row["side"]]
+
+
 def line(row: dict[str, Any]) -> str:
     """One row of the table."""
     first = row.get("first") or {}
-    right = "  " if row["verdict"] == EXPECTED[row["side"]] else "! "
+    mark = "  " if right(row) else "! "
     said = first.get("evidence") or str(row.get("said", ""))
     cells = [f"{row['case']}/{row['side'][:-3]}", row["verdict"], f"{row['seconds']:.0f} s"]
     if first:
         kind = f" ({first['kind']})" if first.get("kind") else ""
         cells += [first["stage"], str(first["place"]), first["cause"] + kind]
-    return right + " | ".join(
+    return mark + " | ".join(
         [*cells, said.replace("\n", " ")[:300], first.get("line", "").rsplit("/", 1)[-1]]
     )
 

@@ -28,17 +28,20 @@ def compared(port, reference, *, inputs=SEQUENCES, stages=("configuration", "for
     for i, (model, cross_entropy) in enumerate(
         ((port, F.cross_entropy), (reference, torch.nn.functional.cross_entropy))
     ):
-        own = {name: pair[i] for name, pair in parts.items()}
-        sides.append(
-            Recipe(
-                model=model,
-                train_data=lambda: [batch],
-                eval_data=lambda: [batch],
-                loss=lambda out, t, entropy=cross_entropy: entropy(out, t[0]),
-                **own,
-            )
-        )
+        own = {
+            "train_data": lambda: [batch],
+            "eval_data": lambda: [batch],
+            "loss": lambda out, t, entropy=cross_entropy: entropy(out, t[0]),
+            **{name: pair[i] for name, pair in parts.items()},
+        }
+        sides.append(Recipe(model=model, **own))
     return align(*sides, stages=stages)
+
+
+SGD = (
+    lambda m: (paddle.optimizer.SGD(0.1, parameters=m.parameters()), None),
+    lambda m: (torch.optim.SGD(m.parameters(), lr=0.1), None),
+)
 
 
 def test_draws_follow_the_reference_into_another_order_of_the_axes():
@@ -198,8 +201,22 @@ def test_a_seed_set_while_the_model_is_made(seed):
         torch.nn.init.zeros_(net[1].bias)
         return net
 
-    assert compared(ours, theirs, stages=("initialisation",)).verdict == "aligned"
-    assert compared(lambda: ours(0.1), theirs, stages=("initialisation",)).verdict == "diverged"
+    parts = {"stages": ("initialisation",), "optimizer": SGD}
+    assert compared(ours, theirs, **parts).verdict == "aligned"
+    assert compared(lambda: ours(0.1), theirs, **parts).verdict == "diverged"
+
+
+def test_initial_values_of_what_is_never_trained_are_noted_and_no_divergence():
+    sides = (
+        lambda: paddle.nn.Sequential(paddle.nn.Flatten(), paddle.nn.Linear(40, 3)),
+        lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 3)),
+    )
+    stages = ("initialisation", "forward")
+    noted = compared(*sides, stages=stages)
+    assert (noted.verdict, noted.stage("initialisation").verdict) == ("aligned", "not given")
+    assert any("1.weight and 1 more start from other values" in note for note in noted.notes)
+    trained = compared(*sides, stages=stages, optimizer=SGD)
+    assert (trained.first.stage, trained.first.place) == ("initialisation", "1.weight")
 
 
 def test_parameters_with_fixed_names():
@@ -371,3 +388,127 @@ def test_another_width_is_the_headline_and_costs_no_other_layer():
     found = compared(port, reference, inputs=PICTURES)
     assert (found.first.stage, found.first.place, found.diagnosis.cause) == ("configuration", "two", "shape")
     assert "[5, 4, 1, 1] in place of [6, 4, 1, 1]" in found.diagnosis.evidence
+
+
+def test_scales_and_shifts_that_the_port_alone_has_are_said_though_nothing_trains_them():
+    def net(nn, norm, conv, activation):
+        return nn.Sequential(conv(3, 8, 3), norm, activation(), nn.Flatten(), nn.Linear(800, 3))
+
+    def reference():
+        norm = torch.nn.GroupNorm(2, 8, affine=False)
+        return net(torch.nn, norm, torch.nn.Conv2d, torch.nn.ReLU)
+
+    def port(activation=paddle.nn.ReLU):
+        fixed = paddle.ParamAttr(learning_rate=0.0)
+        norm = paddle.nn.GroupNorm(2, 8, weight_attr=fixed, bias_attr=fixed)
+        return net(paddle.nn, norm, paddle.nn.Conv2D, activation)
+
+    found = compared(port, reference, inputs=PICTURES)
+    assert (found.first.stage, found.first.place) == ("configuration", "1")
+    assert (found.diagnosis.cause, found.diagnosis.certainty) == ("missing_affine", "proven")
+    assert "1.weight, 1.bias are in the port, and not in the reference" in found.diagnosis.evidence
+    # They explain nothing else.
+    both = compared(lambda: port(paddle.nn.GELU), reference, inputs=PICTURES)
+    assert (both.first.stage, both.first.place, both.diagnosis.cause) == ("forward", "2", "activation")
+
+
+def test_the_workaround_of_group_norm_without_a_weight_is_aligned():
+    class Norm(paddle.nn.Layer):
+        def forward(self, x):
+            return F.group_norm(x, 2, weight=paddle.ones([8], x.dtype))
+
+    def port():
+        return paddle.nn.Sequential(
+            paddle.nn.Conv2D(3, 8, 3), Norm(), paddle.nn.Flatten(), paddle.nn.Linear(800, 3)
+        )
+
+    def reference():
+        norm = torch.nn.GroupNorm(2, 8, affine=False)
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3), norm, torch.nn.Flatten(), torch.nn.Linear(800, 3)
+        )
+
+    assert compared(port, reference, inputs=PICTURES).verdict == "aligned"
+
+
+def linear(nn):
+    return nn.Sequential(nn.Flatten(), nn.Linear(40, 3))
+
+
+def entropy(nn, factor):
+    functional = F if nn is paddle.nn else torch.nn.functional
+    return lambda out, t: functional.cross_entropy(out, t[0]) * factor
+
+
+def test_a_constant_that_one_side_holds_in_float32():
+    sides = (lambda: linear(paddle.nn)), (lambda: linear(torch.nn))
+    for factor, verdict in (
+        (np.float32(0.1), "aligned"),
+        (paddle.to_tensor(np.float32(0.1)), "aligned"),
+        (paddle.to_tensor(np.float32(0.1 + 1e-6)), "diverged"),
+    ):
+        losses = entropy(paddle.nn, factor), entropy(torch.nn, 0.1)
+        assert compared(*sides, stages=("loss", "backward"), loss=losses).verdict == verdict
+    losses = entropy(paddle.nn, 0.1), entropy(torch.nn, torch.tensor(0.1))
+    assert compared(*sides, loss=losses).verdict == "aligned"
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.8])
+def test_running_statistics_of_batches_of_other_sizes(momentum):
+    def net(nn, conv, norm, momentum):
+        class Net(nn.Layer if nn is paddle.nn else nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv, self.norm = conv(3, 6, 3), norm(6, momentum=momentum)
+                self.head = nn.Linear(6, 3)
+
+            def forward(self, x):
+                return self.head(self.norm(self.conv(x)).mean((2, 3)))
+
+        return Net
+
+    batches = [
+        {
+            "inputs": (RANDOM.standard_normal((n, 3, size, size)).astype("float32"),),
+            "targets": (LABELS[:n],),
+        }
+        for n, size in ((3, 8), (2, 4), (3, 12), (2, 8))
+    ]
+    found = compared(
+        net(paddle.nn, paddle.nn.Conv2D, paddle.nn.BatchNorm2D, momentum),
+        net(torch.nn, torch.nn.Conv2d, torch.nn.BatchNorm2d, 0.1),
+        stages=("training_mode", "training_steps"), optimizer=SGD,
+        train_data=(lambda: batches, lambda: batches),
+    )  # fmt: skip
+    assert found.stage("training_steps").verdict == ("aligned" if momentum == 0.9 else "diverged")
+
+
+@pytest.mark.parametrize(("decay", "cause"), [(0.05, None), (0.01, "weight_decay")])
+def test_decay_of_a_weight_that_the_reference_holds_fused(decay, cause):
+    class Ours(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.head = paddle.nn.MultiHeadAttention(8, 2), paddle.nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(self.attention(x).mean(1))
+
+    class Theirs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+            self.head = torch.nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(self.attention(x, x, x)[0].mean(1))
+
+    found = compared(
+        Ours, Theirs, stages=("optimizer", "regularisation"),
+        optimizer=(
+            lambda m: (paddle.optimizer.AdamW(0.01, parameters=m.parameters(), weight_decay=decay), None),
+            lambda m: (torch.optim.AdamW(m.parameters(), 0.01, weight_decay=0.05), None),
+        ),
+    )  # fmt: skip
+    assert found.verdict == ("aligned" if cause is None else "diverged")
+    if cause is not None:
+        assert (found.diagnosis.cause, found.diagnosis.certainty) == (cause, "proven")

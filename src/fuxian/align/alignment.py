@@ -61,21 +61,23 @@ def compare_recordings(port: Recording, reference: Recording, *, diagnosed: bool
     both = pair(port, reference)
     stages = judge_all(both)
     alignment = Alignment(_verdict(stages), stages, both, notes=_notes(both))
-    alignment.notes += [
-        f"{r.stage} is inconclusive: {r.notes[0]}"
-        for r in stages
-        if r.verdict == "inconclusive" and "error" in r.facts
-    ]
+    for result in stages:
+        if result.verdict == "inconclusive" and "error" in result.facts:
+            alignment.notes.append(f"{result.stage} is inconclusive: {result.notes[0]}")
+        elif result.stage == "initialisation" and result.verdict == "not given":
+            alignment.notes.append(f"initial values: {result.notes[0]}")
     results = {result.stage: result for result in stages}
     for stage in _causal_order(results):
         if stage in results and results[stage].verdict == "diverged":
             alignment.first = locate(both, results[stage])
             break
     inventory = results.get("configuration")
-    if inventory is not None and inventory.facts.get("unmatched") and alignment.first is not None:
+    facts = inventory.facts if inventory is not None else {}
+    telling = [(side, name) for side, name in facts.get("unmatched", ()) if name not in facts["idle"]]
+    if inventory is not None and telling and alignment.first is not None:
         alignment.inventory = locate(both, inventory)
         data = ("eval_data", "configuration")
-        if alignment.first.stage not in data and not uses(alignment.first, inventory.facts["unmatched"]):
+        if alignment.first.stage not in data and not uses(alignment.first, telling):
             alignment.first = alignment.inventory
     if diagnosed:
         conclude(alignment)

@@ -136,6 +136,26 @@ def tensors(model: paddle.nn.Layer) -> Iterator[tuple[str, paddle.Tensor, str]]:
                 yield prefix + name, buffer, "buffer"
 
 
+def variances(model: paddle.nn.Layer) -> dict[str, paddle.nn.Layer]:
+    """The batch norms, by the names of their running variances."""
+    return {
+        f"{path}._variance" if path else "_variance": layer
+        for path, layer in modules(model)
+        if "_variance" in layer._parameters
+    }
+
+
+def on_norms(model: paddle.nn.Layer, receive: Callable[[str, float], None]) -> None:
+    """Tell of each batch norm that takes in a batch over how many elements a channel it averages."""
+    for name, norm in variances(model).items():
+
+        def told(layer: paddle.nn.Layer, given: tuple, name: str = name) -> None:
+            if layer.training:
+                receive(name, given[0].size / layer._variance.size)
+
+        norm.register_forward_pre_hook(told)
+
+
 def trainable(tensor: paddle.Tensor) -> bool:
     return not tensor.stop_gradient
 

@@ -1076,9 +1076,13 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
     draws = _shared_draws(subject, "steps")
     batches = itertools.cycle(subject.batches["train"][:TRAINING_STEPS])
     start = {name: np.array(side.to_array(t)) for name, t, _ in side.tensors(model)}
+    counts: dict[str, list[list[float]]] = {name: [] for name in side.variances(model)}
+    side.on_norms(model, lambda name, count: counts[name][-1].append(count))
     with side.sharing_draws(draws, None):
         for step in range(TRAINING_STEPS):
             losses: dict[str, float] = {}
+            for series in counts.values():
+                series.append([])
             for batch in itertools.islice(batches, recipe.accumulate):
                 for name, value in trainer.step(_in_precision(batch, dtype)).items():
                     losses[name] = losses.get(name, 0.0) + side.scalar(value) / recipe.accumulate
@@ -1099,7 +1103,9 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
         moved = side.to_array(averaged).astype(np.float64) - start[name]
         turned = subject.turned(name)
         sink.put(f"steps/{TRAINING_STEPS - 1}/evaluated/{name}", moved, keep=False, turned=turned)
-    writer.data["stages"]["training_steps"]["steps"] = TRAINING_STEPS
+    entry = writer.data["stages"]["training_steps"]
+    entry["steps"] = TRAINING_STEPS
+    entry["averaged_over"] = {name: series for name, series in counts.items() if all(series)}
 
 
 def _averages(side: Any, trainer: Trainer, model: Any, recipe: Recipe) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from fuxian.align import sketch as sketches
+from fuxian.align import variances
 from fuxian.align.compare import FLOAT32, FLOAT64, Judge, TensorComparison, compare, compare_sketches
 from fuxian.align.known import OPTIMIZER, RUNNING_VARIANCE, Known, in_calls, momentum_in_float32
 from fuxian.align.mapping import Links, links_from_json
@@ -277,7 +278,7 @@ def configuration(both: Pair) -> StageResult:
         tensors.append(TensorComparison(name, reference_name, float("inf"), 0.0, problem))
 
     shapes = [{p["name"]: tuple(p["shape"]) for p in side["parameters"]} for side in (port, reference)]
-    unused = _unused_statistics(both.port) | _identities(both)
+    unused = _unused_statistics(both.port) | _made_unasked(both.port)
     resized = [name for name in links.reference_left if name in links.port_left]
     for name in resized:
         differ(name, f"shape {shapes[0][name]} instead of {shapes[1][name]}", name)
@@ -307,7 +308,7 @@ def configuration(both: Pair) -> StageResult:
     tensors += [tensor for tensor in _initial_buffers(both) if not tensor.agrees]
     notes = [f"{compared} parameters and buffers matched", *links.problems]
     notes += _environment_notes(both)
-    facts = {"unmatched": _unmatched(both, unused)}
+    facts = {"unmatched": _unmatched(both, unused), "idle": _idle(both)}
     return StageResult(
         "configuration", "diverged" if tensors else "aligned", tensors, notes=notes, facts=facts
     )
@@ -336,8 +337,19 @@ def _unused_statistics(port: Recording) -> set[str]:
     return {f"{path}.{leaf}" if path else leaf for path in unused for leaf in ("_mean", "_variance")}
 
 
-def _identities(both: Pair) -> set[str]:
-    """Scales of ones and shifts of zeros that the port's norms have and do not train: they do nothing."""
+def _made_unasked(port: Recording) -> set[str]:
+    """Scales and shifts that a layer of Paddle's makes by itself where it is told to have none."""
+    settings = {m["path"]: m["settings"] for m in port.data["modules"]}
+    found = set()
+    for entry in port.data["parameters"]:
+        path, _, leaf = entry["name"].rpartition(".")
+        if not entry["trainable"] and settings.get(path, {}).get(f"_{leaf}_attr") is False:
+            found.add(entry["name"])
+    return found
+
+
+def _idle(both: Pair) -> set[str]:
+    """The port's own scales of ones and shifts of zeros that nothing trains: they explain no other divergence."""
     norms = {m["path"] for m in both.port.data["modules"] if "norm" in m["class"].lower()}
     left = set(both.links.port_left)
     found = set()
@@ -415,7 +427,7 @@ def _environment_notes(both: Pair) -> list[str]:
 
 
 def initialisation(both: Pair) -> StageResult:
-    """Each parameter's own initial values, distribution by distribution."""
+    """Each parameter's own initial values, distribution by distribution. Where no recipe trains they are not judged."""
     failed = _failed(both, "initialisation", "initialisation")
     if failed:
         return failed
@@ -431,6 +443,14 @@ def initialisation(both: Pair) -> StageResult:
         two = np.concatenate([both.reference.get(n) for n in theirs])
         shown = ", ".join(both.links.reference_names(name))
         tensors.append(_compare_distributions(name, one, two, shown))
+    differing = [tensor.name for tensor in tensors if tensor.differs]
+    if differing and not any(both.both("optimizer")):
+        others = f" and {len(differing) - 1} more start" if len(differing) > 1 else " starts"
+        note = (
+            "neither recipe has an optimizer, so nothing is trained from them:"
+            f" {differing[0]}{others} from other values"
+        )
+        return StageResult("initialisation", "not given", notes=[note])
     return _verdict("initialisation", tensors)
 
 
@@ -771,7 +791,7 @@ def training_mode(both: Pair) -> StageResult:
         replace(_compare_scalars(both, judge, name, "train/losses/"), name=f"losses/{name}")
         for name in _names(both, "train/losses/")
     ]
-    buffers = replace_variances(both, "train/buffers/", [0], moved=False)
+    buffers = variances.of_pass(both)
     momentum = momentum_in_float32(both.port)
     tensors += [
         replace(tensor, name=f"buffers/{tensor.name}")
@@ -784,105 +804,6 @@ def training_mode(both: Pair) -> StageResult:
     if any(tensor.name.startswith("buffers/") for tensor in tensors):
         known = [*known, momentum, RUNNING_VARIANCE]
     return _verdict("training_mode", tensors, known=known)
-
-
-class _Corrected:
-    """The reference's recording with running variances as Paddle would have kept them."""
-
-    def __init__(self, recording: Recording, arrays: dict[str, np.ndarray]) -> None:
-        self._recording = recording
-        self._arrays = arrays
-
-    def get(self, name: str) -> np.ndarray:
-        return self._arrays[name] if name in self._arrays else self._recording.get(name)
-
-    def kept(self, name: str) -> bool:
-        return name in self._arrays or self._recording.kept(name)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._recording
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._recording, name)
-
-
-def replace_variances(
-    both: Pair, prefix: str, steps: list[int], *, moved: bool, averaged: bool = False
-) -> Pair:
-    """The pair with the reference's running variances turned into Paddle's convention.
-
-    ``steps`` lists the batches that went in, by number. A variance is c of its initial value and the batches' in
-    torch's convention, which in Paddle's are smaller by (n - 1) / n. A batch norm that runs several times in a step
-    takes in several. With unequal batches the factor lies between two values: the one nearer to the port's is taken.
-    Of an ``averaged`` copy c depends on the recipe's own code, and is read off the port: one number for all of them.
-    A port that keeps torch's convention is left as it is.
-    """
-    if both.reference.framework != "torch" or both.port.framework != "paddle":
-        return both
-    counts = _elements_per_channel(both)
-    settings = {module["path"]: module["settings"] for module in both.reference.data["modules"]}
-    arrays: dict[str, np.ndarray] = {}
-    found = []
-    for name in both.reference.names(prefix):
-        ours = both.links.port_names(name)
-        if not name.endswith("running_var") or not ours or not counts.get(ours[0]):
-            continue
-        momentum = settings.get(name.rpartition(".")[0], {}).get("momentum")
-        if prefix + ours[0] not in both.port or momentum is None or not both.reference.kept(prefix + name):
-            continue
-        initial = both.reference.get(f"weights/{name}").astype(np.float64)
-        theirs = both.reference.get(prefix + name).astype(np.float64) + (initial if moved else 0.0)
-        port = both.port.get(prefix + ours[0]).astype(np.float64) + (initial if moved else 0.0)
-        if theirs.shape == port.shape and not np.allclose(port, theirs, rtol=1e-9, atol=0):
-            found.append((name, counts[ours[0]], (1.0 - momentum) ** (len(steps) * len(counts[ours[0]])),
-                          initial, theirs, port))  # fmt: skip
-    sizes = _batch_sizes(both, steps)
-    share = _initial_share(found) if averaged else None
-    for name, elements, own_share, initial, theirs, port in found:
-        rest = initial * (own_share if share is None else share)
-        ends = [
-            n for n in (min(elements) * min(sizes) / sizes[0], max(elements) * max(sizes) / sizes[0]) if n > 1
-        ]
-        if ends:
-            made = [rest + (theirs - rest) * (n - 1) / n for n in ends]
-            nearest = np.clip(port, np.minimum.reduce(made), np.maximum.reduce(made))
-            arrays[prefix + name] = nearest - (initial if moved else 0.0)
-    return Pair(both.port, _Corrected(both.reference, arrays), both.links)  # type: ignore[arg-type]
-
-
-def _initial_share(found: list[tuple]) -> float:
-    """How much of its initial value is left in an averaged variance: the same share for every one."""
-    above, below = 0.0, 0.0
-    for _, elements, _, initial, theirs, port in found:
-        n = float(np.mean(elements))
-        above += float((initial * (n * (port - theirs) + theirs)).sum())
-        below += float((initial**2).sum())
-    return min(max(above / below, 0.0), 1.0) if below else 0.0
-
-
-def _elements_per_channel(both: Pair) -> dict[str, list[float]]:
-    """For each variance of the port: how many elements its norm averaged over in each run of the training pass."""
-    counts: dict[str, list[float]] = {}
-    for call in both.port.data.get("trace", {}).get("train", {}).get("calls", ()):
-        for name in call["inputs"]:
-            if name.startswith("parameters.") and name.endswith("_variance"):
-                shape = both.port.shape(f"train/values/{call['inputs'][0]}")
-                channels = both.port.shape(f"weights/{name.removeprefix('parameters.')}")
-                elements = float(np.prod(shape)) / max(1.0, float(np.prod(channels)))
-                counts.setdefault(name.removeprefix("parameters."), []).append(elements)
-    return counts
-
-
-def _batch_sizes(both: Pair, steps: list[int]) -> list[float]:
-    found = []
-    kinds = both.reference.data.get("batches", {})
-    kind = "train" if kinds.get("train") else "eval"
-    number = max(1, len(kinds.get(kind, ())))
-    for step in [0, *steps]:
-        prefix = f"data/{kind}/{step % number}/"
-        shapes = [both.reference.shape(prefix + name) for name in both.reference.names(prefix)]
-        found.append(float(next((shape[0] for shape in shapes if shape), 1)))
-    return found
 
 
 def training_steps(both: Pair) -> StageResult:
@@ -900,7 +821,6 @@ def training_steps(both: Pair) -> StageResult:
     # perturbation grows, that of the gradients does.
     judge = both.judge(known, amplified=False, growth=both.judge().typical("train/gradients/"))
     tensors, first = [], None
-    accumulate = both.reference.data["settings"]["accumulate"]
     for step in range(number):
         prefix = f"steps/{step}/"
         found = [
@@ -909,13 +829,9 @@ def training_steps(both: Pair) -> StageResult:
         ]
         floors = _noise_floors(both, step)
         found += list(_compare_parameters(both, judge, f"{prefix}parameters/", floors=floors))
-        corrected = replace_variances(
-            both, f"{prefix}buffers/", [*range((step + 1) * accumulate)], moved=True
-        )
+        corrected = variances.of_step(both, step)
         found += list(_compare_parameters(corrected, judge, f"{prefix}buffers/"))
-        averages = replace_variances(
-            both, f"{prefix}evaluated/", [*range((step + 1) * accumulate)], moved=True, averaged=True
-        )
+        averages = variances.of_average(both, step)
         found += [
             replace(tensor, name=f"evaluated/{tensor.name}")
             for tensor in _compare_parameters(averages, judge, f"{prefix}evaluated/", floors=floors)

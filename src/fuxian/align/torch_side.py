@@ -112,6 +112,26 @@ def tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, str]]:
                 yield prefix + name, buffer, "buffer"
 
 
+def variances(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """The batch norms, by the names of their running variances."""
+    return {
+        f"{path}.running_var" if path else "running_var": module
+        for path, module in modules(model)
+        if module._buffers.get("running_var") is not None
+    }
+
+
+def on_norms(model: torch.nn.Module, receive: Callable[[str, float], None]) -> None:
+    """Tell of each batch norm that takes in a batch over how many elements a channel it averages."""
+    for name, norm in variances(model).items():
+
+        def told(module: Any, given: tuple, name: str = name) -> None:
+            if module.training:
+                receive(name, given[0].numel() / module.running_var.numel())
+
+        norm.register_forward_pre_hook(told)
+
+
 def trainable(tensor: torch.Tensor) -> bool:
     return tensor.requires_grad
 

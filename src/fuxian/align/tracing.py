@@ -9,6 +9,7 @@ call returned ``t<number>``, and what came from elsewhere (a constant) ``c<numbe
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 TAG = "_fuxian_id"
+_RUNS = itertools.count()
 
 SAME_OPERATION = {
     "view": "reshape", "view_as": "reshape", "reshape_as": "reshape", "unflatten": "reshape",
@@ -214,6 +216,7 @@ class Tracer:
         """Tensors that no gradient can reach."""
         self._stack: list[int] = []
         self._numbers = {"t": 0, "c": 0}
+        self._run = next(_RUNS)
 
     @property
     def raised(self) -> bool:
@@ -226,20 +229,23 @@ class Tracer:
         return self.spans[self._stack[-1]].path if self._stack else ""
 
     def tag(self, tensor: Any, identity: str) -> None:
-        """Give a tensor its identity."""
-        setattr(tensor, TAG, identity)
+        """Give a tensor its identity in this run: one that outlives the run has another in the next."""
+        setattr(tensor, TAG, (self._run, identity))
+
+    def known(self, tensor: Any) -> str | None:
+        """The identity of a tensor that was met in this run."""
+        run, identity = getattr(tensor, TAG, (None, None))
+        return identity if run == self._run else None
 
     def identity(self, tensor: Any) -> str:
         """The identity of a tensor; one met for the first time is a constant, and stored."""
-        known = getattr(tensor, TAG, None)
-        if known is None:
-            known = self._new("c", tensor)
-        return known
+        known = self.known(tensor)
+        return self._new("c", tensor) if known is None else known
 
     def _new(self, prefix: str, tensor: Any) -> str:
         identity = f"{self.section}.{prefix}{self._numbers[prefix]}"
         self._numbers[prefix] += 1
-        setattr(tensor, TAG, identity)
+        self.tag(tensor, identity)
         self.inside += 1
         try:
             self.store(identity, self.side.to_array(tensor))
@@ -280,7 +286,7 @@ class Tracer:
             return result
         fresh = []
         for tensor in outputs:
-            known = getattr(tensor, TAG, None)
+            known = self.known(tensor)
             written = id(tensor) in before and self.side.version(tensor) != before[id(tensor)]
             if known is not None and (not written or known.startswith("parameters.")):
                 fresh.append(known)
@@ -351,14 +357,10 @@ class Tracer:
                 self._note(name, module.forward, args, kwargs, inputs, [])
             raise
         outputs = list(tensors_in(result, self.side.is_tensor))
-        if any(getattr(tensor, TAG, None) is None for tensor in outputs):
-            own = list(module.__dict__.get("_parameters", {}))
-            weights = [
-                getattr(tensor, TAG)
-                for tensor in (module._parameters[name] for name in own)
-                if tensor is not None and hasattr(tensor, TAG)
-            ]
-            fresh = [getattr(t, TAG, None) or self._new("t", t) for t in outputs]
+        if any(self.known(tensor) is None for tensor in outputs):
+            own = [t for t in module.__dict__.get("_parameters", {}).values() if t is not None]
+            weights = [known for known in map(self.known, own) if known is not None]
+            fresh = [self.known(t) or self._new("t", t) for t in outputs]
             self._note(name, module.forward, args, kwargs, inputs, fresh)
             self.calls[-1].inputs += weights
         span.outputs = [self.identity(tensor) for tensor in outputs]

@@ -565,6 +565,9 @@ def _constants(divergence: Divergence, seen: View, port: Call, reference: Call) 
         )
     if found[0] is None or found[1] is None or np.isclose(found[0], found[1], rtol=1e-9, atol=0):
         return _constant_tensors(divergence, seen, port, reference)
+    if np.float32(found[0]) == np.float32(found[1]):
+        evidence = f"in float32 the port's {found[0]:.16g} and the reference's {found[1]:.16g} are one number"
+        return Diagnosis("precision", evidence, proven=True)
     word = {
         "multiply": "multiplies by",
         "divide": "multiplies by",

@@ -84,6 +84,7 @@ def _inventory(divergence: Divergence) -> Diagnosis:
     more = f"; {len(unmatched) - len(here)} more elsewhere" if len(unmatched) > len(here) else ""
     leaves = {name.rpartition(".")[2] for _, name in here}
     shown = _listed(ours, theirs) + more
+    trained = {e["name"] for r in divergence.recordings for e in r.data["parameters"] if e["trainable"]}
     wrapper = next((word for word, names in WRAPPERS.items() if len(leaves & names) > 1), None)
     if resized:
         mine, other = resized[0]
@@ -104,6 +105,7 @@ def _inventory(divergence: Divergence) -> Diagnosis:
             "bn_statistics", f"only one side keeps running statistics here: {shown}", proven=True
         )
     if not (ours and theirs) and norm and on_both and not leaves & STATISTICS:
+        shown += "" if trained & {name for _, name in here} else "; nothing trains them"
         return Diagnosis("missing_affine", shown, proven=True)
     if not (ours and theirs) and leaves <= {"bias", "_bias"} and not norm:
         return Diagnosis("missing_bias", shown, proven=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -371,14 +372,27 @@ def _late_clipping(both: Optimised) -> Diagnosis | None:
 # --- decay ----------------------------------------------------------------------------------------------------------
 
 
-def _decay_of(side: Recording, shown: str, weight: np.ndarray, rule: Rule | None) -> tuple[str, float]:
+def _moved(side: Recording, names: list[str]) -> np.ndarray | None:
+    """What the step with zero gradients did to a parameter, the parts of one that the side keeps apart joined; None
+    where it was not kept."""
+    fulls = [f"decay/{name}" for name in names]
+    if any(full in side and not side.kept(full) for full in fulls):
+        return None
+    return np.concatenate([
+        side.get(f).astype(np.float64).reshape(-1) if f in side else np.zeros(_size(side, n))
+        for f, n in zip(fulls, names, strict=True)
+    ])  # fmt: skip
+
+
+def _size(side: Recording, name: str) -> int:
+    return next(math.prod(e["shape"]) for e in side.data["parameters"] if e["name"] == name)
+
+
+def _decay_of(update: np.ndarray | None, weight: np.ndarray, rule: Rule | None) -> tuple[str, float]:
     """How one parameter decays in a step with zero gradients: kind, and the coefficient times the rate."""
-    full = f"decay/{shown}"
-    if full not in side or not side.kept(full):
+    if update is None or not update.any() or update.size != weight.size:
         return "none", 0.0
-    update = np.sort(side.get(full).astype(np.float64).reshape(-1))
-    if not update.any():
-        return "none", 0.0
+    update = np.sort(update)
     weight = np.where(weight == 0, 1.0, weight).astype(np.float64).reshape(-1)
     ordered = np.sort(-weight)
     ratio = float(update @ ordered / (ordered @ ordered))
@@ -397,11 +411,12 @@ def _decays(both: Optimised) -> dict[str, tuple[tuple[str, float], tuple[str, fl
         weight, ours = both.weight(name), both.links.port_names(name)
         if weight is None or not ours or weight.size < 1 or len(both.links.reference_names(ours[0])) > 1:
             continue
-        if f"decay/{ours[0]}" in both.port and not both.port.kept(f"decay/{ours[0]}"):
+        moved = _moved(both.port, ours)
+        if moved is None or moved.size != weight.size:
             continue
         found[name] = (
-            _decay_of(both.port, ours[0], weight, both.ours.get(name)),
-            _decay_of(both.reference, name, weight, both.theirs.get(name)),
+            _decay_of(moved, weight, both.ours.get(name)),
+            _decay_of(_moved(both.reference, [name]), weight, both.theirs.get(name)),
         )
     return found
 
@@ -426,20 +441,14 @@ def _decay_errors(both: Optimised, decays: dict[str, tuple]) -> tuple[float, flo
     """
     worst = [0.0, 0.0]
     for name, (_, theirs) in decays.items():
-        full, shown = f"decay/{name}", f"decay/{both.links.port_names(name)[0]}"
         made = _decayed(both, name, theirs)
-        if made is None or any(not side.kept(n) for side, n in ((both.reference, full), (both.port, shown))
-                               if n in side):  # fmt: skip
+        found, wanted = _moved(both.port, both.links.port_names(name)), _moved(both.reference, [name])
+        if made is None or found is None or wanted is None or not made.size == found.size == wanted.size:
             return None
-        wanted = (
-            both.reference.get(full).astype(np.float64) if full in both.reference else np.zeros_like(made)
-        )
-        found = both.port.get(shown).astype(np.float64) if shown in both.port else np.zeros_like(made)
-        if found.size != wanted.size or made.shape != wanted.shape:
-            return None
+        made = made.reshape(-1)
         size = float(np.abs(wanted).max()) or float(np.abs(found).max()) or 1.0
         # Sorted, because the port may hold the parameter transposed.
-        apart = np.abs(np.sort(found.reshape(-1)) - np.sort(wanted.reshape(-1)))
+        apart = np.abs(np.sort(found) - np.sort(wanted))
         worst = [max(worst[0], float(apart.max()) / size),
                  max(worst[1], float(np.abs(made - wanted).max()) / size)]  # fmt: skip
     return worst[0], worst[1]
@@ -559,4 +568,5 @@ def steps(divergence: Divergence) -> Diagnosis | None:
     names = divergence.facts.get("names", [])
     if names and all(name.startswith("evaluated/") for name in names):
         return averages.diagnose(divergence)
-    return diagnose(divergence)
+    # Given the same gradients the optimizers do the same, clipping included: that stage comes first.
+    return None
