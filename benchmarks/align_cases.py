@@ -91,7 +91,7 @@ def run(folder: Path, side: str) -> dict[str, Any]:
 
 
 def right(row: dict[str, Any]) -> bool:
-    """Whether the verdict is the expected one. A faithful port that meets a defect of the framework's own does differ."""
+    """Whether the verdict is the expected one. A faithful port that meets the framework's own defect does differ."""
     defect = row["side"] == "faithful.py" and (row.get("first") or {}).get("cause") == "framework_defect"
     return defect or row["verdict"] == EXPECTED[row["side"]]
 
