@@ -17,7 +17,7 @@ def repository(tmp_path):
     (folder / "train.py").write_text("parser.add_argument('--seed')\nparser.add_argument('--weights')\n")
     (folder / "tools/eval.py").write_text("parser.add_argument('--checkpoint', type=str)\n")
     (folder / "requirements.txt").write_text("paddlepaddle\n")
-    (folder / "best.pdparams").write_bytes(b"\x80\x04}.")
+    (folder / "best.pdparams").write_bytes(b"\x80\x04}." + bytes(200))
     (folder / "train_log.txt").write_text("epoch 1 loss 0.5\n")
     return folder
 
@@ -85,3 +85,36 @@ def test_what_cannot_be_described_is_one_sentence(repository, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no program looks like an evaluation"):
         describe(tmp_path / "empty")
+
+
+def test_a_file_that_only_defines_is_no_program(repository):
+    """As in public ports: eval.py defines what main.py runs, and the folder of the alignment has tests of parts."""
+    (repository / "tools/eval.py").write_text(
+        '"""Evaluation."""\nimport sys\n\n\ndef evaluate(model):\n    pass\n'
+    )
+    (repository / "alignment").mkdir()
+    (repository / "alignment/01_test_forward.py").write_text("compare()\n")
+    with pytest.raises(InputError, match="no program looks like an evaluation"):
+        describe(repository)
+    (repository / "main_informer.py").write_text("if __name__ == '__main__':\n    main()\n")
+    describe(repository)
+    text = tomllib.loads((repository / "fuxian.toml").read_text())
+    assert text["commands"]["evaluate"] == ["python", "main_informer.py"]
+
+
+def test_a_shell_script_names_the_command(repository):
+    (repository / "tools/eval.py").unlink()
+    (repository / "scripts").mkdir()
+    (repository / "scripts/eval.sh").write_text(
+        "cd $(dirname $0)/..\npython missing.py\npython train.py $1\n"
+        "python3 train.py --test-only \\\n  --batch 8 # all\n"
+    )
+    describe(repository)
+    text = tomllib.loads((repository / "fuxian.toml").read_text())
+    assert text["commands"]["evaluate"] == ["python", "train.py", "--test-only", "--batch", "8"]
+
+
+def test_weights_that_were_not_uploaded_are_not_taken(repository):
+    (repository / "best.pdparams").write_bytes(b"\n")
+    describe(repository)
+    assert "checkpoint" not in tomllib.loads((repository / "fuxian.toml").read_text())

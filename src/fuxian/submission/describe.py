@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,9 +25,24 @@ PROGRAMS = {
 WEIGHTS = (".pdparams", ".safetensors", ".npz")
 PICKLED = re.compile(r"(?i)model|param|weight|check|ckpt|best")
 """What is in the path of a .pkl that may hold weights; data lie in such files too."""
-NO_PROGRAM = re.compile(r"(^|_)(utils?|extract|generate|make|prepare|convert|dataset)(_|$)")
-"""Words of a program's name that is a helper of an evaluation, or makes its data."""
+NO_PROGRAM = re.compile(r"(^|_)(utils?|extract|generate|make|prepare|convert|dataset|forward|backward)(_|$)")
+"""Words of a program's name that is a helper of an evaluation, makes its data, or tests one part."""
+ALIGNMENT = re.compile(r"(?i)(^|/)(align\w*|step1-5)/")
+"""Folders of the programs that compared the port's parts with the reference's."""
 LOGS = (".log", ".jsonl")
+LIBRARY = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.Try,
+)
+"""Statements of a file that others import; a ``try`` there chooses between imports."""
+SMALLEST_WEIGHTS = 100
+"""Bytes: a file of weights below is a stand-in for one that was not uploaded."""
 LARGEST_LISTED = 200
 WITHOUT = frozenset(
     [
@@ -107,6 +124,8 @@ def _found(folder: Path) -> dict[str, Any]:
         program = _program(tree, names)
         if program is not None:
             commands[command] = ["python", program, *_options(tree, program, command)]
+        elif (scripted := _scripted(tree, names)) is not None:
+            commands[command] = scripted
     pickled = [path for path in tree.named(".pkl") if PICKLED.search(path)]
     weights = _largest(tree, _shown(tree.named(*WEIGHTS))) or _largest(tree, _shown(pickled))
     logs = [
@@ -124,16 +143,52 @@ def _found(folder: Path) -> dict[str, Any]:
 
 
 def _program(tree: Tree, names: tuple[str, ...]) -> str | None:
-    programs = [path for path in _shown(tree.named(".py")) if path.count("/") <= 2]
+    programs = [
+        path
+        for path in _shown(tree.named(".py"))
+        if path.count("/") <= 2 and not ALIGNMENT.search(path) and _runs(tree.text(path))
+    ]
     for name in names:
         near = [path for path in programs if PurePosixPath(path).stem.lower() == name]
         if near:
             return min(near, key=lambda path: (path.count("/"), path))
-    # Flow_test.py, model_eval.py, train_net_2d.py
+    # Flow_test.py, model_eval.py, train_net_2d.py; main_informer.py where nothing else is named so
     words = re.compile(rf"(^|[_\d])({'|'.join(name for name in names if name != 'main')})([_\d]|$)")
     stems = {path: PurePosixPath(path).stem.lower() for path in programs}
     near = [path for path, stem in stems.items() if words.search(stem) and not NO_PROGRAM.search(stem)]
+    if not near and "main" in names:
+        near = [path for path, stem in stems.items() if stem.startswith("main_")]
     return min(near, key=lambda path: (path.count("/"), path)) if near else None
+
+
+def _scripted(tree: Tree, names: tuple[str, ...]) -> list[str] | None:
+    """The first command over a program of the repository in a shell script of one of the names."""
+    scripts = {path: PurePosixPath(path).stem.lower() for path in _shown(tree.named(".sh"))}
+    for path in sorted(scripts, key=lambda path: (path.count("/"), path)):
+        if scripts[path] not in names or scripts[path] == "main":
+            continue
+        for line in tree.text(path).replace("\\\n", " ").splitlines():
+            try:
+                words = shlex.split(line, comments=True)
+            except ValueError:
+                continue
+            of_here = len(words) > 1 and words[0] in ("python", "python3") and words[1] in tree.files
+            if of_here and not any("$" in word for word in words):
+                return ["python", *words[1:]]
+    return None
+
+
+def _runs(source: str) -> bool:
+    """Whether a file does something when it is run, and does not only define what others import."""
+    try:
+        statements = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return True
+    return any(
+        not isinstance(one, LIBRARY)
+        and not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        for one in statements
+    )
 
 
 def _options(tree: Tree, program: str, command: str) -> list[str]:
@@ -160,7 +215,7 @@ def _shown(paths: Iterable[str]) -> list[str]:
 
 
 def _largest(tree: Tree, paths: Iterable[str]) -> str | None:
-    found = [path for path in paths if "lite_data" not in path]
+    found = [path for path in paths if "lite_data" not in path and tree.files[path] >= SMALLEST_WEIGHTS]
     return max(found, key=lambda path: tree.files[path]) if found else None
 
 

@@ -22,21 +22,29 @@ ALIASES = {
     "reader_cost": ("reader_cost", "avg_reader_cost", "data_cost"),
     "batch_cost": ("batch_cost", "avg_batch_cost"),
     "ips": ("ips", "avg_ips", "speed"),
+    "samples": ("samples", "avg_samples"),
 }
-COSTS = ("loss", "reader_cost", "batch_cost", "ips")
+COSTS = ("loss", "reader_cost", "batch_cost", "ips", "samples")
 LONGEST_LINE = 10_000
 SECONDS = 60.0
 MEMORY = 512 * MIB
 COPIES = 20
 """Bytes of memory for each of the text, at most."""
+_OPTIONS = re2.Options()
+_OPTIONS.max_mem = 64 * MIB  # names in any script make an automaton of some size
 _PAIR = re2.compile(
     r"(?i)([a-z_][\pL\pN_@/.-]{0,60})\s*[:=]\s*\[?\s*"
-    r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,3})?|nan\b|-?inf\b)"
+    r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,3})?|nan\b|-?inf\b)",
+    options=_OPTIONS,
 )
 _EPOCH = re2.compile(r"(?i)\bepoch\s*\[?\s*(\d{1,15})")
 """As in ``[Epoch 3/120]``, which is no ``name: number``."""
 _STEP = re2.compile(r"\[\s*(\d{1,15})\s*/\s*\d+\s*\]")
 """As in ``Epoch: [3] [ 20/100]``."""
+_SEEN = re2.compile(r"\[\s*(\d{1,15})\s*/\s*(\d{1,15})\s*\(\s*\d{1,3}(?:\.\d*)?\s*%\s*\)\s*\]")
+"""As in ``Epoch: 3 [640/60000 (1%)]``: examples of the epoch that were seen, and no number of a step."""
+_EVALUATED = re2.compile(r"(?i)\b(eval\w*|val|valid\w*|dev|test)[\s_-]*$")
+"""What stands before a loss that is no training's."""
 _TIME = re2.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
@@ -50,13 +58,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of a log; ``number`` counts from 1. Only the official fields are kept."""
+    """One line of a log; ``number`` counts from 1. Only the official fields are kept.
+
+    ``epoch`` has a fraction where the line says how much of its epoch was seen, and not at which step it is.
+    """
 
     number: int
     step: float | None = None
     epoch: float | None = None
     fields: dict[str, Figure] = field(default_factory=dict)
-    """``loss``; ``reader_cost`` and ``batch_cost`` in seconds a step; ``ips`` in examples a second."""
+    """``loss``; ``reader_cost`` and ``batch_cost`` in seconds a step; ``ips`` in examples a second; ``samples`` in the
+    step's batch."""
     metric: float | None = None
     time: datetime | None = None
 
@@ -128,12 +140,17 @@ def _read_text(number: int, line: str, names: dict[str, str], metric: str) -> Lo
         name, written = pair.group(1), pair.group(2)
         if line[pair.end(2) : pair.end(2) + 1].isdigit():  # an exponent that no number has
             continue
+        if names.get(name.casefold()) == "loss" and _EVALUATED.search(line[: pair.start(1)]):
+            continue
         value = float(written)
         pairs.setdefault(name.casefold(), Figure(value, _half_digit(written)))
     if "epoch" not in pairs and (epoch := _EPOCH.search(line)):
         pairs["epoch"] = Figure(float(epoch.group(1)))
     if not any(names.get(name) == "step" for name in pairs) and (step := _STEP.search(line)):
         pairs["step"] = Figure(float(step.group(1)))
+    elif "epoch" in pairs and (seen := _SEEN.search(line)) and int(seen.group(1)) <= int(seen.group(2)):
+        share = int(seen.group(1)) / max(1, int(seen.group(2)))
+        pairs["epoch"] = Figure(math.floor(pairs["epoch"].value) + share)
     return _line(number, pairs, names, metric, _time_in(line))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuxian.submission.checklist import check
-from fuxian.submission.checklist.training_log import contradiction
+from fuxian.submission.checklist.training_log import NO_STEP, contradiction
 from fuxian.submission.log_lines import read_log_lines
 from fuxian.submission.manifest import TrainingLogFile
 from fuxian.submission.official_log import official_log
@@ -213,3 +213,47 @@ def test_a_log_without_the_metric_is_looked_through_all_the_same(submission):
     log.write_text("\n".join([*lines, lines[0]]) + "\n")
     found = finding(submission, "log-consistency")
     assert (found.status, found.line) == ("fail", len(lines) + 1)
+
+
+def epochs(last_ips, samples=False):
+    """Two epochs of four lines each; the last batch of each is smaller."""
+    rows = []
+    for epoch in (1, 2):
+        for step in (1, 2, 3, 4):
+            ips = last_ips if step == 4 else 320.0
+            rows.append(
+                f"bottle  Epoch {epoch} - iter:{step}/4 - loss = 2.1 - avg_reader_cost: 0.0002 sec"
+                f" - avg_batch_cost: 0.10000 sec{f' - avg_samples: {round(ips / 10)}' * samples} - avg_ips: {ips}"
+            )
+    return "\n".join(rows)
+
+
+def test_each_epochs_last_batch_may_be_smaller():
+    assert contradiction(read_log_lines(epochs(170.0), TEXT, "accuracy")) is None
+    what, line = contradiction(read_log_lines(epochs(640.0), TEXT, "accuracy"))
+    assert (line, "ips x batch_cost" in what) == (4, True)
+    assert contradiction(read_log_lines(epochs(640.0, samples=True), TEXT, "accuracy")) is None
+
+
+def test_logs_by_epoch_and_losses_of_evaluations_are_read():
+    by_epoch = "epoch:1 loss:353.02 avg_ips:0.05\nepoch:2 loss:175.13\n"
+    assert contradiction(read_log_lines(by_epoch, TEXT, "accuracy")) is None
+    what, line = contradiction(read_log_lines(by_epoch + "epoch:2 loss:170.0\n", TEXT, "accuracy"))
+    assert (what, line) == ("epoch 2 does not come after epoch 2", 3)
+    evaluated = "global step 100, epoch: 1, loss: 0.69\neval loss: 0.68, accuracy: 0.54\nVal Loss: 0.7\n"
+    assert [line.number for line in read_log_lines(evaluated, TEXT, "accuracy") if line.fields] == [1]
+    both = "Epoch: 0 | Train Loss: 11339.1 | Val Loss: 55674.6"
+    assert read_log_lines(both, TEXT, "accuracy")[0].fields["loss"].value == 11339.1
+    assert contradiction(read_log_lines("loss: 0.5\n", TEXT, "accuracy")) == (NO_STEP, 1)
+
+
+def test_examples_seen_are_no_steps():
+    """A counter of examples would make an hour of every minute."""
+    text = "".join(
+        f"2021-12-24 11:30:{30 + n} train Epoch: 0 [{n * 81920:08d}/00199792 ({n * 41}%)] Loss: 9.1"
+        " avg_batch_cost: 0.18 sec, avg_ips: 11377.0\n"
+        for n in range(3)
+    )
+    lines = read_log_lines(text, TEXT, "accuracy")
+    assert [line.step for line in lines] == [None] * 3
+    assert contradiction(lines) is None

@@ -14,7 +14,8 @@ LARGEST_LOG = 50_000_000
 LOOSE = 0.02
 """Relative slack of ips x batch_cost beyond what the printed digits leave open."""
 FEW = 0.05
-"""Share of lines that may miss it: the last batch of an epoch is smaller."""
+"""Share of lines that may miss it, where nothing says which are an epoch's last: that batch is smaller."""
+NO_STEP = "a line with a loss has neither a step nor an epoch"
 LONGEST_DAYS = 365
 
 
@@ -75,7 +76,12 @@ def consistency(tree: Tree) -> Result:
         wrong = contradiction(lines)
         if wrong:
             what, line = wrong
-            return failed(what, "submit the log as the training wrote it", file, line)
+            mend = (
+                "say under [log.names] what this log calls them, or give [log] a pattern"
+                if what == NO_STEP
+                else "submit the log as the training wrote it"
+            )
+            return failed(what, mend, file, line)
         total += len(lines)
     if total == 0:
         return not_applicable("there is no log whose lines could be compared")
@@ -100,10 +106,12 @@ def contradiction(lines: list[LogLine]) -> tuple[str, int] | None:
 def _steps(training: list[LogLine]) -> tuple[str, int] | None:
     before: tuple[float, float] | None = None
     for line in training:
-        if line.step is None:
-            return "a line with a loss has no step", line.number
-        now = (line.epoch or 0.0, line.step)
+        if line.step is None and line.epoch is None:
+            return NO_STEP, line.number
+        now = (line.epoch or 0.0, math.inf if line.step is None else line.step)
         if before is not None and now <= before:
+            if line.step is None:
+                return f"epoch {now[0]:g} does not come after epoch {before[0]:g}", line.number
             return f"step {line.step:g} does not come after step {before[1]:g}", line.number
         before = now
     return None
@@ -125,8 +133,9 @@ def _figures(training: list[LogLine]) -> tuple[str, int] | None:
 
 
 def _throughput(training: list[LogLine]) -> tuple[str, int] | None:
-    """ips x batch_cost is the batch size, the same on nearly every line."""
+    """ips x batch_cost is the size of the batch: what the line says of it, else the same but for an epoch's last."""
     products = []
+    last = _last_of_epochs(training)
     for line in training:
         ips, cost = line.fields.get("ips"), line.fields.get("batch_cost")
         if ips is None or cost is None:
@@ -144,22 +153,39 @@ def _throughput(training: list[LogLine]) -> tuple[str, int] | None:
                     return f"{name} is zero", line.number
             continue
         slack = LOOSE + ips.half_digit / ips.value + cost.half_digit / cost.value
-        products.append((ips.value * cost.value, slack, line.number))
+        product, samples = ips.value * cost.value, line.fields.get("samples")
+        if samples is not None and abs(product - samples.value) <= slack * product + samples.half_digit:
+            continue
+        products.append((product, slack, line.number))
     if not products:
         return None
     usual = median(product for product, _, _ in products)
     if usual > 1e9 or usual * (1 + max(slack for _, slack, _ in products)) < 1:
         return f"ips x batch_cost is {usual:.3g}, which is no size of a batch", products[0][2]
     off = [
-        number for product, slack, number in products if abs(product - usual) > slack * max(product, usual)
+        number
+        for product, slack, number in products
+        if abs(product - usual) > slack * max(product, usual) and not (product < usual and number in last)
     ]
     if len(off) > max(1, FEW * len(products)):
         return f"ips x batch_cost is not the usual {usual:.4g} here and on {len(off) - 1} more lines", off[0]
     return None
 
 
+def _last_of_epochs(training: list[LogLine]) -> set[int]:
+    """Numbers of the lines that end an epoch, where lines tell epochs at all."""
+    return {
+        line.number
+        for line, after in zip(training, [*training[1:], None], strict=True)
+        if line.epoch is not None
+        and (after is None or after.epoch is None or math.floor(after.epoch) != math.floor(line.epoch))
+    }
+
+
 def _duration(training: list[LogLine]) -> tuple[str, int] | None:
     """The steps' costs add up to a possible time, and fit the clock where lines carry it."""
+    if any(line.step is None for line in training):
+        return None
     spent, before = 0.0, 0.0
     clocked = [line for line in training if line.time is not None]
     since_clock = 0.0
