@@ -4,7 +4,7 @@
 
 Rows are inserted directly. Then pages are asked for over HTTP at 50 requests a second, as many as arrive at once, from
 a server on one core, while every second a submission arrives and so the board changes; the API's routes one after the
-other; and jobs are claimed by the queue's own functions.
+other, the audit of the whole log among them; and jobs are claimed by the queue's own functions.
 """
 
 import argparse
@@ -31,7 +31,8 @@ from fuxian.contest.place import create
 from fuxian.contest.rules.race import Ruling
 from fuxian.contest.service import tallies
 from fuxian.contest.service.race import record_ruling, settle
-from fuxian.contest.store.models import Account, Job, Registration, StatusChange, Submission, Team
+from fuxian.contest.store.log import START, canonical, chain_hash
+from fuxian.contest.store.models import Account, Event, Job, Registration, StatusChange, Submission, Team
 
 PAGES = (
     "/board",
@@ -127,7 +128,40 @@ def fill(at, teams, count):
         for n in range(count - WAITING + 1, count + 1):
             session.add(Job(submission_id=n, kind=jobs.VERIFY, rank=1, look=1, run_after=now, created_at=now))
         session.flush()
+        fill_log(at, session, teams, papers, count)
         tallies.rebuild(at, session)
+
+
+def fill_log(at, session, teams, papers, count):
+    """The events of these submissions: what an audit reads."""
+    last = session.scalars(select(Event).order_by(Event.number.desc()).limit(1)).first()
+    number, previous = (last.number, last.hash) if last else (0, START)
+    posted = (at.contest.schedule.submission_closes - timedelta(days=1)).isoformat()
+    now, rows = at.now(), []
+    moment = now.astimezone(UTC).isoformat(timespec="microseconds")
+    for n in range(1, count + 1):
+        said = {"number": n, "submission": n, "team": 1 + n % teams, "paper": papers[n % len(papers)]}
+        said |= {"ranked": True, "secret_hash": f"{n:064x}", "posted_at": posted}
+        events = [("submission.received", said)]
+        if n <= count - WAITING:
+            events.append(("submission.ruled", {"number": n, "submission": n, "ruling": "rejected"}))
+        for kind, public in events:
+            number += 1
+            made = chain_hash(number, moment, kind, public, None, previous)
+            rows.append(
+                {
+                    "number": number,
+                    "at": now,
+                    "kind": kind,
+                    "public": canonical(public),
+                    "private": None,
+                    "private_hash": None,
+                    "previous": previous,
+                    "hash": made,
+                }
+            )
+            previous = made
+    session.execute(Event.__table__.insert(), rows)
 
 
 def serve(folder, port):
@@ -228,6 +262,12 @@ def measure(teams, count, seconds):
                     took.append(1000 * (time.perf_counter() - began))
                     assert answer.status_code == 200, answer.text
                 rows.append(row(f"API {route}", took))
+            for what in ("the first time", "once more"):
+                began = time.perf_counter()
+                answer = client.get("/api/v1/audit").json()
+                took = round(1000 * (time.perf_counter() - began), 1)
+                rows.append({"what": f"API /audit, {answer['events']} events, {what}", "ms": took})
+                assert answer["agrees"], answer["wrong"][:3]
         began, claimed = time.perf_counter(), 0
         while time.perf_counter() - began < 5 and jobs.claim(at.database, "bench", at.now()) is not None:
             claimed += 1

@@ -1,7 +1,11 @@
 """A contest.toml says what is wrong with it."""
 
+from dataclasses import replace
+
 import pytest
 
+from fuxian.contest.evaluation import check_terms
+from fuxian.contest.place import create
 from fuxian.contest.settings import EXAMPLES, example_file, load_contest
 from fuxian.errors import InputError
 
@@ -48,3 +52,17 @@ def test_unknown_examples_and_papers_are_named():
         example_file("2022")
     with pytest.raises(InputError, match="1 maml"):
         load_contest(example_file("class")).find_paper("bert")
+
+
+def test_terms_that_cannot_be_read_stop_the_server_and_no_submission(tmp_path):
+    at = create(tmp_path / "contest", "class")
+    try:
+        check_terms(at)
+        file = at.folder / "terms.toml"
+        file.write_text('paper = "maml"\nwaive = ["training"]\n')
+        papers = [at.contest.paper[0].model_copy(update={"claim": None, "terms": "terms.toml"})]
+        wrong = replace(at, contest=at.contest.model_copy(update={"paper": papers}))
+        with pytest.raises(InputError, match=r"terms\.toml, line 2.*'training' is no line of the checklist"):
+            check_terms(wrong)
+    finally:
+        at.database.close()

@@ -103,11 +103,13 @@ def serve(
     Example: fuxian contest serve my-contest --port 8000
     """
     from fuxian.contest.demo import fill
+    from fuxian.contest.evaluation import check_terms
     from fuxian.contest.place import open_contest
     from fuxian.contest.server import serve as run
 
     _log()
     at = open_contest(folder, migrate=True, address=address or f"http://{host}:{port}")
+    check_terms(at)
     if demo:
         fill(at)
     if as_json:
@@ -138,7 +140,7 @@ def worker(
 
     Example: fuxian contest worker my-contest
     """
-    from fuxian.contest.evaluation import Evaluate, by_fuxian
+    from fuxian.contest.evaluation import Evaluate, by_fuxian, check_terms
     from fuxian.contest.place import open_contest
     from fuxian.contest.server import run_workers
     from fuxian.contest.worker import Worker
@@ -150,6 +152,7 @@ def worker(
 
         evaluate = on_ray(cluster, Room(cpus, gpus, memory))
     at = open_contest(folder)
+    check_terms(at)
     workers = [Worker(at, evaluate, engine=engine.value) for _ in range(slots)]
     done = 0
     if once:
@@ -180,7 +183,11 @@ def account(
     made = _client(server).call(
         "POST", "/accounts", json={"email": email, "name": name, "password": password}
     )
-    _done(made, f"account {made['account']}: open the link in the mail, then log in.", as_json)
+    _done(
+        made,
+        f"account {made['account']}: open the link in the mail (or ask the organiser to confirm you), then log in.",
+        as_json,
+    )
 
 
 @app.command()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.options import AsJson, Language, LanguageOption, print_json
 from fuxian.invocation import command
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _ask(known: dict[str, Any]) -> None:
             )
 
 
-def check(folder: Folder, as_json: AsJson = False) -> None:
+def check(folder: Folder, lang: LanguageOption = Language.en, as_json: AsJson = False) -> None:
     """Go through the official acceptance checklist, in seconds; runs no code of the submission.
 
     Exit code: 0 nothing fails, 1 something does, 2 there is no readable fuxian.toml.
@@ -116,13 +116,13 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     if folder.is_dir() and not (folder / FILE_NAME).exists():
         # What can be said without a manifest is said; then that there is none.
         findings = check_manifest(undescribed(folder), WITHOUT)
-        _show(findings, console)
+        _show(findings, console, lang)
         if as_json:
             print_json({"error": missing(folder), "findings": [f.as_dict() for f in findings]})
             raise typer.Exit(2)
     findings = check_manifest(load_manifest(folder))
-    _show(findings, console)
-    _count(findings, console)
+    _show(findings, console, lang)
+    _count(findings, console, lang)
     if as_json:
         print_json(
             {"folder": str(folder), "passed": _passed(findings), "findings": [f.as_dict() for f in findings]}
@@ -259,9 +259,13 @@ def _passed(findings: list[Finding]) -> bool:
     return all(finding.status != "fail" for finding in findings)
 
 
-def _show(findings: list[Finding], console: Console) -> None:
-    table = Table(Column("", no_wrap=True), "check", Column("finding", overflow="fold"))
-    for finding in findings:
+def _show(findings: list[Finding], console: Console, lang: str = "en") -> None:
+    from fuxian.submission.checklist.translate import sentence, translated
+
+    table = Table(
+        Column("", no_wrap=True), sentence("check", lang), Column(sentence("finding", lang), overflow="fold")
+    )
+    for finding in (translated(finding, lang) for finding in findings):
         word, style = MARKS[finding.status]
         place = (
             f"{finding.file}" + (f":{finding.line}" if finding.line else "") + ": " if finding.file else ""
@@ -269,11 +273,14 @@ def _show(findings: list[Finding], console: Console) -> None:
         text = Text(f"{place}{finding.what}")
         if finding.status == "fail" and finding.mend:
             text.append(f"\n→ {finding.mend}", style="cyan")
-        table.add_row(Text(word, style=style), Text(finding.title), text)
+        table.add_row(Text(sentence(word, lang), style=style), Text(finding.title), text)
     console.print(table)
 
 
-def _count(findings: list[Finding], console: Console) -> None:
+def _count(findings: list[Finding], console: Console, lang: str = "en") -> None:
+    from fuxian.submission.checklist.translate import sentence
+
     failed = sum(finding.status == "fail" for finding in findings)
     waived = sum(finding.status == "waived" for finding in findings)
-    console.print(f"{len(findings)} lines: {failed} fail, {waived} waived.", markup=False)
+    counts = f"{len(findings)} lines: {failed} fail, {waived} waived."
+    console.print(sentence(counts, lang), markup=False)

@@ -7,11 +7,14 @@ rule of ``rules.race`` gives the winners again. Whoever has the public log and F
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 
@@ -176,6 +179,36 @@ def audit_database(contest: Contest, database: Database) -> Audit:
                     f"submission #{number} is {status} and the log gives {found.status.get(number)}"
                 )
     return found
+
+
+_kept: WeakKeyDictionary[Database, tuple[tuple[Any, ...], float, Audit]] = WeakKeyDictionary()
+_one_at_a_time = threading.Lock()
+KEPT_SECONDS = 600.0
+"""For so long an audit stands while nothing happens: what was changed behind the log's back is seen then."""
+
+
+def audit_for_everyone(contest: Contest, database: Database) -> Audit:
+    """As ``audit_database``, made once for a head of the log: it reads the whole log, and anybody may ask for it."""
+    with _one_at_a_time:
+        state = _state(database)
+        kept = _kept.get(database)
+        if kept is None or kept[0] != state or time.monotonic() - kept[1] > KEPT_SECONDS:
+            found = audit_database(contest, database)
+            if _state(database) != state:
+                # Events came meanwhile: log and tables were not read at one moment.
+                return found if not found.wrong else audit_database(contest, database)
+            kept = _kept[database] = state, time.monotonic(), found
+        return kept[2]
+
+
+def _state(database: Database) -> tuple[Any, ...]:
+    """The log's head and the winners."""
+    with database.read() as session:
+        head = session.execute(
+            select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1)
+        ).first()
+        winners = session.execute(select(Winner.paper, Winner.submission_id).order_by(Winner.paper)).all()
+    return (head and tuple(head), *map(tuple, winners))
 
 
 def links_of(database: Database, after: int = 0) -> Iterator[Link]:

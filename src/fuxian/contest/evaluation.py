@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fuxian.contest.service.context import Context
 from fuxian.errors import InputError, PlatformError
 
 Progress = Callable[[str], None]
@@ -104,6 +105,19 @@ def by_fuxian(work: Work, results: Path, cancel: threading.Event, progress: Prog
         report=report,
         evidence=results,
     )
+
+
+def check_terms(at: Context) -> None:
+    """The terms of every paper can be read: else each of its submissions would wait for them.
+
+    Raises InputError that names file and line.
+    """
+    from fuxian.verify.terms import load_terms
+
+    for paper in at.contest.paper:
+        source = paper.claim if paper.terms is None else str(at.folder / paper.terms)
+        if source is not None:
+            load_terms(source)
 
 
 def packed(folder: Path) -> Path:

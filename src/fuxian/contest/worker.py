@@ -89,7 +89,7 @@ class Worker:
             with tempfile.TemporaryDirectory(prefix="fuxian-contest-") as place:
                 self._do(held, Path(place), cancel, lambda what: state.update(progress=what))
         except (PlatformError, OSError) as error:
-            rulings.platform_failed(self.at, held, str(error))
+            self._failed(held, str(error))
         except DBAPIError:
             # The lease runs out, and the job is taken again.
             raise
@@ -133,11 +133,15 @@ class Worker:
             jobs.give_back(self.at.database, held, self.at.now())
             return
         if result.platform_failed:
-            rulings.platform_failed(self.at, held, result.detail)
+            self._failed(held, result.detail)
             return
         evidence = self._keep(held, result)
         rulings.finish(self.at, held, result, self.name, evidence)
         logger.info("job %d ended: %s %s", held.job, result.verdict, result.reason)
+
+    def _failed(self, held: jobs.Claim, why: str) -> None:
+        logger.warning("job %d failed on our side, and is tried again later: %s", held.job, why[:500])
+        rulings.platform_failed(self.at, held, why)
 
     def _pin(self, held: jobs.Claim, place: Path) -> None:
         wanted = rulings.to_pin(self.at, held)

@@ -1,12 +1,15 @@
 """The API: the whole way, and who may do what."""
 
+import json
+
 import pytest
 from fastapi.testclient import TestClient
 
+from fuxian.contest import audit as audits
 from fuxian.contest.api.app import make_app
 from fuxian.contest.service import accounts
 from fuxian.contest.service.context import Role
-from fuxian.contest.store.models import Mail
+from fuxian.contest.store.models import Event, Mail, Winner
 
 BUNDLE = b"# v2 git bundle\n1"
 
@@ -30,8 +33,13 @@ def test_from_account_to_winner(arena, client):
     login = {"email": "a@example.org", "password": "long enough"}
     token = client.post("/api/v1/tokens", json=login).json()
     assert token["error"]["code"] == "unconfirmed"
+    other = {"email": "b@example.org", "name": "Bob", "password": "long enough"}
+    id = client.post("/api/v1/accounts", json=other).json()["account"]
+    boss = bearer(arena, arena.person(Role.organiser))
+    assert client.post(f"/api/v1/admin/accounts/{id}/confirm", headers=boss).status_code == 200
+    assert client.post("/api/v1/tokens", json=login | {"email": "b@example.org"}).status_code == 201
     with arena.database.read() as session:
-        secret = session.query(Mail).one().text.partition("secret=")[2].strip()
+        secret = session.query(Mail).order_by(Mail.id).first().text.partition("secret=")[2].strip()
     assert client.post("/api/v1/accounts/confirm", json={"secret": secret}).status_code == 200
     assert client.post("/api/v1/accounts/confirm", json={"secret": secret}).json()["error"]["code"] == "link"
     token = client.post("/api/v1/tokens", json=login).json()["token"]
@@ -144,9 +152,50 @@ BODIES = {
     "/duplicates/{id}": {**REASONS, "duplicates": True},
     "/announcements": {"zh": {"title": "x", "text": "y"}, "en": {"title": "x", "text": "y"}},
     "/questions/{id}": {"text": "x"},
+    "/outbox/sent": {"mails": [1]},
     "/deliverables/{paper}/{deliverable}": {"good": True},
     "/prizes/{paper}/{what}": {"state": "paid"},
 }
+
+
+def test_mails_that_were_sent_by_hand(arena, client):
+    arena.submit(arena.team()[0])
+    boss = bearer(arena, arena.person(Role.organiser))
+    waiting = [one["id"] for one in client.get("/api/v1/admin/outbox", headers=boss).json()]
+    assert waiting
+    sent = {"mails": [*waiting, waiting[0]]}
+    answer = client.post("/api/v1/admin/outbox/sent", json=sent, headers=boss)
+    assert answer.json() == {"marked": len(waiting)}
+    assert client.get("/api/v1/admin/outbox", headers=boss).json() == []
+    assert client.post("/api/v1/admin/outbox/sent", json=sent, headers=boss).json() == {"marked": 0}
+    assert client.post("/api/v1/admin/outbox/sent", json={"mails": [10**6]}, headers=boss).status_code == 404
+    with arena.database.read() as session:
+        events = session.query(Event).filter(Event.kind == "mail.sent_by_hand").all()
+        assert [json.loads(one.public) for one in events] == [{"mail": id} for id in sorted(waiting)]
+        assert "@" in events[0].private
+
+
+def test_an_audit_is_made_once_for_a_head_of_the_log(arena, client, monkeypatch):
+    made = []
+    audit = audits.audit_database
+    monkeypatch.setattr(audits, "audit_database", lambda *given: made.append(1) or audit(*given))
+
+    def ask():
+        found = client.get("/api/v1/audit").json()
+        return found["agrees"], found["events"], len(made)
+
+    arena.submit(arena.team()[0])
+    agrees, before, _ = ask()
+    assert (agrees, before, 1) == ask()
+    arena.rule("accepted")
+    agrees, events, times = ask()
+    assert agrees and events > before and times == 2
+    # The head is the same; what the tables say of the winner is not.
+    with arena.database.write() as session:
+        session.delete(session.get(Winner, "maml"))
+    assert ask() == (False, events, 3) == ask()
+    monkeypatch.setattr(audits, "KEPT_SECONDS", 0.0)
+    assert ask() == (False, events, 4)
 
 
 def test_calls_are_limited(arena):

@@ -34,13 +34,14 @@ RULES = {
         GET /admin GET /admin/queue POST /admin/submissions/{id}/decision GET /admin/rejudges POST /admin/rejudges
         GET /admin/rejudges/{id} POST /admin/rejudges/{id}/apply POST /admin/rejudges/{id}/cancel GET /admin/disputes
         POST /admin/disputes/{id} GET /admin/duplicates POST /admin/duplicates POST /admin/duplicates/{id}
-        GET /admin/people POST /admin/people/{id}/role POST /admin/people/{id}/affiliation
+        GET /admin/people POST /admin/people/{id}/confirm POST /admin/people/{id}/role
+        POST /admin/people/{id}/affiliation
         POST /admin/people/{id}/false-identity POST /admin/people/{id}/ban POST /admin/people/{id}/unban
         GET /admin/teams POST /admin/teams/{id}/disqualify POST /admin/teams/{id}/reinstate POST /admin/teams/{id}/grant
         GET /admin/announcements POST /admin/announcements POST /admin/questions/{id} GET /admin/prizes
         POST /admin/deliverables/{paper}/{deliverable} POST /admin/prizes/{paper}/{what} GET /admin/outbox
-        GET /admin/log GET /admin/exports GET /admin/exports/log.jsonl GET /admin/exports/submissions.jsonl
-        GET /admin/exports/winners.jsonl
+        POST /admin/outbox/sent GET /admin/log GET /admin/exports GET /admin/exports/log.jsonl
+        GET /admin/exports/submissions.jsonl GET /admin/exports/winners.jsonl
     """,
 }
 LEVEL = {
@@ -160,6 +161,8 @@ def test_what_a_form_does_needs_the_role_too(arena, app, played):
         "/admin/teams/1/disqualify": {"reasons": "because"},
         "/admin/submissions/2/decision": {"ruling": "accepted", "reasons": "because"},
         "/admin/rejudges/1/cancel": {},
+        "/admin/people/1/confirm": {},
+        "/admin/outbox/sent": {"mail": "1"},
     }
     for who in ("captain", "judge"):
         browser = Browser(app, arena.at, played[who])

@@ -74,6 +74,32 @@ def test_from_account_to_winner(arena, app):
     assert 'class="count"' not in bob.fill("/notifications/read").text
 
 
+def test_a_mail_that_was_sent_by_hand_waits_no_longer(arena, browse):
+    arena.submit(arena.team(size=2)[0])
+    boss = browse(arena.person(Role.organiser))
+    page = boss.get("/admin/outbox").text
+    ids = re.findall(r'name="mail" value="(\d+)"', page)
+    first, *others = sorted(set(ids), key=int)
+    assert others and "mailto:" in page
+    said = boss.fill("/admin/outbox/sent", mail=first).text
+    left = set(re.findall(r'name="mail" value="(\d+)"', said))
+    assert left == set(others)
+    boss.fill("/admin/outbox/sent", mail=others)
+    assert 'name="mail"' not in boss.get("/admin/outbox").text
+    assert "mail.sent_by_hand" in words(boss.get("/admin/log"))
+
+
+MANIFEST = """\
+paper = "maml"
+claims = ["omniglot-5way-1shot"]
+checkpoint = "weights.safetensors"
+[commands]
+evaluate = ["python", "eval.py"]
+[metric]
+pattern = 'accuracy: (?P<accuracy>[0-9.]+)'
+"""
+
+
 def test_a_dry_run_reads_the_files(arena, browse, tmp_path):
     """The acceptance checklist of what is at the commit, as ``fuxian check`` reports it."""
     repo = tmp_path / "repo"
@@ -98,6 +124,17 @@ def test_a_dry_run_reads_the_files(arena, browse, tmp_path):
     assert str(tmp_path) not in said and "fuxian-contest-" not in said
     said = words(browser.fill("/papers/maml/submit", act="check", commit="b" * 40, files=files))
     assert "no head of the bundle" in said
+
+    (repo / "fuxian.toml").write_text(MANIFEST)
+    git("commit", "-qam", "a manifest")
+    git("bundle", "create", "-q", str(tmp_path / "w.bundle"), "HEAD")
+    files = {"bundle": ("w.bundle", (tmp_path / "w.bundle").read_bytes())}
+    fields = {"act": "check", "commit": git("rev-parse", "HEAD"), "files": files}
+    said = words(browser.fill("/papers/maml/submit", **fields))
+    assert "failed Licence: there is no LICENSE; add the text" in said
+    browser.get("/language/zh")
+    said = words(browser.fill("/papers/maml/submit", **fields))
+    assert "未通过 许可证：没有 LICENSE。请加入 Apache License 2.0 全文" in said and "there is no" not in said
 
 
 def test_refusals_are_said_where_the_form_is(arena, app, browse):

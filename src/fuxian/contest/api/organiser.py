@@ -33,6 +33,10 @@ class Rejudge(Reasons):
     submissions: Annotated[list[Id], Field(min_length=1, max_length=1000)]
 
 
+class Mails(Body):
+    mails: Annotated[list[Id], Field(min_length=1, max_length=200)]
+
+
 class Role(Body):
     role: Literal["entrant", "judge", "organiser"]
 
@@ -150,6 +154,13 @@ def grant(at: At, actor: Known, id: Id, body: Grant) -> dict[str, str]:
     return SAID
 
 
+@router.post("/accounts/{id}/confirm")
+def confirm_account(at: At, actor: Known, id: Id) -> dict[str, str]:
+    """In place of the link that is mailed."""
+    accounts.confirm_for(at, actor, id)
+    return SAID
+
+
 @router.put("/accounts/{id}/role")
 def role(at: At, actor: Known, id: Id, body: Role) -> dict[str, str]:
     accounts.set_role(at, actor, id, body.role)
@@ -214,6 +225,12 @@ def outbox(
     at: At, actor: Known, unsent: Annotated[bool, Query()] = True, limit: Limit = 50
 ) -> list[dict[str, Any]]:
     return news.outbox(at, actor, unsent=unsent, limit=limit)
+
+
+@router.post("/outbox/sent")
+def mark_sent(at: At, actor: Known, body: Mails) -> dict[str, int]:
+    """Mails that an organiser sent by hand."""
+    return {"marked": news.mark_sent(at, actor, body.mails)}
 
 
 @router.post("/deliverables/{paper}/{deliverable}")

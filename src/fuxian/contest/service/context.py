@@ -100,8 +100,8 @@ def require_account(session: Session, actor: Actor | None) -> Account:
     if account.confirmed_at is None:
         raise Refused(
             "unconfirmed",
-            en="confirm your e-mail address first; the link was mailed to you.",
-            zh="请先确认邮箱，确认链接已发送到您的邮箱。",
+            en="confirm your e-mail address first; the link was mailed to you, and an organiser can confirm it too.",
+            zh="请先确认邮箱：确认链接已发送到您的邮箱，组织者也可代为确认。",
         )
     return account
 

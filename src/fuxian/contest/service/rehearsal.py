@@ -13,6 +13,7 @@ from fuxian.contest.service import submissions
 from fuxian.contest.service.context import Actor, Context
 from fuxian.errors import InputError, PlatformError, Stopped
 from fuxian.submission.checklist import check
+from fuxian.submission.checklist.translate import translated
 from fuxian.verify.reasons import Failed
 from fuxian.verify.source import pin
 
@@ -67,9 +68,19 @@ def _files(submission: str) -> list[dict[str, Any]]:
         return [_line("not_applicable", f"未能检查文件：{said}", f"Its files were not checked: {said}")]
     lines = []
     for one in found:
-        place = "" if one.file is None else f" ({one.file}{'' if one.line is None else f':{one.line}'})"
-        said = f"{one.title}: {one.what}{place}" + (f" {one.mend}" if one.mend else "")
-        lines.append(_line(one.status, said, said))
+        place = "" if one.file is None else f"{one.file}{'' if one.line is None else f':{one.line}'}"
+        zh = translated(one, "zh")
+        lines.append(
+            _line(
+                one.status,
+                f"{zh.title}：{zh.what}"
+                + (f"（{place}）" if place else "")
+                + (f"。{zh.mend}" if zh.mend else ""),
+                f"{one.title}: {one.what}"
+                + (f" ({place})" if place else "")
+                + (f"; {one.mend}" if one.mend else ""),
+            )
+        )
     return lines
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Form, Query
 from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
 
 from fuxian.contest.audit import links_of
 from fuxian.contest.board import organiser_views, views
@@ -18,6 +19,7 @@ from fuxian.contest.web.routes import router as pages
 from fuxian.contest.web.visit import Organiser
 
 router = pages("/admin")
+Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Short = Annotated[str, Form(max_length=300)]
 Long = Annotated[str, Form(max_length=10_000)]
 Search = Annotated[str, Query(max_length=100)]
@@ -121,6 +123,12 @@ def decide_duplicates(
 def people(one: Organiser, search: Search = "", after: After = 0) -> Response:
     found = organiser_views.accounts(one.at, one.actor, search=search, after=after)
     return one.page("admin/people.html", found=found, search=search)
+
+
+@router.post("/people/{id}/confirm")
+def confirm_account(one: Organiser, id: int) -> Response:
+    accounts.confirm_for(one.at, one.actor, id)
+    return one.go("/admin/people", "done")
 
 
 @router.post("/people/{id}/role")
@@ -236,6 +244,13 @@ def mark(
 def outbox(one: Organiser, all: bool = False) -> Response:
     rows = news.outbox(one.at, one.actor, unsent=not all)
     return one.page("admin/outbox.html", rows=rows, all=all)
+
+
+@router.post("/outbox/sent")
+def mark_sent(one: Organiser, mail: Annotated[list[Id], Form(min_length=1, max_length=200)]) -> Response:
+    """Mails that the organiser sent by hand."""
+    news.mark_sent(one.at, one.actor, mail)
+    return one.go("/admin/outbox", "done")
 
 
 @router.get("/log")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
-from weakref import WeakKeyDictionary
 
 from fastapi import Query
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.routing import APIRouter
 
-from fuxian.contest.audit import audit_database
+from fuxian.contest.audit import audit_for_everyone
 from fuxian.contest.board import thread, views
 from fuxian.contest.rules.windows import Window, is_open
 from fuxian.contest.service import disputes, final, news
-from fuxian.contest.store.database import Database
 from fuxian.contest.web import feeds
 from fuxian.contest.web.boards import BoardQuery, chosen
 from fuxian.contest.web.routes import router as pages
@@ -261,21 +258,8 @@ def finals(one: Anyone) -> Response:
 def audit(one: Anyone, after: Id = 0, check: bool = False) -> Response:
     """The public log, and on request the winners recomputed from it."""
     events = views.public_log(one.at, after=after, limit=50)
-    done = _recomputed(one) if check else None
+    done = audit_for_everyone(one.at.contest, one.at.database).as_dict() if check else None
     return one.page("audit.html", events=events, after=after, done=done)
-
-
-_audits: WeakKeyDictionary[Database, tuple[float, dict[str, Any]]] = WeakKeyDictionary()
-AUDIT_SECONDS = 60.0
-"""For so long an audit is shown again: it reads the whole log, and anybody may ask for it."""
-
-
-def _recomputed(one: Visit) -> dict[str, Any]:
-    kept = _audits.get(one.at.database)
-    if kept is None or time.monotonic() - kept[0] > AUDIT_SECONDS:
-        done = audit_database(one.at.contest, one.at.database).as_dict()
-        kept = _audits[one.at.database] = (time.monotonic(), done)
-    return kept[1]
 
 
 @router.get("/language/{language}")

@@ -136,7 +136,10 @@ OTHER = {
     "submission": ("提交", "Submission"),
 }  # fmt: skip
 SAID = {
-    "registered": ("账号已创建，请打开邮件中的链接确认邮箱。", "Open the link in the mail to confirm your account."),
+    "registered": (
+        "账号已创建，请打开邮件中的链接确认邮箱，或请组织者确认。",
+        "Open the link in the mail to confirm your account, or ask the organiser to confirm it.",
+    ),
     "confirmed": ("邮箱已确认，请登录。", "Your e-mail address is confirmed. Log in."),
     "logged_out": ("已退出登录。", "You are logged out."),
     "reset_asked": ("若该邮箱已注册，重置链接已发送。", "If there is such an account, a link was mailed."),

@@ -176,8 +176,11 @@ def requirements(tree: Tree) -> Result:
                 number,
             )
     from_wheels = sorted(carried.keys() & named.keys())
-    from_here = f", {listed(from_wheels)} as a wheel of its own" if from_wheels else ""
-    return passed(f"{counted(len(named), 'package')}, PaddlePaddle among them{from_here}", file)
+    packages = counted(len(named), "package")
+    if from_wheels:
+        own = listed(from_wheels)
+        return passed(f"{packages}, PaddlePaddle among them, {own} as a wheel of its own", file)
+    return passed(f"{packages}, PaddlePaddle among them", file)
 
 
 def _wheels(tree: Tree, folder: str) -> dict[str, set[str]]:

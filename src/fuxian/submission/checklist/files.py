@@ -187,5 +187,5 @@ def pickles(tree: Tree) -> Result:
                     continue
                 why = str(error).removeprefix(f"{tree.folder / path}: ").rstrip(".")
                 mend = f"save the bare weights: `fuxian weights convert {path} OUT.safetensors` saves those it can read"
-                return failed(why, mend, path)
+                return failed(f"these weights cannot be read: {why}", mend, path)
     return passed(f"{counted(read, 'file')} of weights, none runs code" if read else "no pickles")

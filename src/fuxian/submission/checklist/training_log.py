@@ -121,7 +121,7 @@ def _figures(training: list[LogLine]) -> tuple[str, int] | None:
     for line in training:
         for name, figure in line.fields.items():
             if not math.isfinite(figure.value):
-                return f"{name} is {figure.value}", line.number
+                return f"{name} is no finite number ({figure.value})", line.number
             if name != "loss" and figure.value < 0:
                 return f"{name} is negative", line.number
         costs = line.fields
