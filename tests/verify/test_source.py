@@ -112,6 +112,14 @@ def test_a_server_that_does_not_answer_is_not_the_submissions_fault(tmp_path):
         pin(f"https://127.0.0.1:1/x/y@{'0' * 40}", tmp_path / "place")
 
 
+def test_a_repository_that_lost_an_object_is_its_owners_fault(repository, tmp_path):
+    """It is not the platform's: the same repository would fail again, and cost nothing."""
+    blob = git(repository, "rev-parse", "HEAD:README.md")
+    (repository / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(Failed, match=f"damaged or incomplete.*{blob}"):
+        pin(str(repository), tmp_path / "place")
+
+
 def test_hooks_filters_and_attributes_do_nothing(repository, tmp_path):
     """Every place where the entrant's repository can name a program."""
     witness = tmp_path / "WITNESS"

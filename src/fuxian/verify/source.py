@@ -40,6 +40,8 @@ _NO_ANSWER = re.compile(
     r"unable to access (?!.*returned error: (?:401|403|404|410))|RPC failed|early EOF|unexpected disconnect|hung up"
 )
 """What git says where the network or the server fails, and not where a server answers that there is no such thing."""
+_DAMAGED = re.compile(r"corruption on the remote side|(?:remote: |^)fatal: (?:unable to read|bad object|missing)\b")
+"""What git says where the repository lacks objects: it has them no more the next time."""
 # The highest precedence: nothing in the entrant's .gitattributes changes a byte, or leaves a file out.
 _ATTRIBUTES = "* -text -eol -ident -filter -export-ignore -export-subst -working-tree-encoding\n"
 
@@ -184,6 +186,13 @@ def _git(*arguments: str, timeout: float = GIT_SECONDS, most: int = MOST_LISTED)
     if ran.code == 0:
         return ran.stdout
     said = ran.stderr.decode("utf-8", "replace").strip().splitlines() or [f"it ended with {ran.code}"]
+    damage = [line for line in said[-100:] if _DAMAGED.search(line[:2000])]
+    if damage:
+        sentence = printable(min(damage, key=lambda line: "unable to read" not in line).strip())[:200]
+        raise Failed(
+            Reason.LAYOUT,
+            f"the repository is damaged or incomplete ({sentence}); push it whole, and clone it anew to see.",
+        )
     sentence = printable(said[-1])[:200]
     if any(_NO_ANSWER.search(line[:2000]) for line in said[-100:]):
         raise PlatformError(f"the repository cannot be fetched ({sentence}); try again later.")
