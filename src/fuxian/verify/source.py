@@ -40,7 +40,9 @@ _NO_ANSWER = re.compile(
     r"unable to access (?!.*returned error: (?:401|403|404|410))|RPC failed|early EOF|unexpected disconnect|hung up"
 )
 """What git says where the network or the server fails, and not where a server answers that there is no such thing."""
-_DAMAGED = re.compile(r"corruption on the remote side|(?:remote: |^)fatal: (?:unable to read|bad object|missing)\b")
+_DAMAGED = re.compile(
+    r"corruption on the remote side|(?:remote: |^)fatal: (?:unable to read|bad object|missing)\b"
+)
 """What git says where the repository lacks objects: it has them no more the next time."""
 # The highest precedence: nothing in the entrant's .gitattributes changes a byte, or leaves a file out.
 _ATTRIBUTES = "* -text -eol -ident -filter -export-ignore -export-subst -working-tree-encoding\n"
