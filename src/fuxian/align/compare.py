@@ -74,7 +74,7 @@ def problem_of(port: np.ndarray | None, reference: np.ndarray | None) -> tuple[s
         return "missing in the port", False
     if reference is None:
         return "extra in the port", False
-    if port.shape != reference.shape:
+    if port.shape != reference.shape and not _one_number(port, reference):
         return f"shape {tuple(port.shape)} instead of {tuple(reference.shape)}", False
     if (port.dtype.kind == "f") != (reference.dtype.kind == "f") or (
         (port.dtype == np.float16) != (reference.dtype == np.float16)
@@ -90,6 +90,11 @@ def problem_of(port: np.ndarray | None, reference: np.ndarray | None) -> tuple[s
             )
         return "NaN or infinity in the port", False
     return "", False
+
+
+def _one_number(port: np.ndarray, reference: np.ndarray) -> bool:
+    """Whether both are one number, one of them in a vector, as in reprod_log's files and Paddle before 2.5."""
+    return {port.shape, reference.shape} == {(), (1,)}
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -120,6 +125,7 @@ def compare(
             name, reference_name, float("inf"), tolerance, problem, undecided, shape=shape
         )
     assert port is not None and reference is not None  # noqa: S101
+    reference = reference.reshape(port.shape)
     if (
         port.dtype == reference.dtype == np.float32
     ):  # The difference of neighbours is exact in their own precision.

@@ -7,8 +7,6 @@ else.
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import numpy as np
 from fuxian.align.compare import TensorComparison, compare
 from fuxian.align.recording import Recording
 from fuxian.errors import InputError
-from fuxian.weights.inert_pickle import Damaged, PendingDtype, make_array
+from fuxian.weights.storage import as_array, read_inert_object
 
 OFFICIAL_THRESHOLD = 1e-6
 TRAIN_THRESHOLD = 0.0015
@@ -96,92 +94,20 @@ def _diff_log(port: dict[str, np.ndarray], reference: dict[str, np.ndarray], thr
     return "\n".join([*lines, "diff check passed" if passed else "diff check failed", ""])
 
 
-class _Array:
-    """Stands in for a pickled array: takes its state, makes an array of numbers, or gives what an array of one object
-    holds."""
-
-    def __setstate__(self, state: tuple) -> None:
-        _version, shape, dtype, fortran, data = state
-        if isinstance(data, list) and len(data) == 1:
-            self.value = data[0]
-        elif isinstance(dtype, _Dtype) and isinstance(data, bytes):
-            self.value = make_array(data, dtype.pending.finish(), shape, "F" if fortran else "C")
-        else:
-            raise Damaged("it holds an array of objects")
-
-
-class _Dtype:
-    """Stands in for a pickled element type."""
-
-    def __init__(self, code: str, *_: Any) -> None:
-        self.pending = PendingDtype(code)
-
-    def __setstate__(self, state: tuple) -> None:
-        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
-        self.pending = PendingDtype(self.pending.code, order if order in ("<", ">") else "=")
-
-
-def _scalar(dtype: _Dtype, data: bytes) -> Any:
-    return make_array(data, dtype.pending.finish(), ())[()]
-
-
-class _Inert(pickle.Unpickler):
-    """Reads a pickle of numbers, texts, dicts and arrays. Every name in it is answered by a stand-in from this module
-    or refused, so that nothing of the file's choosing is called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in (
-            "_reconstruct",
-            "scalar",
-        ):
-            return _scalar if name == "scalar" else lambda *_: _Array()
-        if (module, name) == ("numpy", "dtype"):
-            return _Dtype
-        if (module, name) == ("numpy", "ndarray"):
-            return _Array
-        raise Damaged(f"it asks for {module}.{name}"[:120])
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise Damaged("it refers to data outside itself")
-
-
-def _finished(held: Any) -> Any:
-    """What was read, stand-ins replaced by the arrays they made."""
-    if isinstance(held, _Array):
-        return _finished(held.value)
-    if isinstance(held, dict):
-        return {name: _finished(value) for name, value in held.items()}
-    return held
-
-
 def read_log(path: Path | str) -> dict[str, np.ndarray]:
     """The arrays of a reprod_log file by name. Raises InputError for anything else, a file with code included."""
     path = Path(path)
     try:
-        with path.open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            reader: Callable = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            _, _, dtype = reader(stream)
-            if not dtype.hasobject:
-                raise InputError(
-                    f"{path}: a plain array, not a log of named arrays; give the file reprod_log wrote."
-                )
-            held = _finished(_Inert(stream).load())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file.") from error
-    except InputError:
-        raise
-    except Exception as error:  # A damaged pickle fails in any way it likes.
-        raise InputError(f"{path}: {error}; it was not read, no code in it was run.") from error
+        held = read_inert_object(path)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; no code in it was run.") from error
+    if held is None:
+        raise InputError(f"{path}: not a log of named arrays; give the file reprod_log wrote.")
     if not isinstance(held, dict):
         raise InputError(
             f"{path}: holds {type(held).__name__}, not a dict of named arrays; give reprod_log's file."
         )
-    found = {str(name): np.asarray(value) for name, value in held.items()}
+    found = {str(name): as_array(value) for name, value in held.items()}
     wrong = [name for name, value in found.items() if value.dtype.kind not in "biuf"]
     if wrong:
         raise InputError(f"{path}: {wrong[0]} is not an array of numbers; give the file reprod_log wrote.")

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -18,6 +20,7 @@ from fuxian.recipe import Recipe, framework_of, load_recipe, to_tensors
 from fuxian.weights import mapping, storage
 from fuxian.weights.compare import Comparison, compare, figures
 from fuxian.weights.execution import call_order
+from fuxian.weights.fitting import as_known, first_fitting, with_prefix
 from fuxian.weights.overrides import Overrides, load_overrides
 from fuxian.weights.plans import Plan
 
@@ -25,6 +28,13 @@ app = typer.Typer(
     help="Get, convert, compare and inspect weights; no file's code is run.", no_args_is_help=True
 )
 
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        help="Read the names that begin with this, and leave it out, as `module.`; '' leaves every name as it is."
+        " Without it: what fits the model."
+    ),
+]
 Key = Annotated[str | None, typer.Option(help="The part of a nested file to read, as in `ema.state_dict`.")]
 
 
@@ -48,6 +58,7 @@ def convert(
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Save the plan here as JSON.")] = None,
     key: Key = None,
+    prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> None:
     """Carry weights between a torch reference and its Paddle port.
@@ -57,28 +68,28 @@ def convert(
 
     Example: fuxian weights convert resnet.pth resnet.pdparams --port port.py --reference reference.py
     """
-    stored = storage.read(source, key)
+    chosen = [storage.read(source, key)] if key else storage.read_parts(source)
+    if plan_file is None and port is None and reference is None and map_file is None:
+        if prefix is not None:
+            raise InputError("--prefix needs a model whose names it should fit; name the port with --port.")
+        _save_again(chosen[0] if key else storage.read(source), target, as_json)
+        return
+    plan: Plan | None = None
     if plan_file is not None:
         if port or reference or map_file:
             raise InputError("--plan says everything already; leave out --port, --reference and --map.")
         plan = Plan.from_json(_text(plan_file))
-    else:
-        overrides = load_overrides(map_file) if map_file else Overrides()
-        if port is None and reference is None and map_file is None:
-            _save_again(stored, target, as_json)
-            return
-        if port is None:
-            raise InputError("No port was given; name its recipe with --port, or a saved plan with --plan.")
-        if reference is not None:
-            plan = _plan_of_recipes(load_recipe(port), load_recipe(reference), overrides)
-        elif to == "port":
-            ordered = source.suffix != ".safetensors"
-            plan = mapping.plan(
-                load_recipe(port).model(), stored.tensors, overrides=overrides, ordered=ordered
-            )
-        else:
-            raise InputError("The reference's layout is not known; name its recipe with --reference.")
-    made = mapping.apply(plan, stored.tensors, "to_port" if to == "port" else "to_reference")
+    overrides = load_overrides(map_file) if map_file else Overrides()
+    if plan is None and port is None:
+        raise InputError("No port was given; name its recipe with --port, or a saved plan with --plan.")
+    if plan is None and reference is not None:
+        plan = _plan_of_recipes(load_recipe(str(port)), load_recipe(reference), overrides)
+    if plan is None and to == "reference":
+        raise InputError("The reference's layout is not known; name its recipe with --reference.")
+    by_port = None if plan is not None else _ByPort(load_recipe(str(port)).model(), overrides, source)
+    converter = by_port or _ByPlan(plan, "to_port" if to == "port" else "to_reference")  # type: ignore[arg-type]
+    stored, made = first_fitting(chosen, lambda part: converter(part, prefix))
+    plan = converter.plan
     storage.save_tensors(target, made)
     if save_plan is not None:
         save_plan.write_text(plan.to_json(), encoding="utf-8")
@@ -108,6 +119,63 @@ def convert(
             typer.echo(f"  {_HOW[link.how]}: {link.port.tensor} <-> {link.reference.tensor}{note}")
     _show_left("dropped", dropped)
     _show_left("left as the port initialises it", kept)
+
+
+@dataclass
+class _ByPlan:
+    """Converts by a plan that two models, or a file, gave."""
+
+    plan: Plan
+    direction: mapping.Direction
+
+    def __call__(self, part: storage.Stored, prefix: str | None) -> dict[str, np.ndarray]:
+        tensors, notes = mapping.renamed(self.plan, part.tensors, self.direction, prefix)
+        other: mapping.Direction = "to_reference" if self.direction == "to_port" else "to_port"
+        if mapping.fits(self.plan, part.tensors, other) and not mapping.fits(
+            self.plan, tensors, self.direction
+        ):
+            side = "port" if other == "to_reference" else "reference"
+            raise InputError(_ALREADY.format(side=side, other="reference" if side == "port" else "port"))
+        made = mapping.apply(self.plan, tensors, self.direction)
+        part.notes += notes
+        return made
+
+
+class _ByPort:
+    """Converts a bare torch state dict by the port's classes; ``plan`` is how."""
+
+    def __init__(self, model: Any, overrides: Overrides, source: Path) -> None:
+        self.model, self.overrides, self.ordered = model, overrides, source.suffix != ".safetensors"
+        self.own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        torch_names = {"_mean": "running_mean", "_variance": "running_var"}
+        self.known = {
+            ".".join([*path, torch_names.get(last, last)]) for *path, last in (n.split(".") for n in self.own)
+        }
+        self.plan = Plan([])
+
+    def __call__(self, part: storage.Stored, prefix: str | None) -> dict[str, np.ndarray]:
+        if prefix is None:
+            tensors, notes = as_known(part.tensors, self.known)
+        else:
+            tensors, notes = with_prefix(part.tensors, prefix, self.known)
+        own = {name: tensor.shape for name, tensor in part.tensors.items()} == self.own
+        if own and self.known != set(self.own):
+            raise InputError(_ALREADY.format(side="port", other="reference"))
+        try:
+            self.plan = mapping.plan(self.model, tensors, overrides=self.overrides, ordered=self.ordered)
+        except InputError:
+            if own:
+                raise InputError(_ALREADY.format(side="port", other="reference")) from None
+            raise
+        made = mapping.apply(self.plan, tensors)
+        part.notes += notes
+        return made
+
+
+_ALREADY = (
+    "These are the {side}'s own weights already: leave out --port and --reference to save them again,"
+    " or give --to {other} with both models to carry them over."
+)
 
 
 def _save_again(stored: storage.Stored, target: Path, as_json: bool) -> None:
@@ -220,23 +288,34 @@ def diff(
     first: Annotated[Path, typer.Argument(help="A file of weights.")],
     second: Annotated[Path, typer.Argument(help="Another one, of any format.")],
     key: Key = None,
+    second_key: Annotated[
+        str | None, typer.Option(help="The part of SECOND; without it, the one that --key names.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two files tensor by tensor; exit 1 when they differ in any value, shape, dtype or name.
 
+    Names are paired without prefixes, and the frameworks' layouts are told from other differences.
+
     Example: fuxian weights diff before.safetensors after.pdparams
     """
-    result = compare(storage.load_tensors(first, key), storage.load_tensors(second, key))
+    sides = storage.read(first, key), storage.read(second, second_key or key)
+    result = compare(sides[0].tensors, sides[1].tensors)
+    notes = [f"{path}: {n}" for path, side in zip((first, second), sides, strict=True) for n in side.notes]
     if as_json:
         print_json(
             {
                 "equal": result.equal,
+                "same_numbers": result.same_numbers,
+                "notes": notes + result.notes,
                 "tensors": result.common,
                 "only_first": result.only_first,
                 "only_second": result.only_second,
             }
         )
     else:
+        for note in (*notes, *result.notes):
+            typer.echo(f"Note: {note}.", err=True)
         _show(result, first, second)
     raise typer.Exit(0 if result.equal else 1)
 
@@ -249,22 +328,27 @@ def _show(result: Comparison, first: Path, second: Path) -> None:
     for difference in result.common:
         if difference.equal:
             continue
-        words = []
+        words = [f"{difference.second} in {second}"] if difference.second else []
         if difference.shapes[0] != difference.shapes[1]:
             words.append(f"shape {difference.shapes[0]} and {difference.shapes[1]}")
         if difference.dtypes[0] != difference.dtypes[1]:
             words.append(f"dtype {difference.dtypes[0]} and {difference.dtypes[1]}")
+        if difference.layout:
+            words.append(difference.layout)
         table.add_row(
             _printable(difference.name),
             _short(difference.max_abs),
             _short(difference.max_rel),
-            ", ".join(words) or "values",
+            _printable(", ".join(words) or "values"),
         )
     for name in result.only_first:
         table.add_row(_printable(name), "", "", f"only in {first}")
     for name in result.only_second:
         table.add_row(_printable(name), "", "", f"only in {second}")
     Console().print(table)
+    if result.same_numbers:
+        typer.echo(f"Different names, layouts or dtypes, the same numbers: {len(result.common)} tensors.")
+        return
     same = sum(difference.equal for difference in result.common)
     typer.echo(f"Different: {same} of {len(result.common)} common tensors are equal.")
 

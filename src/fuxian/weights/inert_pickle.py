@@ -2,7 +2,8 @@
 
 A pickle is a program for a small stack machine. Python's own machine imports and calls whatever the program
 names. This one knows the few instructions that a dict of arrays needs, imports nothing, and answers a call
-only through a table of builders given by the reader of the format. Anything else is refused.
+only through a table of builders given by the reader of the format. Anything else is refused; an object of a class
+that weights do not need may be stood in for, by a name without content.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import pickletools
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +27,13 @@ class Global:
 
     module: str
     name: str
+
+
+@dataclass(eq=False)
+class Foreign:
+    """Stands for an object whose class weights do not need. Its content is dropped; nothing of it is run."""
+
+    kind: str
 
 
 class Damaged(ValueError):
@@ -63,12 +72,35 @@ class PendingDtype:
 
 @dataclass(eq=False)
 class PendingArray:
-    """A numpy array under construction: it is made when its state arrives."""
+    """A numpy array under construction: it is made when its state arrives.
+
+    One without axes may hold a single object, as ``np.save`` makes of a dict: that is ``boxed``.
+    """
 
     array: np.ndarray | None = None
+    boxed: Any = None
 
 
 Builder = Callable[..., Any]
+
+VALUES = frozenset(
+    {
+        *(("builtins", name) for name in ("set", "frozenset", "complex", "slice", "range", "bytearray")),
+        *(("__builtin__", name) for name in ("set", "frozenset", "complex", "slice", "xrange", "bytearray")),
+        *(("collections", name) for name in ("Counter", "deque")),
+        *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
+        *(
+            ("pathlib", name)
+            for name in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+        ),
+        ("copyreg", "_reconstructor"),
+        ("copy_reg", "_reconstructor"),
+        ("functools", "partial"),
+        ("types", "SimpleNamespace"),
+        ("torch", "device"),
+    }
+)
+"""Calls that only make a value, beside weights as options and counters: stood in for, where objects may be."""
 
 
 @dataclass
@@ -76,6 +108,7 @@ class _Machine:
     builders: Mapping[tuple[str, str], Builder]
     persistent: Callable[[Any], Any] | None
     budget: Budget
+    objects: bool = False
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
@@ -94,15 +127,20 @@ class _Machine:
         return items
 
     def set_items(self, target: Any, items: list[Any]) -> None:
+        if isinstance(target, Foreign):
+            return
         if type(target) is not dict or len(items) % 2:
             raise Refused("sets items of something that is not a dict")
-        for key, value in zip(items[::2], items[1::2], strict=True):
+        for name, value in zip(items[::2], items[1::2], strict=True):
+            key = f"{name.module}.{name.name}" if self.objects and isinstance(name, Global) else name
             # A deeply nested tuple as a key would overflow C's stack when hashed.
             if not isinstance(key, (str, int, float, type(None))):
                 raise Refused(f"uses a {type(key).__name__} as a key")
             target[key] = value
 
     def append(self, target: Any, items: list[Any]) -> None:
+        if isinstance(target, Foreign):
+            return
         if type(target) is not list:
             raise Refused("appends to something that is not a list")
         target.extend(items)
@@ -111,16 +149,40 @@ class _Machine:
         if not isinstance(function, Global) or type(arguments) is not tuple:
             raise Refused("calls something that is not a named function")
         builder = self.builders.get((function.module, function.name))
-        if builder is None:
-            raise Refused(f"asks for {function.module}.{function.name}"[:120])
-        return builder(*arguments)
+        if builder is not None:
+            return builder(*arguments)
+        if self.objects and (function.module, function.name) in VALUES:
+            known = arguments[0] if function.name == "_reconstructor" and arguments else function
+            return self.stand_in(known)
+        raise Refused(f"asks for {function.module}.{function.name}{self.where()}"[:200])
+
+    def stand_in(self, of: Any) -> Foreign:
+        if not isinstance(of, Global):
+            raise Refused("makes an object of something that is not a class")
+        return Foreign(f"{of.module}.{of.name}"[:100])
+
+    def where(self) -> str:
+        """The keys that lead to what is being made, in words; nothing where none is known."""
+        # A dict that is being filled: a mark stands behind it, or it has one entry alone and is still empty.
+        filled = [
+            at + 1
+            for at, (item, following) in enumerate(pairwise([*self.stack, None]))
+            if isinstance(item, dict) and (at + 1 in self.marks or (not item and isinstance(following, str)))
+        ]
+        path = []
+        for start, inner in pairwise([*filled, 0]):
+            # Keys and values by turns: the last key without a value leads to what is being made.
+            end = inner - 1 if inner else min([m for m in self.marks if m > start], default=len(self.stack))
+            keys = self.stack[start:end:2]
+            path += [keys[-1]] if keys and isinstance(keys[-1], str) else []
+        return f" under {'.'.join(path)[:80]!r}" if path else ""
 
     def build(self, target: Any, state: Any) -> None:
         if isinstance(target, PendingDtype):
             _set_dtype_state(target, state)
         elif isinstance(target, PendingArray):
             _set_array_state(target, state, self.budget)
-        elif type(target) is not dict:
+        elif type(target) is not dict and not isinstance(target, Foreign):
             # An OrderedDict's attributes (torch's _metadata) are dropped; nothing else has a state.
             raise Refused("sets the state of something that is not an array")
 
@@ -137,6 +199,9 @@ def _set_array_state(target: PendingArray, state: Any, budget: Budget) -> None:
     _version, shape, dtype, fortran, data = state
     if isinstance(data, str):
         data = data.encode("latin-1")
+    if isinstance(dtype, PendingDtype) and dtype.code == "O8" and shape == () and isinstance(data, list):
+        (target.boxed,) = data
+        return
     if not isinstance(dtype, PendingDtype) or not isinstance(data, (bytes, bytearray)):
         raise Refused("holds an array of Python objects")
     budget.spend(len(data))
@@ -195,6 +260,7 @@ def numpy_builders(budget: Budget) -> dict[tuple[str, str], Builder]:
         ("numpy", "dtype"): make_dtype,
         ("_codecs", "encode"): encode,
         ("collections", "OrderedDict"): lambda: {},
+        ("collections", "defaultdict"): lambda *_factory: {},
         ("builtins", "tuple"): _as_tuple,
         ("__builtin__", "tuple"): _as_tuple,
     }
@@ -215,13 +281,15 @@ def read_pickle(
     builders: Mapping[tuple[str, str], Builder],
     budget: Budget,
     persistent: Callable[[Any], Any] | None = None,
+    objects: bool = False,
 ) -> Any:
     """What the pickle describes, of dicts, lists, tuples, numbers, strings and what the builders make.
 
-    ``persistent`` answers the pickle's references to data outside it (torch's storages).
+    ``persistent`` answers the pickle's references to data outside it (torch's storages). With ``objects`` a
+    ``Foreign`` stands for each object of another class; without it they are refused.
     Raises Refused or Damaged.
     """
-    machine = _Machine(builders, persistent, budget)
+    machine = _Machine(builders, persistent, budget, objects)
     try:
         return _run(machine, stream)
     except (Refused, Damaged):
@@ -277,6 +345,16 @@ def _run(machine: _Machine, stream: IO[bytes]) -> Any:
         elif name == "BUILD":
             (state,) = machine.pop(1)
             machine.build(stack[-1], state)
+        elif name in ("NEWOBJ", "NEWOBJ_EX") and machine.objects:
+            made = machine.pop(2 if name == "NEWOBJ" else 3)
+            stack.append(machine.stand_in(made[0]))
+        elif name == "EMPTY_SET" and machine.objects:
+            stack.append(Foreign("builtins.set"))
+        elif name == "FROZENSET" and machine.objects:
+            machine.pop_to_mark()
+            stack.append(Foreign("builtins.frozenset"))
+        elif name == "ADDITEMS" and machine.objects:
+            machine.pop_to_mark()
         elif name == "BINPERSID" and machine.persistent is not None:
             (reference,) = machine.pop(1)
             stack.append(machine.persistent(reference))

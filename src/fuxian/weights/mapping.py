@@ -15,13 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.weights.fitting import as_known, with_prefix
 from fuxian.weights.matching import Matching, match
 from fuxian.weights.overrides import Overrides
 from fuxian.weights.plans import Link, Plan
 from fuxian.weights.tree import COUNTER, Place, Tree, tree_of_model, tree_of_tensors
 
-PARALLEL = "module."
-"""What torch's DataParallel puts before every name."""
 Direction = Literal["to_port", "to_reference"]
 
 
@@ -204,6 +203,30 @@ def apply(
     return made
 
 
+def renamed(
+    plan: Plan, tensors: Mapping[str, np.ndarray], direction: Direction, prefix: str | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The tensors under the names that the plan reads, and what was done for it, a sentence each.
+
+    Without ``prefix`` what stands before the names is found by what fits. Raises InputError where nothing or more than
+    one prefix does.
+    """
+    forward = direction == "to_port"
+    places = [link.reference if forward else link.port for link in plan.links]
+    aliases = plan.reference_aliases if forward else plan.port_aliases
+    dropped = plan.reference_dropped if forward else plan.port_kept
+    known = {*(place.tensor for place in places), *aliases, *aliases.values(), *dropped}
+    return as_known(tensors, known) if prefix is None else with_prefix(tensors, prefix, known)
+
+
+def fits(plan: Plan, tensors: Mapping[str, np.ndarray], direction: Direction) -> bool:
+    """Whether every tensor that the plan reads is there under its name, with its shape."""
+    places = [link.reference if direction == "to_port" else link.port for link in plan.links]
+    return bool(places) and all(
+        place.tensor in tensors and tensors[place.tensor].shape == place.shape for place in places
+    )
+
+
 def _sources(
     pairs: Sequence[tuple[Place, Place]],
     tensors: Mapping[str, np.ndarray],
@@ -212,9 +235,8 @@ def _sources(
 ) -> dict[str, np.ndarray]:
     """The tensors that the plan reads, a tied one under its first name; every tensor is accounted for."""
     shapes = {place.tensor: place.shape for place, _ in pairs}
-    if tensors and not set(tensors) & set(shapes) and all(name.startswith(PARALLEL) for name in tensors):
-        tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
     known = {*shapes, *aliases, *aliases.values(), *dropped}
+    tensors, _ = as_known(tensors, known)
     unknown = [name for name in tensors if name not in known]
     found = dict(tensors)
     for alias, name in aliases.items():

@@ -4,9 +4,9 @@ Formats: ``.safetensors``; ``.pdparams`` and ``.pdopt`` (Paddle); ``.pt``, ``.pt
 formats, read without torch); ``.npz`` and ``.npy``.
 
 Files may nest their tensors in dicts, lists and tuples. The rule: a tensor's name is its path, joined by
-dots. When no tensor lies at the top and exactly one of ``state_dict``, ``model_state_dict`` and ``model`` is
-a dict with tensors, those are the weights, named from there, and the rest is left out with a note. ``key``
-chooses another part by its path.
+dots. When exactly one of ``state_dict``, ``model_state_dict``, ``model`` and ``params`` is a dict with tensors, and
+only single numbers lie beside it, those are the weights, named from there, and the rest is left out with a note.
+``key`` chooses another part by its path; ``read_parts`` gives every part, for whoever knows what must fit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -27,10 +28,12 @@ import safetensors
 import safetensors.numpy
 
 from fuxian.errors import InputError, PlatformError
+from fuxian.weights import parts
 from fuxian.weights.inert_pickle import (
     NUMERIC_KINDS,
     Budget,
     Damaged,
+    Foreign,
     PendingArray,
     Refused,
     make_array,
@@ -40,11 +43,7 @@ from fuxian.weights.inert_pickle import (
 from fuxian.weights.torch_legacy import read_torch_legacy
 from fuxian.weights.torch_zip import read_torch_zip, widen_bfloat16
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-PADDLE_NAME_TABLE = "StructuredToParameterName@@"
 PADDLE_SPLIT_TABLE = "UnpackBigParamInfor@@"
-MAX_DEPTH = 32
-MAX_LEAVES = 1_000_000
 MAX_NPZ_RATIO = 100
 MAX_NPZ_MEMBERS = 20_000
 FREE_NPZ_BYTES = 1 << 30
@@ -56,12 +55,15 @@ class Stored:
     """What a file of weights holds.
 
     ``tensors``: numpy arrays by name, possibly read-only views; ``notes``: what was changed or left out, a
-    sentence each; ``metadata``: the header of a safetensors file.
+    sentence each; ``metadata``: the header of a safetensors file; ``part``: the key of what was read, empty for the
+    whole file; ``objects``: what lay in the file that only its own code could open, by key.
     """
 
     tensors: dict[str, np.ndarray]
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    part: str = ""
+    objects: list[str] = field(default_factory=list)
 
 
 def load_tensors(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
@@ -76,6 +78,39 @@ def load_tensors(path: str | Path, key: str | None = None) -> dict[str, np.ndarr
 def read(path: str | Path, key: str | None = None) -> Stored:
     """The file's tensors with notes and metadata. Raises InputError as ``load_tensors`` does."""
     path = Path(path)
+    with _said(path):
+        held = _open(path)
+        return _stored(path, held, key if key else parts.chosen_part(path, held[0]))
+
+
+def read_parts(path: str | Path) -> list[Stored]:
+    """Every part of the file that holds tensors of its own, the likeliest first, and at last the whole file.
+
+    Raises InputError as ``load_tensors`` does, but not where several parts may be meant.
+    """
+    path = Path(path)
+    with _said(path):
+        held = _open(path)
+        if not isinstance(held[0], dict):
+            parts.part(path, held[0], "")
+        return [_stored(path, held, key) for key in parts.parts(held[0])]
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """What cannot be read becomes one sentence about the file."""
+    try:
+        yield
+    except Refused as error:
+        help_ = "" if "`" in str(error) else "; save the bare weights again"
+        raise InputError(f"{path}: refused, because it {error}{help_}.") from error
+    except Damaged as error:
+        raise InputError(f"{path}: the file is damaged ({error}); fetch or save it again.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
+
+
+def _open(path: Path) -> _Read:
     # model_best.pth.tar, which PyTorch's ImageNet example writes, is a .pth by another name.
     reader = _read_torch if path.name.lower().endswith(".pth.tar") else _READERS.get(path.suffix.lower())
     if reader is None and _begins_as_pickle(path):
@@ -87,19 +122,22 @@ def read(path: str | Path, key: str | None = None) -> Stored:
         )
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; check the path.")
-    try:
-        tree, notes, metadata = reader(path)
-        tree = _part(path, tree, key) if key else _unwrapped(path, tree, notes)
-        tensors = _flatten(tree, notes)
-        if path.suffix.lower() in (".pdparams", ".pdopt"):
-            _widen_paddle_bfloat16(tensors, notes)
-        return Stored(tensors, notes, metadata)
-    except Refused as error:
-        raise InputError(f"{path}: refused, because it {error}; save the bare weights again.") from error
-    except Damaged as error:
-        raise InputError(f"{path}: the file is damaged ({error}); fetch or save it again.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
+    return reader(path)
+
+
+def _stored(path: Path, held: _Read, key: str) -> Stored:
+    tree, notes, metadata = held
+    notes = list(notes)
+    rest = parts.left_out(tree, key) if key else []
+    if rest:
+        notes.append(f"only {key!r} was read; left out: {', '.join(rest[:20])}")
+    tensors = parts.flatten(parts.part(path, tree, key), notes)
+    objects = parts.objects(tree)
+    if not tensors and isinstance(tree, Foreign):
+        raise Refused(parts.in_object(path, tree, ""))
+    if path.suffix.lower() in (".pdparams", ".pdopt"):
+        _widen_paddle_bfloat16(tensors, notes)
+    return Stored(tensors, notes, metadata, key, objects)
 
 
 _Read = tuple[Any, list[str], dict[str, str]]
@@ -118,14 +156,26 @@ def read_inert_pickle(path: Path) -> Any:
 
     Raises InputError for any other, and runs nothing of it.
     """
-    try:
-        return _read_paddle(path)[0]
-    except Refused as error:
-        raise InputError(f"{path}: refused, because it {error}; save the bare arrays again.") from error
-    except Damaged as error:
-        raise InputError(f"{path}: the file is damaged ({error}); save it again.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
+    with _said(path):
+        return _read_paddle(path, objects=False)[0]
+
+
+def read_inert_object(path: Path) -> Any:
+    """What a ``.npy`` of one pickled object holds, read as ``read_inert_pickle`` reads; None for any other file.
+
+    Raises InputError for what that refuses.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; check the path.")
+    with _said(path), path.open("rb") as stream:
+        return _boxed(stream, path.stat().st_size)
+
+
+def as_array(held: Any) -> np.ndarray:
+    """The array, or the number as one, that was read from a pickle; of dtype object for anything else."""
+    if isinstance(held, PendingArray):
+        return held.array if held.array is not None else np.asarray(None)
+    return np.asarray(held)
 
 
 def _read_safetensors(path: Path) -> _Read:
@@ -152,7 +202,7 @@ def _read_safetensors(path: Path) -> _Read:
         raise Damaged(f"its header names what cannot be: {str(error)[:80]}") from error
 
 
-def _read_paddle(path: Path) -> _Read:
+def _read_paddle(path: Path, objects: bool = True) -> _Read:
     size = path.stat().st_size
     with path.open("rb") as file:
         if size < 2 or file.read(1) != b"\x80":
@@ -160,7 +210,7 @@ def _read_paddle(path: Path) -> _Read:
         budget = Budget(2 * size)
         # A map clamps every read to the file's end, so a lying length cannot ask for memory.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            tree = read_pickle(cast(IO[bytes], content), numpy_builders(budget), budget)
+            tree = read_pickle(cast(IO[bytes], content), numpy_builders(budget), budget, objects=objects)
     if isinstance(tree, dict) and PADDLE_SPLIT_TABLE in tree:
         raise Refused("splits large parameters (Paddle's pickle protocols 2 and 3)")
     return tree, [], {}
@@ -191,25 +241,42 @@ def _read_npz(path: Path) -> _Read:
 
 def _read_npy(path: Path) -> _Read:
     with path.open("rb") as stream:
+        boxed = _boxed(stream, path.stat().st_size)
+        if boxed is not None:
+            return boxed, [], {}
+        stream.seek(0)
         return {path.stem: _read_array(stream, path.stat().st_size)}, [], {}
+
+
+def _boxed(stream: IO[bytes], size: int) -> Any:
+    """What a ``.npy`` of one pickled object holds, a dict as ``np.save`` writes it; None for any other file."""
+    try:
+        shape, _, dtype = _NPY_HEADERS[np.lib.format.read_magic(stream)](stream)
+    except _NO_HEADER:
+        return None
+    if not dtype.hasobject or shape:
+        return None
+    budget = Budget(2 * size)
+    held = read_pickle(stream, numpy_builders(budget), budget)
+    return held.boxed if isinstance(held, PendingArray) else None
 
 
 def _read_array(stream: IO[bytes], size: int) -> np.ndarray:
     """One ``.npy``. The header's claim is held against the file's size before any memory is taken."""
     try:
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(stream)
-    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
+        shape, fortran, dtype = _NPY_HEADERS[np.lib.format.read_magic(stream)](stream)
+    except _NO_HEADER as error:
         raise Damaged(f"no readable .npy header: {str(error)[:80]}") from error
     if dtype.kind not in NUMERIC_KINDS:
         raise Refused(f"holds an array of dtype {dtype}, which is not numeric")
     return make_array(stream.read(size), dtype, shape, "F" if fortran else "C")
 
 
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_NO_HEADER = (ValueError, KeyError, SyntaxError, RecursionError, MemoryError)
 _READERS: dict[str, Callable[[Path], _Read]] = {
     ".safetensors": _read_safetensors,
     ".pdparams": _read_paddle,
@@ -220,84 +287,6 @@ _READERS: dict[str, Callable[[Path], _Read]] = {
     ".npz": _read_npz,
     ".npy": _read_npy,
 }
-
-
-def _part(path: Path, tree: Any, key: str) -> Any:
-    part = tree
-    for name in key.split("."):
-        part = part.get(name) if isinstance(part, dict) else None
-    if not isinstance(part, dict):
-        names = ", ".join(repr(name)[:60] for name in list(tree)[:5]) if isinstance(tree, dict) else "nothing"
-        raise InputError(f"{path}: no dict lies under {key!r}; at the top lie {names}.")
-    return part
-
-
-def _is_tensor(node: Any) -> bool:
-    return isinstance(node, (np.ndarray, PendingArray)) or (
-        isinstance(node, tuple) and len(node) == 2 and isinstance(node[1], PendingArray)
-    )
-
-
-def _unwrapped(path: Path, tree: Any, notes: list[str]) -> Any:
-    if not isinstance(tree, dict) or any(_is_tensor(node) for node in tree.values()):
-        return tree
-    found = [
-        name
-        for name in WRAPPERS
-        if isinstance(tree.get(name), dict) and any(_is_tensor(node) for node in tree[name].values())
-    ]
-    if len(found) > 1:
-        raise InputError(f"{path}: holds weights under {' and '.join(found)}; choose one with key.")
-    if not found:
-        return tree
-    rest = [repr(name)[:60] for name in tree if name not in (found[0], PADDLE_NAME_TABLE)]
-    if rest:
-        notes.append(f"only {found[0]!r} was read; left out: {', '.join(rest[:20])}")
-    return tree[found[0]]
-
-
-def _walk(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every leaf with its dotted path; refuses structures that unfold without end."""
-    left = MAX_LEAVES
-
-    def visit(node: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
-        nonlocal left
-        left -= 1
-        if depth > MAX_DEPTH or left < 0:
-            raise Refused(f"nests deeper than {MAX_DEPTH} levels or wider than {MAX_LEAVES} entries")
-        if isinstance(node, tuple) and _is_tensor(node):
-            yield name, node[1]
-        elif isinstance(node, (dict, list, tuple)):
-            pairs = node.items() if isinstance(node, dict) else enumerate(node)
-            for key, value in pairs:
-                if key != PADDLE_NAME_TABLE:
-                    yield from visit(value, f"{name}.{key}" if name else str(key), depth + 1)
-        else:
-            yield name, node
-
-    return visit(tree, "", 0)
-
-
-def _flatten(tree: Any, notes: list[str]) -> dict[str, np.ndarray]:
-    tensors: dict[str, np.ndarray] = {}
-    others: list[str] = []
-    for name, leaf in _walk(tree):
-        if isinstance(leaf, PendingArray):
-            array = leaf.array
-            if array is None:
-                raise Damaged("an array has no content")
-        elif isinstance(leaf, np.ndarray):
-            array = leaf
-        else:
-            others.append(name[:60])
-            continue
-        if name in tensors:
-            raise Refused(f"holds two tensors named {name[:60]!r}")
-        tensors[name] = array
-    if others:
-        more = f" and {len(others) - 10} more" if len(others) > 10 else ""
-        notes.append(f"left out, being no tensors: {', '.join(others[:10])}{more}")
-    return tensors
 
 
 def _widen_paddle_bfloat16(tensors: dict[str, np.ndarray], notes: list[str]) -> None:

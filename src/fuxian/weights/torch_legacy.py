@@ -82,7 +82,7 @@ def read_torch_legacy(path: Path) -> tuple[Any, bool]:
         if not isinstance(system, dict) or not isinstance(system.get("little_endian"), bool):
             raise Damaged("it does not say its byte order")
         storages = _Storages(budget)
-        tree = read_pickle(content, builders, budget, storages)
+        tree = read_pickle(content, builders, budget, storages, objects=True)
         keys = read_pickle(content, builders, budget)
         if not isinstance(keys, list) or len(keys) != len(storages.made) or set(keys) != set(storages.made):
             raise Damaged("its list of storages is not that of its tensors")

@@ -117,12 +117,20 @@ def _size(sizes: Any) -> tuple:
 
 def rebuilding_builders() -> dict[tuple[str, str], Builder]:
     """The calls that torch's pickles make to build tensors from storages."""
-    return {
+    builders: dict[tuple[str, str], Builder] = {
         ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
         ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
         ("torch._utils", "_rebuild_parameter"): _same,
+        ("torch._utils", "_rebuild_parameter_with_state"): _same,
         ("torch", "Size"): _size,
     }
+
+    def of_subclass(function: Any, _class: Any, arguments: Any, _state: Any) -> Any:
+        if not isinstance(function, Global) or (function.module, function.name) not in builders:
+            raise Refused("builds a tensor by a function of its own")
+        return builders[function.module, function.name](*arguments)
+
+    return {**builders, ("torch._tensor", "_rebuild_from_type_v2"): of_subclass}
 
 
 def read_torch_zip(path: Path) -> tuple[Any, bool]:
@@ -145,7 +153,7 @@ def read_torch_zip(path: Path) -> tuple[Any, bool]:
             budget.spend(member.file_size)
             storages = _Storages(archive, root, budget)
             builders: dict[tuple[str, str], Builder] = {**numpy_builders(budget), **rebuilding_builders()}
-            tree = read_pickle(io.BytesIO(archive.read(member)), builders, budget, storages)
+            tree = read_pickle(io.BytesIO(archive.read(member)), builders, budget, storages, objects=True)
             return tree, bool(storages.widened)
     except (zipfile.BadZipFile, NotImplementedError, KeyError, EOFError, OSError, RuntimeError) as error:
         raise Damaged(f"{type(error).__name__}: {str(error)[:80]}") from error

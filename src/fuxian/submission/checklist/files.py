@@ -181,7 +181,9 @@ def pickles(tree: Tree) -> Result:
         if size and (ending in WEIGHTS or archive):
             read += 1
             try:
-                storage.read(tree.folder / path)
+                held = storage.read(tree.folder / path)
+                if held.objects:
+                    raise InputError(f"it holds {held.objects[0]}, which opens only by running code.")
             except InputError as error:
                 if ending == ".npy" and is_inert_npy(tree.content(path, LARGEST_FILE)):
                     continue
