@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -45,6 +45,8 @@ _SEEN = re2.compile(r"\[\s*(\d{1,15})\s*/\s*(\d{1,15})\s*\(\s*\d{1,3}(?:\.\d*)?\
 """As in ``Epoch: 3 [640/60000 (1%)]``: examples of the epoch that were seen, and no number of a step."""
 _EVALUATED = re2.compile(r"(?i)\b(eval\w*|val|valid\w*|dev|test)[\s_-]*$")
 """What stands before a loss that is no training's."""
+_EVALUATION = re2.compile(r"(?i)\b(eval|evaluation|val|valid|validation|dev|test)\b.*?\bloss")
+_TRAINING = re2.compile(r"(?i)\btrain")
 _TIME = re2.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
@@ -81,12 +83,18 @@ def read_log_lines(text: str, log: TrainingLogFile, metric: str) -> list[LogLine
     read = _read_json if log.format == "jsonl" else _read_text
     if log.pattern is not None:
         read = partial(_read_pattern, compiled(log.pattern))
-    found = []
+    found, evaluations = [], set()
     for number, line in enumerate(text.splitlines(), start=1):
         made = read(number, line[:LONGEST_LINE], names, wanted)
-        if made is not None and ("loss" in made.fields or made.metric is not None):
-            found.append(made)
-    return found
+        if made is None or ("loss" not in made.fields and made.metric is None):
+            continue
+        word = _EVALUATION.search(line[:LONGEST_LINE]) if read is _read_text else None
+        if word is not None and not _TRAINING.search(word.group()):
+            evaluations.add(number)
+        found.append(made)
+    if all(line.number in evaluations for line in found if "loss" in line.fields):
+        return found  # the word stands on every line, and says nothing
+    return [replace(line, fields={}) if line.number in evaluations else line for line in found]
 
 
 def parse_log_lines(text: str, log: TrainingLogFile, metric: str, name: str) -> list[LogLine]:

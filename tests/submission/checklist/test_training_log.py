@@ -257,3 +257,8 @@ def test_examples_seen_are_no_steps():
     lines = read_log_lines(text, TEXT, "accuracy")
     assert [line.step for line in lines] == [None] * 3
     assert contradiction(lines) is None
+    sums = "INFO: train epoch Loss: 1333.1\nINFO: val Epoch: 0 [00000000/00056199 (00%)] Loss: 1.5 avg_ips: 1949.8\n"
+    assert contradiction(read_log_lines(text + sums, TEXT, "accuracy")) is None
+    renamed = text.replace("train Epoch", "test.py Epoch")
+    assert len(read_log_lines(renamed, TEXT, "accuracy")) == len(lines)
+    assert all(line.fields for line in read_log_lines(renamed, TEXT, "accuracy"))

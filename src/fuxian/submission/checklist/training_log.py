@@ -15,7 +15,7 @@ LOOSE = 0.02
 """Relative slack of ips x batch_cost beyond what the printed digits leave open."""
 FEW = 0.05
 """Share of lines that may miss it, where nothing says which are an epoch's last: that batch is smaller."""
-NO_STEP = "a line with a loss has neither a step nor an epoch"
+NO_STEP = "no line with a loss has a step or an epoch"
 LONGEST_DAYS = 365
 
 
@@ -100,14 +100,17 @@ def contradiction(lines: list[LogLine]) -> tuple[str, int] | None:
     training = [line for line in lines if "loss" in line.fields]
     if not training:
         return None
+    placed = [line for line in training if line.step is not None or line.epoch is not None]
+    if not placed:
+        return NO_STEP, training[0].number
+    # What an epoch's end sums up has no place of its own.
+    training = placed
     return _steps(training) or _figures(training) or _throughput(training) or _duration(training)
 
 
 def _steps(training: list[LogLine]) -> tuple[str, int] | None:
     before: tuple[float, float] | None = None
     for line in training:
-        if line.step is None and line.epoch is None:
-            return NO_STEP, line.number
         now = (line.epoch or 0.0, math.inf if line.step is None else line.step)
         if before is not None and now <= before:
             if line.step is None:
