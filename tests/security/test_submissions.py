@@ -6,6 +6,7 @@ What these programs may do to the machine is held off by the sandbox, and is in 
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -263,6 +264,13 @@ def test_other_submissions_and_labels_cannot_be_read(short, verified, tmp_path):
     assert "HUNTER2" not in said
     assert f"ESCAPED {secret}" not in said
     assert f"ESCAPED {short}" not in said
+
+
+def test_a_crash_says_where_in_the_submission(folder, verified):
+    at_start(folder / "tools/eval.py", "import json\nassert not json.dumps(1)")
+    done = verified()
+    assert (done.verdict, done.reason) == ("rejected", Reason.CRASH)
+    assert re.search(r"It said: AssertionError, in tools/eval\.py, line \d+", done.detail)
 
 
 def test_output_that_steers_a_terminal_or_is_no_text(folder, verified):

@@ -14,6 +14,8 @@ OPTIONS = {
     "output": "print less",
     "network": "bring what it fetches in the repository, or name it under [data]",
 }
+FRAME = re2.compile(r'File "/work/([^"\n]{1,200})", line (\d{1,7})')
+"""A line of a traceback in the submission's own code, as commands see its folder."""
 KNOWN = (
     (
         r"too many indices for array: array is 0-dimensional|invalid index to scalar variable|0-d array"
@@ -41,7 +43,7 @@ KNOWN = (
         "a command may write into its own folder, {out} and /tmp alone",
     ),
     (
-        r"No such file or directory|FileNotFoundError",
+        r"No such file or directory|FileNotFoundError|to load model not exists",
         "a command sees the submission's files, and the data sets that [data] names",
     ),
     (
@@ -60,6 +62,8 @@ def advice(outcome: Outcome) -> str:
         return f" ({option})" if option else ""
     end = readable(outcome.stderr[-4000:])
     last = next((line for line in reversed(shown(outcome.stderr).splitlines()) if line.strip()), "")
-    said = f" It said: {last.strip()}" if last else " It said nothing on stderr."
+    frames = list(FRAME.finditer(end))
+    at = f", in {frames[-1].group(1)}, line {frames[-1].group(2)}" if frames else ""
+    said = f" It said: {last.strip()}{at}" if last else " It said nothing on stderr."
     known = next((meaning for pattern, meaning in KNOWN if re2.search(pattern, end)), None)
     return f"{said} ({known}.)" if known else said
