@@ -82,7 +82,7 @@ def _count(objects: int) -> float:
         return max(float(objects), 1.0)
     everywhere = paddle.to_tensor([float(objects)])
     dist.all_reduce(everywhere)
-    return max(float(everywhere) / dist.get_world_size(), 1.0)
+    return max(everywhere.item() / dist.get_world_size(), 1.0)
 
 
 def _classes(logits_SNPC: Tensor, pairs: list, kinds: list[np.ndarray]) -> Tensor:
