@@ -5,7 +5,7 @@ inference, Paddle and PyTorch taking turns in one process on one thread, the rat
 rounds. Inference is the exported network in Paddle Inference, run as its description says, against PyTorch's eager
 evaluation. ``scaled`` is the network of sparse-rcnn/bccd on a batch of its size, ``paper`` (with ``--full``) ResNet-50
 with 100 proposals in full width on one picture of 256 pixels. Pictures are generated. PyTorch's side is the counterpart
-in ``reference/``, whose RoIAlign is a ``grid_sample``; torchvision's compiled one is not among what the reference needs.
+in ``reference/``, whose RoIAlign is a ``grid_sample``; the reference does not need torchvision and its compiled one.
 """
 
 from __future__ import annotations
