@@ -13,7 +13,7 @@ from fuxian.errors import InputError
 from fuxian.training import chain, checkpoints
 from fuxian.training.fit import Length, fit
 from fuxian.training.log import read_log
-from fuxian.training.numeric_mode import OVERRULES, PORTABLE
+from fuxian.training.numeric_mode import OVERRULES, PORTABLE, maker
 
 LENGTH = Length(iterations=12, log_every=5, checkpoint_every=2)
 
@@ -34,6 +34,7 @@ def trained(recipe, tmp_path):
 def test_every_checkpoint_is_a_link_and_the_kept_ones_have_the_digest_that_the_log_says(trained):
     made = chain.read_chain(read_log(trained / "log.jsonl"))
     assert (made.seed, [link.step for link in made.links]) == (3, [0, 2, 4, 6, 8, 10, 12])
+    assert made.maker == maker()
     kept = sorted((trained / "checkpoints").glob("step_*"))
     states = {link.step: link.state for link in made.links}
     assert len(kept) == 6

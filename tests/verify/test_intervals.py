@@ -243,3 +243,18 @@ def test_the_fast_mode_shows_nothing_where_it_does_not_come_out(submission, repl
     with pytest.raises(Failed, match="--reproducible") as error:
         replays.go(4)
     assert error.value.reason is Reason.NOT_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("maker", "status"), [("AuthenticAMD", "not_applicable"), ("GenuineIntel", "pass"), ("", "pass")]
+)
+def test_bits_are_asked_for_on_the_log_makers_processors_alone(
+    submission, replays, monkeypatch, maker, status
+):
+    monkeypatch.setattr(intervals, "maker", lambda: "GenuineIntel")
+    submission.lines[0]["processor"] = maker
+    write_log(submission.folder, submission.lines)
+    replays.invented |= {20, 30, 40} if status == "not_applicable" else set()
+    made = replays.go(4)
+    assert made.status == status
+    assert ("of AuthenticAMD, and on this one of GenuineIntel" in made.detail) == (status == "not_applicable")

@@ -2,7 +2,8 @@
 
 Each link is the SHA-256 of the link before, the step, and the digest of the whole state at that step (weights,
 moments, schedules). The first link holds the seed, the numeric mode and the freshly initialised state. Whoever trains
-again from one kept checkpoint to the next, in the portable mode, must arrive at the digest that the log says.
+again from one kept checkpoint to the next, in the portable mode and on a processor of the same maker, must arrive at
+the digest that the log says.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Chain:
     numeric_mode: Mode
     links: tuple[Link, ...]
     """By step, beginning with step 0."""
+    maker: str = ""
+    """Of the processor, as the log says: of logs that do not, empty. It is no part of the hashes."""
 
 
 def state_digest(files: Mapping[str, Tensors], schedules: Mapping[str, Any]) -> str:
@@ -119,7 +122,8 @@ def read_chain(lines: Iterable[Mapping[str, Any]]) -> Chain | None:
             raise InputError(
                 f"the log's chain of checkpoints is broken at step {link.step}; a line of it was changed."
             )
-    return Chain(seed, mode, tuple(links))  # type: ignore[arg-type]
+    said = first.get("processor")
+    return Chain(seed, mode, tuple(links), said if isinstance(said, str) else "")  # type: ignore[arg-type]
 
 
 def stride(checkpoints: int, bytes_each: int, budget: int) -> int:

@@ -2,8 +2,8 @@
 
 Fields: ``step``, ``loss`` and further losses, ``lr`` (``lr.<name>`` of further optimizers), ``reader_cost`` and
 ``batch_cost`` (seconds a step), ``ips`` (examples a second); evaluations are lines with ``step`` and ``eval`` (figures
-by name). The line of step 0 has ``seed`` and ``numeric_mode``; it and a line for every checkpoint have ``state`` and
-``chain`` (see ``chain``).
+by name). The line of step 0 has ``seed``, ``numeric_mode`` and ``processor``; it and a line for every checkpoint have
+``state`` and ``chain`` (see ``chain``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from fuxian.training.chain import Chain, Link, read_chain
-from fuxian.training.numeric_mode import Mode
+from fuxian.training.numeric_mode import Mode, maker
 
 
 class TrainingLog:
@@ -43,8 +43,8 @@ class TrainingLog:
             self.scalars.add_scalar(f"eval/{name}", value, step)
 
     def write_link(self, link: Link, seed: int | None = None, mode: Mode | None = None) -> None:
-        """One more link of the chain; the first with the seed and the numeric mode."""
-        first = {} if mode is None else {"seed": seed, "numeric_mode": mode}
+        """One more link of the chain; the first with the seed, the numeric mode and the processor's maker."""
+        first = {} if mode is None else {"seed": seed, "numeric_mode": mode, "processor": maker()}
         self.file.write(json.dumps({"step": link.step, **first, **link.as_dict()}) + "\n")
         self.file.flush()
         self.link = link

@@ -1,13 +1,16 @@
-"""The numeric mode of a training: fast on this processor, or the same bits on every one.
+"""The numeric mode of a training: fast on this processor, or the same bits on every one of its maker.
 
 Matrix products take the code that suits the processor, and float32 then differs in its last digits, which a training
-soon amplifies. In the portable mode MKL takes one code path for all processors, on one thread.
+soon amplifies. In the portable mode MKL takes one code path for all processors, on one thread. What is left is Paddle's
+square root of float32 (batch and layer normalisation, Adam), which refines an approximation that the processor gives
+(``rsqrtps``): makers have tables of their own for it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import Literal
@@ -19,6 +22,16 @@ PORTABLE = {"MKL_CBWR": "COMPATIBLE", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS":
 """Variables of the environment that make the portable mode, to be set before Paddle is imported."""
 OVERRULES = "MKL_DEBUG_CPU_TYPE"
 """On an AMD processor it chooses MKL's code path whatever ``MKL_CBWR`` says."""
+
+
+def maker() -> str:
+    """Who made this processor, as it says itself (GenuineIntel, AuthenticAMD); else its kind (aarch64)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
+    return next(said, "") or platform.machine()
 
 
 def current() -> Mode:

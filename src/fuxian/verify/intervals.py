@@ -21,7 +21,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
 from fuxian.training.chain import Chain, Link, read_chain, stored_digest
-from fuxian.training.numeric_mode import PORTABLE
+from fuxian.training.numeric_mode import PORTABLE, maker
 from fuxian.untrusted import parsed
 from fuxian.verify.commands import GIVEN, OUT, Workplace, run_command
 from fuxian.verify.entrant_weights import MEMORY, load_weights
@@ -66,7 +66,8 @@ def read_log_chain(at: Workplace) -> Chain | None:
         raise Failed(Reason.REPLAY_MISMATCH, str(error)) from error
     if found is None:
         return None
-    return Chain(found["seed"], found["mode"], tuple(Link(*link) for link in found["links"]))
+    links = tuple(Link(*link) for link in found["links"])
+    return Chain(found["seed"], found["mode"], links, found["maker"])
 
 
 def _submitted_step(at: Workplace, chain: Chain) -> int:
@@ -120,7 +121,8 @@ def _chain_of(file: Path) -> dict[str, Any] | None:
     if chain is None:
         return None
     links = [[link.step, link.state, link.chain] for link in chain.links]
-    return {"seed": chain.seed, "mode": chain.numeric_mode, "links": links}
+    maker = "".join(c for c in chain.maker if c.isalnum() or c in " -_.")[:40]
+    return {"seed": chain.seed, "mode": chain.numeric_mode, "links": links, "maker": maker}
 
 
 def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
@@ -193,8 +195,15 @@ def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: 
     them. Weights that were put in the place of others in between have moved further than training moves them.
 
     Where the checkpoint of the submitted weights was not kept, the interval that ends in it is one of them: it alone
-    ties the weights to the log. Raises Failed where one does not arrive at the state that the chain names.
+    ties the weights to the log. On a processor of another maker than the log names nothing is replayed: bits differ
+    there. Raises Failed where one does not arrive at the state that the chain names.
     """
+    if chain.numeric_mode == "portable" and chain.maker and chain.maker != maker():
+        return Training(
+            "not_applicable",
+            f"the log says that the training was made on a processor of {chain.maker}, and on this one of {maker()} its"
+            " bits do not come out: rule on it on such a machine",
+        )
     shown = _submitted_step(at, chain)
     intervals = list(itertools.pairwise(sorted({0, *kept, shown, chain.links[-1].step})))
     lengths = np.array([end - begin for begin, end in intervals], dtype=np.float64)
