@@ -3,9 +3,9 @@
     python benchmarks/paper_rulings.py OUT --only dmr/movielens --json
 
 Of each claim a submission is made for a team, checked with `fuxian check`, and ruled on with `fuxian verify --terms`.
-Nothing is waived. Where a claim's terms say more than its name, TERMS and NOT_REPLAYED say what and why. Seconds are of the wall and of
-the processor, memory that of the largest command, all of the whole ruling. Terms, evidence and what was ruled on stay
-in OUT, and what is there already is not made again.
+Nothing is waived. Where a claim's terms say more than its name, TERMS and NOT_REPLAYED say what and why. Seconds are of
+the wall and of the processor, memory that of the largest command, all of the whole ruling. Terms, evidence and what was
+ruled on stay in OUT, and what is there already is not made again.
 """
 
 from __future__ import annotations
