@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import INNER_TOLERANCE, locate, uses
@@ -23,6 +23,9 @@ from fuxian.json_files import json_text
 from fuxian.recipe import Recipe, load_recipe
 from fuxian.weights import Overrides
 
+if TYPE_CHECKING:
+    from fuxian.align.mend import Mend
+
 
 @dataclass
 class Alignment:
@@ -30,7 +33,8 @@ class Alignment:
 
     ``verdict`` is ``aligned``, ``diverged`` or ``inconclusive``; ``first`` is the first divergence with its
     ``diagnosis``, None where there is none; ``inventory`` that of parameters without a counterpart;
-    ``rows`` are both sides' modules in the order in which they ran.
+    ``rows`` are both sides' modules in the order in which they ran; ``mend`` is the change of the port's source that
+    was asked for.
     """
 
     verdict: str
@@ -41,6 +45,7 @@ class Alignment:
     diagnosis: Diagnosis | None = None
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    mend: Mend | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The document of ``fuxian align run --json``: plain values, which JSON gives back as they were."""
@@ -229,6 +234,18 @@ def align(
         return alignment
 
 
+def once_more(
+    port: Recipe,
+    reference: Recording,
+    stages: Sequence[str],
+    folder: Path,
+    overrides: Overrides | None = None,
+) -> Alignment:
+    """The alignment of a port with a reference that was recorded before, without the cause of what differs."""
+    runner = _Runner(port, reference, tuple(stages), True, folder, ["", ""], overrides)
+    return runner.run(str(reference.data["dtype"]))
+
+
 @dataclass
 class _Runner:
     """Records both sides below a folder, as often as is needed."""
@@ -346,7 +363,9 @@ def result_json(alignment: Alignment) -> dict[str, Any]:
             "step": first.facts.get("step"),
             "script": diagnosis.script if diagnosis else "",
         }
+    mended = {} if alignment.mend is None else {"mend": alignment.mend.as_dict()}
     return {
+        **mended,
         "verdict": alignment.verdict,
         "dtype": alignment.pair.reference.data["dtype"],
         "stages": [_stage_json(result) for result in alignment.stages],

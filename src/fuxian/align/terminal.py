@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich import box
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from fuxian.align.alignment import Alignment
 from fuxian.align.causes import CAUSES
+from fuxian.align.mend import Mend
 from fuxian.align.stages import StageResult
 from fuxian.align.tree import Row
 
@@ -51,6 +53,14 @@ def summary(alignment: Alignment) -> str:
     return "\n".join(lines)
 
 
+def mend_words(mend: Mend) -> str:
+    """The change of the port's source with what it does, or why there is none."""
+    if not mend.diff:
+        return f"no mend: {mend.reason}"
+    where = f"; apply it with: patch -p1 -d {shlex.quote(str(mend.folder))} < {shlex.quote(str(mend.path))}"
+    return f"mend, run on a copy: {mend.agreed}{where if mend.path else ''}\n{mend.diff}"
+
+
 def shown_place(place: str) -> str:
     """A place in words: the empty path is the model itself."""
     return place or "the model itself"
@@ -66,6 +76,8 @@ def show(alignment: Alignment, console: Console) -> None:
     """Print everything for a person."""
     if alignment.first is not None:
         console.print(Panel(escape(summary(alignment)), title="first divergence", border_style="red"))
+    if alignment.mend is not None:
+        console.print(Text(mend_words(alignment.mend)), soft_wrap=True)
     console.print(_stage_table(alignment.stages))
     if any(row.mark != "same" for row in alignment.rows):
         console.print(_tree_table(alignment.rows))

@@ -1,8 +1,13 @@
 """``fuxian align``: prove that a port equals its reference, or name where and why it does not."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,10 +18,23 @@ from fuxian.cli.options import AsJson, print_json
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
 
+if TYPE_CHECKING:
+    from fuxian.align.alignment import Alignment
+    from fuxian.align.mend import Mend
+    from fuxian.weights import Overrides
+
 app = typer.Typer(no_args_is_help=True)
 
 EXIT_CODES = {"aligned": 0, "diverged": 1, "inconclusive": 3}
 Report = Annotated[Path | None, typer.Option(help="Also write one self-contained HTML file here.")]
+MendFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mend",
+        help="Write here, as a diff, the change of the port's source that makes the diverging stage agree. It is run on"
+        " a copy first, and sought for a proven cause only.",
+    ),
+]
 Stages = Annotated[str | None, typer.Option(help=f"Only these, with commas between: {', '.join(STAGES)}.")]
 Oracle = Annotated[
     bool,
@@ -66,6 +84,7 @@ def run(
     dtype: Dtype = None,
     oracle: Oracle = True,
     mapping: Map = None,
+    mend: MendFile = None,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,17 +99,37 @@ def run(
 
     overrides = load_overrides(mapping) if mapping is not None else None
     ours, theirs = (port, reference) if reference is not None else _of_paper(port)
-    with _waiting("running both sides") as waiting:
+    if mend is not None and not mend.resolve().parent.is_dir():
+        raise InputError(f"--mend {mend}: the folder {mend.parent} does not exist; make it first.")
+    chosen = _stages(stages)
+    with _waiting("running both sides") as waiting, TemporaryDirectory(prefix="fuxian-align-") as kept:
         alignment = align(
             ours,
             theirs,
-            stages=_stages(stages),
+            stages=chosen,
             dtype=dtype and dtype.value,
             oracle=oracle,
             overrides=overrides,
+            folder=kept,
             listener=lambda event: waiting.update(event.command),
         )
+        if mend is not None:
+            waiting.update("running changes of the port")
+            alignment.mend = _mended(mend, port, alignment, chosen, overrides)
     _show(alignment, report, as_json)
+
+
+def _mended(
+    file: Path, port: str, alignment: Alignment, stages: Sequence[str], overrides: Overrides | None
+) -> Mend:
+    """The mend, written where one was found; a file that is there already is kept where there is none."""
+    from fuxian.align.mend import mend
+
+    made = mend(port, alignment, stages=stages, overrides=overrides)
+    if not made.diff:
+        return made
+    file.write_text(made.diff, encoding="utf-8")
+    return replace(made, path=file)
 
 
 def _of_paper(name: str) -> tuple[Recipe, Recipe | str]:

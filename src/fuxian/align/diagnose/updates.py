@@ -60,7 +60,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     """The cause of other updates, states or decays."""
     if divergence.recordings is None:
         return None
-    both = _optimised(divergence)
+    both = optimised(divergence)
     if divergence.stage == "regularisation":
         return _decay(both) or _settings(both)
     if both.missing:
@@ -81,7 +81,8 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     return _clipping(both) or _state(divergence, both) or _settings(both)
 
 
-def _optimised(divergence: Divergence) -> Optimised:
+def optimised(divergence: Divergence) -> Optimised:
+    """Both sides' optimizers as recorded."""
     assert divergence.recordings is not None  # noqa: S101
     port, reference = divergence.recordings
     links = links_from_json(port.data["links"])
