@@ -118,16 +118,8 @@ class Walk:
 def submissions(place: Path, walk: Walk, given: Path | None) -> dict[str, Path]:
     """The teams' repositories, in the order in which they submit."""
     right = place / "right"
-    walk.fuxian("new", right, "--paper", CLAIM)
-    toml = right / "fuxian.toml"
-    text = toml.read_text(encoding="utf-8")
-    for placeholder, name in (
-        ("your-name", "walkers"),
-        ("Your name", "A Walker"),
-        ("you@example.org", "a@b.org"),
-    ):
-        text = text.replace(placeholder, name)
-    toml.write_text(text.replace('number = "0"', 'number = "1"'), encoding="utf-8")
+    team = ("--team", "walkers", "--number", "1", "--member", "A Walker", "--email", "a@b.org")
+    walk.fuxian("new", right, "--paper", CLAIM, *team, "--repo", "https://github.com/walkers/maml")
     worse, late, cheat = place / "worse", place / "late", place / "cheat"
     for copy in (worse, late):
         shutil.copytree(right, copy)
@@ -175,8 +167,8 @@ def main() -> None:
     if given.json:
         print(json.dumps(found))
     else:
-        for team, (status, reason) in found["submissions"].items():
-            print(f"{team:8} {status:10} {reason}")
+        for team, (status, reason, detail) in found["submissions"].items():
+            print(f"{team:8} {status:10} {reason:14} {detail}")
         print(
             f"winner {found['winner']}, audit {found['audit']}, mails {found['mails']}, killed {found['killed']}"
         )
@@ -225,7 +217,10 @@ def walk(
     board = at.fuxian("contest", "board")
     audit = at.fuxian("contest", "audit", at.contest)
     return {
-        "submissions": {name: [one["status"], one.get("reason") or ""] for name, one in said.items()},
+        "submissions": {
+            name: [one["status"], one.get("reason") or "", one.get("mine", {}).get("detail") or ""]
+            for name, one in said.items()
+        },
         "winner": next((one.get("winner") for one in board.get("papers", []) if one.get("winner")), None),
         "audit": audit.get("wrong") == [] and bool(audit.get("winners")),
         "mails": len(at.outbox()),

@@ -255,7 +255,7 @@ def register(
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register your team for a paper; prints the seed for your training.
+    """Register your team for a paper; prints a seed where the training must begin from one.
 
     Example: fuxian contest register maml --repo https://github.com/us/maml-paddle
     """

@@ -9,7 +9,8 @@ import smtplib
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -24,6 +25,8 @@ from fuxian.contest.worker import Worker
 from fuxian.errors import InputError
 
 SMTP, SENDER = "FUXIAN_SMTP", "FUXIAN_MAIL_FROM"
+SERVER = "FUXIAN_CONTEST_SERVER_PID"
+"""Tells a worker whose it is: it does not outlive a server that was killed."""
 logger = logging.getLogger("fuxian.contest.server")
 
 
@@ -39,6 +42,8 @@ def serve(at: Context, *, host: str, port: int, workers: int) -> None:
         threads.append(threading.Thread(target=_workers, args=(at.folder, workers, stop), name="workers"))
     for thread in threads:
         thread.start()
+    # Once it has ended, uvicorn raises the signal that ended it: without a handler that would be the end of us too.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         uvicorn.run(make_site(at), host=host, port=port, log_level="warning", access_log=False)
     finally:
@@ -69,6 +74,7 @@ def _workers(folder: Path, count: int, stop: threading.Event) -> None:
                 subprocess.Popen(  # noqa: S603 - our own command
                     [sys.executable, "-m", "fuxian.cli.main", "contest", "worker", str(folder)],
                     stdin=subprocess.DEVNULL,
+                    env={**os.environ, SERVER: str(os.getpid())},
                 )
             )
     for process in running:
@@ -89,9 +95,17 @@ def run_workers(workers: Sequence[Worker]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if (server := os.environ.get(SERVER)) is not None:
+        threading.Thread(target=_stop_after, args=(int(server), stop), daemon=True).start()
     others = [threading.Thread(target=worker.run) for worker in workers[1:]]
     for thread in others:
         thread.start()
     workers[0].run()
     for thread in others:
         thread.join()
+
+
+def _stop_after(server: int, stop: Callable[[], None]) -> None:
+    while os.getppid() == server:
+        time.sleep(1)
+    stop()

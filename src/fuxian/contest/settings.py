@@ -118,7 +118,10 @@ class Paper(_Part):
     terms: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")] | None = None
     """A terms file beside the contest.toml, in place of the default ones."""
     issued_seed: bool = False
-    """Whether the training must begin from the seed that was issued at registration, in place of the claim's."""
+    """Whether the training must begin from the seed that was issued at registration, in place of the claim's.
+
+    Teams are shown a seed only where it must.
+    """
     issue: Url | None = None
     url: Url | None = None
     note: Both | None = None

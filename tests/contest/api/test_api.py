@@ -1,6 +1,7 @@
 """The API: the whole way, and who may do what."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -46,7 +47,7 @@ def test_from_account_to_winner(arena, client):
     me = {"Authorization": f"Bearer {token}"}
     assert client.post("/api/v1/teams", json={"name": "Few Shots"}, headers=me).status_code == 201
     made = client.post("/api/v1/registrations", json={"paper": "1"}, headers=me).json()
-    assert made["paper"] == "maml" and made["seed"] >= 0
+    assert made["paper"] == "maml" and made["seed"] is None
     receipt = client.post(
         f"/api/v1/submissions/bundle?paper=maml&commit={'a' * 40}", content=BUNDLE, headers=me
     ).json()
@@ -62,6 +63,17 @@ def test_from_account_to_winner(arena, client):
     assert client.get("/api/v1/audit").json()["winners"] == {"maml": 1}
     assert "fuxian_jobs" in client.get("/metrics").text
     assert client.get("/health").text == client.get("/ready").text == "ok\n"
+
+
+def test_a_seed_is_issued_where_the_training_must_begin_from_it(arena):
+    papers = [arena.at.contest.paper[0].model_copy(update={"issued_seed": True}), *arena.at.contest.paper[1:]]
+    at = replace(arena.at, contest=arena.at.contest.model_copy(update={"paper": papers}))
+    captain = arena.team()[0]
+    with TestClient(make_app(at)) as client:
+        me = bearer(arena, captain)
+        made = client.post("/api/v1/registrations", json={"paper": papers[0].id}, headers=me).json()
+        shown = client.get("/api/v1/me", headers=me).json()["team"]["papers"][0]
+    assert made["seed"] == shown["seed"] >= 0
 
 
 def test_no_figure_is_shown_before_the_ruling_is_final(arena, client):

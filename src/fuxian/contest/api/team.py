@@ -130,9 +130,10 @@ def accept_merge(at: At, actor: Known, offer: Id) -> dict[str, int]:
 
 @router.post("/registrations", status_code=201)
 def register(at: At, actor: Known, body: Registered) -> dict[str, Any]:
-    """Registers the team for a paper; the seed is for its training."""
+    """Registers the team for a paper; ``seed`` is its training's, null where the claim's own seeds rule."""
     made = submissions.register_paper(at, actor, body.paper, body.repo)
-    return {"team": made.team_id, "paper": made.paper, "repo": made.repo, "seed": made.seed}
+    seed = made.seed if at.contest.find_paper(made.paper).issued_seed else None
+    return {"team": made.team_id, "paper": made.paper, "repo": made.repo, "seed": seed}
 
 
 @router.post("/registrations/{paper}/reference")

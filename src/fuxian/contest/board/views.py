@@ -373,6 +373,7 @@ def my_team(at: Context, actor: Actor) -> dict[str, Any] | None:
         offers = session.scalars(
             select(MergeOffer).where(MergeOffer.other_id == id, MergeOffer.accepted_at.is_(None))
         ).all()
+        seeded = {paper.id for paper in at.contest.paper if paper.issued_seed}
         return {
             "id": id,
             "name": row.name,
@@ -386,7 +387,7 @@ def my_team(at: Context, actor: Actor) -> dict[str, Any] | None:
                 {
                     "paper": one.paper,
                     "repo": one.repo,
-                    "seed": one.seed,
+                    "seed": one.seed if one.paper in seeded else None,
                     "reference_run": one.reference_at is not None,
                     "reference_said": one.reference_said,
                 }
