@@ -137,7 +137,7 @@ def test_the_margin_is_shown_with_its_reason(report: Callable[..., Page], make_r
 def test_fewer_runs_than_the_reference_has_are_said(report: Callable[..., Page], make_run: MakeRun) -> None:
     text = report(make_run("sinusoid-reference", (0.380, 0.381, 0.382))).text
     assert "there are fewer runs than the reference has" in text
-    assert "About 1 more seeds would decide." in text
+    assert "About 1 more seed would decide." in text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from fuxian.paper import NO_REASON
 from fuxian.report import figures
 from fuxian.report.blocks import Key, Picture
 from fuxian.report.claim_runs import ClaimRuns
-from fuxian.report.language import Say
+from fuxian.report.language import Say, unit_of
 from fuxian.report.run_view import VerdictFile
 from fuxian.report.terms import Term
 
@@ -20,7 +20,7 @@ def headline(part: ClaimRuns, say: Say) -> list[str]:
     said = [say(_why(part, ruling))]
     if ruling.verdict == "inconclusive":
         wanted = [
-            say("needed", count=f"{count:,}", unit=say(f"unit_{unit}"))
+            say("needed", count=f"{count:,}", unit=unit_of(count, unit, say))
             for unit, count in (ruling.needed or {}).items()
         ]
         said += wanted or [say("needed_unknown")]
@@ -50,7 +50,7 @@ def sentences(part: ClaimRuns, say: Say, term: Term) -> list[str]:
     measured = ruling.measured
     if measured.value is not None:
         key = "measured" if measured.interval else "measured_point"
-        unit = say(f"counted_{ruling.counted}")
+        unit = unit_of(measured.n, ruling.counted, say)
         said.append(
             say(key, value=part.show_ours(), interval=part.show_interval(), n=measured.n, counted=unit)
         )

@@ -32,3 +32,8 @@ def translator(lang: str) -> Say:
         return sentences[key].format(**values)
 
     return say
+
+
+def unit_of(count: int, unit: str, say: Say) -> str:
+    """What is counted, in the singular where it is one."""
+    return say(f"unit_{unit}_one" if count == 1 else f"unit_{unit}")

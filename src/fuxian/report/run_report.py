@@ -20,7 +20,7 @@ from fuxian.report.blocks import Table
 from fuxian.report.claim_runs import SYMBOLS, ClaimRuns, group_claims
 from fuxian.report.claim_section import headline, interval_picture, ruled_otherwise, sentences
 from fuxian.report.curve_section import learning_curves, named_curves
-from fuxian.report.language import Say, translator
+from fuxian.report.language import Say, translator, unit_of
 from fuxian.report.numbers import (
     NBSP,
     format_bytes,
@@ -124,7 +124,11 @@ def _beside(parts: list[ClaimRuns], say: Say, term: Term) -> Table:
     rows = []
     for part in parts:
         ruling = part.ruling
-        n = "–" if ruling is None else f"{ruling.measured.n} {say(f'counted_{ruling.counted}')}"
+        n = (
+            "–"
+            if ruling is None
+            else f"{ruling.measured.n} {unit_of(ruling.measured.n, ruling.counted, say)}"
+        )
         direction = say(f"{part.claim.direction}_better")
         rows.append(
             (

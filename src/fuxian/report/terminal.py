@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fuxian.paper import Paper
 from fuxian.report.claim_runs import SYMBOLS, ClaimRuns
-from fuxian.report.language import Say, translator
+from fuxian.report.language import Say, translator, unit_of
 from fuxian.report.numbers import NBSP
 from fuxian.report.run_view import parse_verdict
 from fuxian.report.terms import glossary
@@ -93,7 +93,7 @@ def _target(part: ClaimRuns, say: Say) -> Text:
 
 def _ours(part: ClaimRuns, say: Say) -> Text:
     ruling = part.ruling
-    n = f"{ruling.measured.n} {say(f'counted_{ruling.counted}')}" if ruling else ""
+    n = f"{ruling.measured.n} {unit_of(ruling.measured.n, ruling.counted, say)}" if ruling else ""
     return Text(f"{part.show_ours()}\n{part.show_interval()}\n{n}")
 
 

@@ -45,7 +45,9 @@ def planned(claim: Claim, *, seeds: int | None = None, alpha: float = ALPHA) -> 
     if claim.subject == "procedure" and claim.target is None and claim.reference is not None:
         runs = len(claim.reference.sample)
         if n < runs:
-            warnings.append(f"nothing is accepted on {n} seeds against {runs} reference runs: plan {runs}")
+            warnings.append(
+                f"nothing is accepted on {n} seed{'s' * (n > 1)} against {runs} reference runs: plan {runs}"
+            )
     return Plan(power, basis, tuple(warnings))
 
 
@@ -65,7 +67,8 @@ def _of_procedure(claim: Claim, n: int, alpha: float) -> tuple[float | None, str
     shift, needed = claim.margin / error, float(stdtrit(freedom, 1 - alpha))
     return (
         1 - float(nctdtr(freedom, shift, needed)),
-        f"{n} seeds that spread like the {runs.n} reference runs (standard deviation {claim.show(runs.spread)})",
+        f"{n} {'seed that spreads' if n == 1 else 'seeds that spread'} like the {runs.n} reference runs (standard"
+        f" deviation {claim.show(runs.spread)})",
     )
 
 

@@ -265,7 +265,7 @@ def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: Samp
             ruling,
             verdict="inconclusive",
             reason=f"{figures}: the gain's lower bound {lower} is above {edge}, and nothing is accepted on fewer seeds"
-            f" than the reference has runs; {missing} more {counted} make them as many",
+            f" than the reference has runs; {_counted(missing, counted)} make{'s' * (missing == 1)} them as many",
             needed={counted: missing},
         )
     if ruling.verdict == "accepted":
@@ -277,9 +277,14 @@ def _rule_finished(blank: Verdict, claim: Claim, runs: list[Run], recorded: Samp
     more = max(more, evidence.wanted - n)
     return replace(
         ruling,
-        reason=f"{reason}; {more} more {counted} would decide if mean and spread stay",
+        reason=f"{reason}; {_counted(more, counted)} would decide if mean and spread stay",
         needed={counted: more},
     )
+
+
+def _counted(more: int, counted: str) -> str:
+    """``1 more seed``, ``2 more seeds``."""
+    return f"{more} more {counted[:-1] if more == 1 else counted}"
 
 
 def _on_weights(run: Run, claim: Claim, target: float, rival: Sample | None, confidence: float) -> _Evidence:
