@@ -1,0 +1,41 @@
+"""A model of paddle.vision, named by ZOO_MODEL, as a recipe."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import paddle
+from paddle.nn import functional
+
+from fuxian import Recipe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from batches import CLASSES, NAME, batches, loss_of  # noqa: E402
+
+
+def model() -> paddle.nn.Layer:
+    name, normed = NAME.removesuffix("_bn"), NAME.endswith("_bn")
+    options = {"batch_norm": True} if normed else {}
+    return getattr(paddle.vision.models, name)(num_classes=CLASSES, **options)
+
+
+def forward(network: paddle.nn.Layer, inputs: tuple):
+    outputs = network(*inputs)
+    if NAME == "googlenet":  # gives its auxiliary heads in evaluation too
+        return tuple(outputs) if network.training else outputs[0]
+    return outputs
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        model=model,
+        forward=forward,
+        train_data=batches,
+        eval_data=batches,
+        loss=partial(loss_of, functional.cross_entropy),
+        optimizer=lambda network: paddle.optimizer.Momentum(
+            0.01, momentum=0.9, parameters=network.parameters()
+        ),
+    )

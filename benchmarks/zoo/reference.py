@@ -1,0 +1,55 @@
+"""The model of torchvision of the same name, as a recipe.
+
+torchvision's wheel is built for a CUDA build of PyTorch. Beside a CPU build its compiled operators are missing, which no
+classifier uses; the import needs two of their schemas.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from fuxian import Recipe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from batches import CLASSES, NAME, batches, loss_of  # noqa: E402
+
+SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")
+if not hasattr(torch.ops.torchvision, "nms"):
+    SCHEMAS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    SCHEMAS.define(
+        "qnms(Tensor dets, Tensor scores, float iou_threshold, Tensor scale, Tensor point) -> Tensor"
+    )
+
+from torchvision import models  # noqa: E402
+
+OPTIONS = {
+    "googlenet": {"aux_logits": True, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+
+
+def model() -> torch.nn.Module:
+    return getattr(models, NAME)(weights=None, num_classes=CLASSES, **OPTIONS.get(NAME, {}))
+
+
+def forward(network: torch.nn.Module, inputs: tuple):
+    outputs = network(*inputs)
+    if NAME == "googlenet" and network.training:
+        return outputs.logits, outputs.aux_logits1, outputs.aux_logits2
+    return outputs
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        model=model,
+        forward=forward,
+        train_data=batches,
+        eval_data=batches,
+        loss=partial(loss_of, functional.cross_entropy),
+        optimizer=lambda network: torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9),
+    )
