@@ -12,7 +12,7 @@ from paddle.nn import functional
 from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from batches import CLASSES, NAME, batches, loss_of  # noqa: E402
+from batches import CLASSES, NAME, batches, loss_of
 
 
 def model() -> paddle.nn.Layer:

@@ -1,7 +1,7 @@
 """The model of torchvision of the same name, as a recipe.
 
-torchvision's wheel is built for a CUDA build of PyTorch. Beside a CPU build its compiled operators are missing, which no
-classifier uses; the import needs two of their schemas.
+torchvision's wheel is built for a CUDA build of PyTorch. Beside a CPU build its compiled operators are missing, which
+no classifier uses; the import needs two of their schemas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from batches import CLASSES, NAME, batches, loss_of  # noqa: E402
+from batches import CLASSES, NAME, batches, loss_of
 
 SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")
 if not hasattr(torch.ops.torchvision, "nms"):
@@ -25,7 +25,7 @@ if not hasattr(torch.ops.torchvision, "nms"):
         "qnms(Tensor dets, Tensor scores, float iou_threshold, Tensor scale, Tensor point) -> Tensor"
     )
 
-from torchvision import models  # noqa: E402
+from torchvision import models
 
 OPTIONS = {
     "googlenet": {"aux_logits": True, "init_weights": False},

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fuxian.training import chain as chains
-from fuxian.verify import intervals
+from fuxian.verify import intervals, training
 from fuxian.verify.intervals import check_chain, read_log_chain, replay_intervals
 from fuxian.verify.reasons import Failed, Reason
-from fuxian.weights import save_tensors
+from fuxian.weights import load_tensors, save_tensors
 
 STEPS = (10, 20, 30, 40)
 SEED = 3
@@ -245,16 +245,60 @@ def test_the_fast_mode_shows_nothing_where_it_does_not_come_out(submission, repl
     assert error.value.reason is Reason.NOT_SHOWN
 
 
-@pytest.mark.parametrize(
-    ("maker", "status"), [("AuthenticAMD", "not_applicable"), ("GenuineIntel", "pass"), ("", "pass")]
-)
-def test_bits_are_asked_for_on_the_log_makers_processors_alone(
-    submission, replays, monkeypatch, maker, status
+def standard_of(verdict, ruled):
+    """What the training's outcome is held to; ``ruled`` keeps the weights that were ruled on."""
+
+    def rule(file):
+        ruled.append(load_tensors(file)["w"].tolist())
+        return SimpleNamespace(verdict=verdict, value=0.9)
+
+    return training.Standard(lambda file: 0.9, SimpleNamespace(), (), rule)
+
+
+@pytest.mark.parametrize(("maker", "again"), [("AuthenticAMD", True), ("GenuineIntel", False), ("", False)])
+def test_a_training_on_another_makers_processor_is_made_again_whole(
+    submission, replays, monkeypatch, maker, again
 ):
+    """Its bits do not come out here; what does is ruled on."""
     monkeypatch.setattr(intervals, "maker", lambda: "GenuineIntel")
+    monkeypatch.setattr(training, "logged_cost", lambda at: 0.1)
     submission.lines[0]["processor"] = maker
     write_log(submission.folder, submission.lines)
-    replays.invented |= {20, 30, 40} if status == "not_applicable" else set()
-    made = replays.go(4)
-    assert made.status == status
-    assert ("of AuthenticAMD, and on this one of GenuineIntel" in made.detail) == (status == "not_applicable")
+    replays.invented |= {40} if again else set()
+    submission.terms.intervals, ruled = 4, []
+
+    def go(verdict):
+        chain = read_log_chain(submission.at)
+        return training.chained(submission.at, submission.terms, chain, 0, standard_of(verdict, ruled))
+
+    made = go("accepted")
+    assert made.status == "pass"
+    assert ruled == ([[1.0] * 4] if again else [])
+    assert ("trained again here from seed 3, all of its 40 steps" in made.detail) == again
+    if again:
+        assert replays.asked == [(0, 40)]
+        for verdict in ("rejected", "inconclusive"):
+            with pytest.raises(Failed, match=f"gives 0.9, which is {verdict}") as error:
+                go(verdict)
+            assert error.value.reason is Reason.NOT_SHOWN
+        monkeypatch.setattr(training, "logged_cost", lambda at: 600.0)
+        long = go("accepted")
+        assert (long.status, "about 400 minutes" in long.detail) == ("not_applicable", True)
+
+
+def test_a_training_in_the_fast_mode_is_made_again_where_it_does_not_come_out(
+    submission, replays, monkeypatch
+):
+    monkeypatch.setattr(training, "logged_cost", lambda at: 0.1)
+    links = [chains.first_link(SEED, "fast", submission.lines[0]["state"])]
+    for line in submission.lines[2:]:
+        links.append(chains.next_link(links[-1], line["step"], line["state"]))
+    lines = [{"step": link.step, **link.as_dict()} for link in links]
+    write_log(submission.folder, [lines[0] | {"seed": SEED, "numeric_mode": "fast"}, *lines[1:]])
+    submission.terms.intervals, ruled = 4, []
+    chain = read_log_chain(submission.at)
+    standard = standard_of("accepted", ruled)
+    assert training.chained(submission.at, submission.terms, chain, 0, standard).more["chance"] == 1.0
+    replays.invented.add(20)
+    made = training.chained(submission.at, submission.terms, chain, 0, standard)
+    assert ("--reproducible; trained again here" in made.detail, len(ruled)) == (True, 1)

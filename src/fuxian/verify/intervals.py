@@ -70,7 +70,16 @@ def read_log_chain(at: Workplace) -> Chain | None:
     return Chain(found["seed"], found["mode"], links, found["maker"])
 
 
-def _submitted_step(at: Workplace, chain: Chain) -> int:
+def other_bits(chain: Chain) -> str:
+    """A clause on why a training does not come out bit for bit on this processor; empty where it should."""
+    if chain.numeric_mode != "portable" or not chain.maker or chain.maker == maker():
+        return ""
+    return (
+        f"the log says that its processor was {chain.maker}'s, and this one of {maker()} computes other bits"
+    )
+
+
+def submitted_step(at: Workplace, chain: Chain) -> int:
     """The step whose weights the claim rules on: the last, or that of the best evaluation in the log.
 
     Raises Failed where the log names no such step with a checkpoint.
@@ -151,7 +160,7 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
                 Reason.REPLAY_MISMATCH,
                 f"the kept checkpoint of step {step} is not the one that the log's chain names.",
             )
-    shown = _submitted_step(at, chain)
+    shown = submitted_step(at, chain)
     if shown in kept:
         _check_submitted(at, kept[shown])
     return kept
@@ -195,16 +204,9 @@ def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: 
     them. Weights that were put in the place of others in between have moved further than training moves them.
 
     Where the checkpoint of the submitted weights was not kept, the interval that ends in it is one of them: it alone
-    ties the weights to the log. On a processor of another maker than the log names nothing is replayed: bits differ
-    there. Raises Failed where one does not arrive at the state that the chain names.
+    ties the weights to the log. Raises Failed where one does not arrive at the state that the chain names.
     """
-    if chain.numeric_mode == "portable" and chain.maker and chain.maker != maker():
-        return Training(
-            "not_applicable",
-            f"the log says that the training was made on a processor of {chain.maker}, and on this one of {maker()} its"
-            " bits do not come out: rule on it on such a machine",
-        )
-    shown = _submitted_step(at, chain)
+    shown = submitted_step(at, chain)
     intervals = list(itertools.pairwise(sorted({0, *kept, shown, chain.links[-1].step})))
     lengths = np.array([end - begin for begin, end in intervals], dtype=np.float64)
     whole = lengths.sum()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from fuxian.submission.log_lines import LogLine, parse_log_lines
@@ -168,6 +169,16 @@ def judge(logged: list[LogLine], run: Callable[[Variant], list[LogLine]], *, por
 def _within(line: LogLine, steps: int, first: LogLine) -> bool:
     # Some logs count steps anew in each epoch.
     return line.step is not None and line.step <= steps and line.epoch == first.epoch
+
+
+def logged_cost(at: Workplace) -> float:
+    """Seconds a step, as the submitted log says; 0 where it says none."""
+    log = at.manifest.log_of(at.claim)
+    if at.manifest.log is None or log is None:
+        return 0.0
+    lines = _losses(at, at.manifest.folder / log)
+    costs = [line.fields["batch_cost"].value for line in lines if "batch_cost" in line.fields]
+    return median(costs) if costs else 0.0
 
 
 def _losses(at: Workplace, file: Path) -> list[LogLine]:

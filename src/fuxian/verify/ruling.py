@@ -98,6 +98,7 @@ class Ruling:
             lambda file: self._figure_of(at, test, file, first.rung),
             _made(done.ruling),
             controls[0].worthless,
+            lambda file: self._verdict_of(at, test, file),
         )
         self._shown("training", lambda: said(training(at, terms, done.draw, standard)))
         self._shown("replay", lambda: said(replay_log(at, terms.steps_replayed)))
@@ -239,6 +240,12 @@ class Ruling:
             return None
         value = score_predictions(self.terms, test, [(predictions, batches)])[0].value
         return value if math.isfinite(value) else None
+
+    def _verdict_of(self, at: Workplace, test: Test, weights: Path) -> Verdict:
+        """Of other weights, on the whole drawn test."""
+        made = predict(Scene(at, self.terms, test, weights, self._seed("control")))
+        runs = score_predictions(self.terms, test, [(made.predictions, range(test.batches))])
+        return rule(self.terms.claim, Measurements(tuple(runs)), alpha=self.terms.alpha_per_attempt)
 
     def _rule(self, test: Test, predicted: dict[int, Predicted]) -> Made:
         done, claim = self.flow.done, self.terms.claim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 
 from fuxian.paper import Claim
 from fuxian.submission.checklist.weights_origin import share_of_reference
+from fuxian.training.chain import Chain
+from fuxian.training.checkpoints import EVALUATED
+from fuxian.training.numeric_mode import PORTABLE
 from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workplace, run_command
 from fuxian.verify.control import gain, reaches
@@ -20,11 +24,14 @@ from fuxian.verify.intervals import (
     MODEL,
     Training,
     check_chain,
+    other_bits,
     own_training,
     read_log_chain,
     replay_intervals,
+    submitted_step,
 )
 from fuxian.verify.reasons import Failed, Reason
+from fuxian.verify.replay import logged_cost
 from fuxian.verify.source import file_digest, regular_files
 from fuxian.verify.terms import Terms
 
@@ -40,6 +47,8 @@ LEARNED = 0.9
 """Share of what separates the submitted weights from worthless ones that no training gains in its first step. A ranking
 may gain much of it at once: an AUC does not see how small a step was."""
 START_SECONDS = 1800.0
+AGAIN_SECONDS = 3600.0
+"""A training that is longer, by its own log, is not made again whole."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Standard:
     figure_of: Callable[[Path], float | None]
     ruling: Verdict
     worthless: Sequence[float]
+    rule: Callable[[Path], Verdict] | None = None
+    """Rules on a file of weights as on the submitted ones."""
 
 
 def training(at: Workplace, terms: Terms, draw: Draw | None, standard: Standard) -> Training:
@@ -70,8 +81,60 @@ def training(at: Workplace, terms: Terms, draw: Draw | None, standard: Standard)
     chain = read_log_chain(at)
     if chain is None:
         return Training("not_applicable", "the log holds no chain of checkpoints")
+    return chained(at, terms, chain, draw.seed("intervals"), standard)
+
+
+def chained(at: Workplace, terms: Terms, chain: Chain, seed: int, standard: Standard) -> Training:
+    """What the log's chain shows: intervals that ``seed`` draws come out bit for bit. Where bits cannot be had again on
+    this processor, the whole training is made here, and its weights must be accepted too."""
     kept = check_chain(at, terms, chain)
-    return replay_intervals(at, chain, kept, terms.intervals, draw.seed("intervals"))
+    why = other_bits(chain)
+    if why:
+        return _trained_again(at, chain, standard, why)
+    try:
+        return replay_intervals(at, chain, kept, terms.intervals, seed)
+    except Failed as error:
+        if error.reason is not Reason.NOT_SHOWN or chain.numeric_mode == "portable":
+            raise
+        return _trained_again(at, chain, standard, error.sentence.rstrip("."))
+
+
+def _trained_again(at: Workplace, chain: Chain, standard: Standard, why: str) -> Training:
+    """The whole training here, in Fuxian's own loop, where its bits cannot be had again.
+
+    What comes out of it is ruled on as the submitted weights were: whoever says that his processor was another one
+    gains nothing by it.
+
+    Raises Failed where what comes out is not accepted; ``not_applicable`` where it would take too long.
+    """
+    step = submitted_step(at, chain)
+    seconds = step * logged_cost(at)
+    if seconds > AGAIN_SECONDS or standard.rule is None:
+        return Training(
+            "not_applicable",
+            f"{why}; training again would take about {math.ceil(seconds / 60)} minutes, more than"
+            f" {AGAIN_SECONDS / 60:.0f}: rule on it on a processor like its own",
+        )
+    made = own_training(at, f"again-{len(at.done) + 1:02d}", seed=chain.seed, until=step, variables=PORTABLE)
+    place = made / "checkpoints" / f"step_{step:08d}"
+    evaluated = place / EVALUATED
+    ruling = standard.rule(evaluated if evaluated.is_file() else place / MODEL)
+    if ruling.verdict != "accepted":
+        raise Failed(
+            Reason.NOT_SHOWN,
+            f"{why}; trained again here from seed {chain.seed}, it gives {_shown(ruling.value)}, which is"
+            f" {ruling.verdict}.",
+        )
+    return Training(
+        "pass",
+        f"{why}; trained again here from seed {chain.seed}, all of its {step} steps, it gives"
+        f" {_shown(ruling.value)}, which is accepted as well",
+        {"seed": chain.seed, "numeric_mode": chain.numeric_mode, "again": ruling.value},
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "no figure" if value is None else f"{value:.6g}"
 
 
 def _common_start(at: Workplace, terms: Terms, draw: Draw, standard: Standard) -> float | None:
