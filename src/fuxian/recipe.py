@@ -50,6 +50,12 @@ def update_metric(metric: Metric, outputs: Tree, batch: Batch) -> None:
         metric.update(outputs, batch["targets"])
 
 
+def named_optimizers(made: Any) -> dict[str, tuple[Any, Any]]:
+    """What a recipe's ``optimizer`` gave, as pairs with a schedule (or None) by name; one alone is ``main``."""
+    by_name = made if isinstance(made, dict) else {"main": made}
+    return {name: one if isinstance(one, tuple) else (one, None) for name, one in by_name.items()}
+
+
 def call_model(model: Any, inputs: tuple) -> Tree:
     """The default ``forward``: ``model(*inputs)``."""
     return model(*inputs)
@@ -75,7 +81,7 @@ class Recipe:
     loss: Callable[[Tree, tuple], Any] | None = None
     """``loss(outputs, targets) -> scalar``, or a dict of named scalars with their sum under ``"total"``."""
     optimizer: Callable[[Any], Any] | None = None
-    """``optimizer(model) -> (optimizer, schedule or None)``, or a dict of such pairs. Clips by itself."""
+    """``optimizer(model)``: an optimizer, ``(optimizer, schedule or None)``, or a dict of these. Clips by itself."""
     metric: Callable[[], Metric] | None = None
     schedule_every: Literal["step", "epoch", "evaluation"] = "step"
     """When schedules move: after each optimizer step, each epoch of ``train_data``, or each evaluation."""

@@ -92,6 +92,9 @@ def average(averaged, trained, updates):
 PLAIN = Recipe(model=Net, train_data=lambda: batches(2), loss=mean_square, optimizer=adam)
 CASES = {
     "plain": PLAIN,
+    "an optimizer alone": replace(
+        PLAIN, optimizer=lambda model: paddle.optimizer.SGD(0.1, parameters=model.parameters())
+    ),
     "accumulate": replace(PLAIN, accumulate=2),
     "two optimizers": replace(PLAIN, optimizer=two_optimizers),
     "two optimizers, accumulate": replace(PLAIN, optimizer=two_optimizers, accumulate=4),

@@ -29,7 +29,17 @@ from fuxian.align.recording import Recording, RecordingWriter, array_hash
 from fuxian.align.stage_names import STAGES
 from fuxian.align.tracing import Call, Tracer, of_a_library
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, Recipe, Tree, framework_of, leaves, map_tree, to_tensors, update_metric
+from fuxian.recipe import (
+    Batch,
+    Recipe,
+    Tree,
+    framework_of,
+    leaves,
+    map_tree,
+    named_optimizers,
+    to_tensors,
+    update_metric,
+)
 from fuxian.training.step import Trainer, move_schedule
 from fuxian.weights import Overrides
 
@@ -896,7 +906,7 @@ def _record_metric(subject: Subject, writer: RecordingWriter, dtype: str) -> Non
 
 
 def _optimizers(made: Any) -> dict[str, tuple[Any, Any]]:
-    return made if isinstance(made, dict) else {"": made}
+    return {name if isinstance(made, dict) else "": one for name, one in named_optimizers(made).items()}
 
 
 def _names_of(side: Any, model: Any) -> dict[int, str]:

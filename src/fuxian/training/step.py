@@ -9,7 +9,7 @@ import copy
 from typing import Any
 
 from fuxian.errors import InputError
-from fuxian.recipe import Batch, Recipe, framework_of, to_tensors
+from fuxian.recipe import Batch, Recipe, framework_of, named_optimizers, to_tensors
 
 PLATEAU = ("ReduceOnPlateau", "ReduceLROnPlateau")
 """Classes of schedules, Paddle's and torch's, that are given a figure when they move."""
@@ -31,8 +31,7 @@ class Trainer:
             )
         self.recipe, self.model, self.processes = recipe, model, processes
         self.framework = framework_of(model)
-        made = recipe.optimizer(model) if recipe.optimizer else {}
-        self.optimizers: dict[str, tuple[Any, Any]] = made if isinstance(made, dict) else {"main": made}
+        self.optimizers = named_optimizers(recipe.optimizer(model) if recipe.optimizer else {})
         self.part = recipe.evaluated(model) if recipe.evaluated else model
         self.evaluated = copy.deepcopy(self.part) if recipe.average else self.part
         self.done = 0
