@@ -1,6 +1,8 @@
 """The training loop through its one door, on small recipes."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import paddle
@@ -254,3 +256,32 @@ def test_an_evaluation_builds_no_graph_unless_the_recipe_differentiates(line_rec
         evaluate(recipe, recipe.model())
         assert set(graphs) == {differentiates}
         graphs.clear()
+
+
+@pytest.mark.parametrize("package", ["tensorboard.summary", "tensorboardX", None])
+def test_tensorboard_is_written_where_it_is_installed(tmp_path, line_recipe, monkeypatch, package):
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            written.append(folder)
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def close(self):
+            written.append("closed")
+
+    names = {"tensorboard.summary": "Writer", "tensorboardX": "SummaryWriter"}
+    for name, writer in names.items():
+        module = types.ModuleType(name)
+        setattr(module, writer, Writer)
+        # None: as if it were not installed.
+        monkeypatch.setitem(sys.modules, name, module if name == package else None)
+    monkeypatch.setitem(sys.modules, "tensorboard", types.ModuleType("tensorboard"))
+    fit(line_recipe(), tmp_path, seed=0, length=Length(iterations=2, log_every=1))
+    if package is None:
+        assert written == []
+    else:
+        assert written[0] == str(tmp_path / "tb") and written[-1] == "closed"
+        assert ("train/loss", 1) in written and ("train/loss", 2) in written

@@ -238,6 +238,11 @@ def _commands(runs: list[RunView], out: Path, say: Say) -> list[tuple[str, str]]
     if scalars:
         logs = [_from_here(folder) for folder in scalars]
         commands.append((say("again_curves"), shlex.join(["visualdl", "--logdir", *logs])))
+    if events := [run.folder / "tb" for run in runs if (run.folder / "tb").is_dir()]:
+        logs = [_from_here(folder) for folder in events]
+        # TensorBoard takes one folder, or several names with theirs.
+        named = ["--logdir", *logs] if len(logs) == 1 else ["--logdir_spec", ",".join(logs)]
+        commands.append((say("again_tensorboard"), shlex.join(["tensorboard", *named])))
     return commands
 
 
@@ -277,6 +282,7 @@ def _evidence(runs: list[RunView], out: Path, say: Say) -> Table:
             "verdict.json",
             "checkpoints",
             "vdl",
+            "tb",
         ):
             path = run.folder / name
             where = _relative(path, out)

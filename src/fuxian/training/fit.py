@@ -88,9 +88,10 @@ def fit(
 ) -> Any:
     """Trains, continuing from the newest checkpoint of ``folder`` where there is one, and returns the model.
 
-    Writes ``log.jsonl``, ``vdl/`` and ``checkpoints/`` in ``folder``. ``workers`` processes draw the batches ahead, to
-    the same numbers as this one would. With ``best`` each checkpoint also holds the weights of the best evaluation so
-    far. ``progress`` hears of every step. Ctrl-C takes effect after the step, once a checkpoint is written.
+    Writes ``log.jsonl``, ``vdl/`` (``tb/`` where TensorBoard is installed) and ``checkpoints/`` in ``folder``.
+    ``workers`` processes draw the batches ahead, to the same numbers as this one would. With ``best`` each checkpoint
+    also holds the weights of the best evaluation so far. ``progress`` hears of every step. Ctrl-C takes effect after
+    the step, once a checkpoint is written.
 
     Raises InputError where the recipe lacks a part or the loss is no longer finite.
     """

@@ -1,4 +1,4 @@
-"""``log.jsonl`` (one JSON object a line) and VisualDL scalars of a training.
+"""``log.jsonl`` (one JSON object a line) and scalars for VisualDL and, where it is installed, TensorBoard.
 
 Fields: ``step``, ``loss`` and further losses, ``lr`` (``lr.<name>`` of further optimizers), ``reader_cost`` and
 ``batch_cost`` (seconds a step), ``ips`` (examples a second); evaluations are lines with ``step`` and ``eval`` (figures
@@ -8,9 +8,12 @@ by name). The line of step 0 has ``seed``, ``numeric_mode`` and ``processor``; i
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fuxian.training.chain import Chain, Link, read_chain
 from fuxian.training.numeric_mode import Mode, maker
@@ -31,16 +34,17 @@ class TrainingLog:
         self.file = self.path.open("a")
         from visualdl import LogWriter
 
-        self.scalars = LogWriter(str(folder / "vdl"))
+        self.scalars = [LogWriter(str(folder / "vdl")), *_tensorboard(folder / "tb")]
 
     def write(self, step: int, figures: dict[str, float], evaluation: dict[str, float] | None = None) -> None:
         line = {"step": step, **figures} | ({"eval": evaluation} if evaluation else {})
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
-        for name, value in figures.items():
-            self.scalars.add_scalar(f"train/{name}", value, step)
-        for name, value in (evaluation or {}).items():
-            self.scalars.add_scalar(f"eval/{name}", value, step)
+        named = {f"train/{name}": value for name, value in figures.items()}
+        named |= {f"eval/{name}": value for name, value in (evaluation or {}).items()}
+        for writer in self.scalars:
+            for name, value in named.items():
+                writer.add_scalar(name, value, step)
 
     def write_link(self, link: Link, seed: int | None = None, mode: Mode | None = None) -> None:
         """One more link of the chain; the first with the seed, the numeric mode and the processor's maker."""
@@ -55,7 +59,16 @@ class TrainingLog:
 
     def close(self) -> None:
         self.file.close()
-        self.scalars.close()
+        for writer in self.scalars:
+            writer.close()
+
+
+def _tensorboard(folder: Path) -> list[Any]:
+    """A writer of TensorBoard's files, from the package that is installed; none where neither is."""
+    for package, name in (("tensorboard.summary", "Writer"), ("tensorboardX", "SummaryWriter")):
+        with suppress(ImportError):
+            return [getattr(importlib.import_module(package), name)(str(folder))]
+    return []
 
 
 def read_log(path: Path) -> list[dict]:
