@@ -14,7 +14,7 @@ from typing import Any
 from fuxian.errors import InputError
 from fuxian.json_files import write_json
 from fuxian.submission.manifest import FILE_NAME, Manifest
-from fuxian.verify.commands import Done, Workplace, output_place
+from fuxian.verify.commands import Done, Workspace, output_place
 from fuxian.verify.evaluate import EVALUATE, Captured, Measured, read_measured
 from fuxian.verify.source import regular_files, tree_digest
 
@@ -41,7 +41,7 @@ def keep_captured(manifest: Manifest, done: Done, results: Path) -> None:
     write_json(results / ABOUT, _about(manifest))
 
 
-def measured_again(at: Workplace, results: Path) -> Measured:
+def measured_again(at: Workspace, results: Path) -> Measured:
     """The figure of the evaluation that ``results`` has kept, by the manifest as it is now.
 
     Raises InputError where there is none, or where more than fuxian.toml has changed, and what ``read_measured``

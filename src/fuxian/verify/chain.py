@@ -10,7 +10,7 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.submission.manifest import CommandName
-from fuxian.verify.commands import Done, Workplace, output_place, run_command
+from fuxian.verify.commands import Done, Workspace, output_place, run_command
 from fuxian.verify.evaluate import trained_weights
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason
@@ -47,7 +47,7 @@ class Chain:
         }
 
 
-def run_chain(at: Workplace) -> Chain:
+def run_chain(at: Workspace) -> Chain:
     """Trains a few steps, exports these weights, and compares infer with predict on them.
 
     Where training cannot be cut short ({steps} is in no argument) the submitted weights are exported instead.
@@ -74,23 +74,23 @@ def run_chain(at: Workplace) -> Chain:
     )
 
 
-def _lite_weights(at: Workplace) -> Path | None:
+def _lite_weights(at: Workspace) -> Path | None:
     train = at.manifest.commands.get("train")
     if train is None or not any("{steps}" in text for text in train.run):
         return None
     return trained_weights(at, run_command(at, "train", "chain-train", steps=_steps(at)))
 
 
-def _steps(at: Workplace) -> int:
+def _steps(at: Workspace) -> int:
     return min(at.claim.quick.iterations, LITE_STEPS) if at.claim.quick else LITE_STEPS
 
 
-def _own(at: Workplace, name: CommandName) -> list[str]:
+def _own(at: Workspace, name: CommandName) -> list[str]:
     output = at.manifest.commands[name].output
     return [output] if output is not None and output_place(at.manifest, name) == "work" else []
 
 
-def _numbers(at: Workplace, done: Done, name: CommandName) -> Numbers:
+def _numbers(at: Workspace, done: Done, name: CommandName) -> Numbers:
     output = at.manifest.commands[name].output
     assert output is not None  # noqa: S101 - run_chain() has checked
     try:

@@ -37,7 +37,7 @@ class Allowance:
 
 
 @dataclass
-class Workplace:
+class Workspace:
     """A pinned submission with all that its commands need."""
 
     manifest: Manifest
@@ -84,7 +84,7 @@ class Done:
 
 
 def run_command(
-    at: Workplace,
+    at: Workspace,
     name: CommandName,
     label: str,
     *,
@@ -184,7 +184,7 @@ def output_place(manifest: Manifest, name: CommandName) -> str:
     return "out" if any("{out}" in text for text in manifest.commands[name].run) else "work"
 
 
-def _copy(at: Workplace, made: Path, without: Sequence[str]) -> Path:
+def _copy(at: Workspace, made: Path, without: Sequence[str]) -> Path:
     copy = made / "copy"
     # Python would run a compiled file in the place of the source that people read.
     shutil.copytree(at.manifest.folder, copy, symlinks=True, ignore=shutil.ignore_patterns(*COMPILED))
@@ -210,7 +210,7 @@ def _size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
-def _data(at: Workplace) -> tuple[list[ReadOnly], dict[str, str]]:
+def _data(at: Workspace) -> tuple[list[ReadOnly], dict[str, str]]:
     """The data sets, read-only: where the manifest says, and under FUXIAN_DATA for Fuxian's own readers."""
     mounts = [ReadOnly(data_folder(name), f"{WORK}/{path}") for name, path in at.manifest.data.items()]
     mounts += [ReadOnly(data_folder(name), f"{DATA}/{name}") for name in at.claim.data]

@@ -17,7 +17,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.verdict import Verdict
 from fuxian.verify.batches import batch_name
-from fuxian.verify.commands import Workplace, run_command
+from fuxian.verify.commands import Workspace, run_command
 from fuxian.verify.control_weights import Kind
 from fuxian.verify.entrant_weights import read_weights
 from fuxian.verify.evaluate import Measured, captured, outputs, read_measured, trained_weights
@@ -48,7 +48,7 @@ class Control:
         return {"status": self.status, "detail": self.detail, "value": self.value}
 
 
-def control(at: Workplace, measured: Measured, ruling: Verdict) -> Control:
+def control(at: Workspace, measured: Measured, ruling: Verdict) -> Control:
     """Evaluates shuffled weights.
 
     Raises Failed where the figures are the same as with the submitted weights, or reach the claim all the same.
@@ -94,7 +94,7 @@ def control(at: Workplace, measured: Measured, ruling: Verdict) -> Control:
     return Control("pass", f"shuffled weights give {run.value:.6g}", run.value)
 
 
-def _weights(at: Workplace) -> tuple[Path, str | None] | None:
+def _weights(at: Workspace) -> tuple[Path, str | None] | None:
     """The checkpoint that was evaluated, and its path in the submission, None where it was trained here."""
     trained = [done for done in at.done if done.name.startswith("train-")]
     if trained:

@@ -14,7 +14,7 @@ from fuxian.errors import InputError
 from fuxian.sandbox import readable
 from fuxian.submission.output_pattern import read_figure
 from fuxian.verdict import LARGEST, Measurements, Run
-from fuxian.verify.commands import Done, Workplace, output_place, run_command
+from fuxian.verify.commands import Done, Workspace, output_place, run_command
 from fuxian.verify.numbers import MOST_EXAMPLES, read_json, read_numbers
 from fuxian.verify.reasons import Failed, Reason
 
@@ -63,14 +63,14 @@ class Captured:
     stderr: bytes
 
 
-def captured(at: Workplace, done: Done) -> Captured:
+def captured(at: Workspace, done: Done) -> Captured:
     """What a command that ran here left."""
     return Captured(
         done.made / output_place(at.manifest, "evaluate"), done.outcome.stdout, done.outcome.stderr
     )
 
 
-def evaluate(at: Workplace, seeds: int | None = None) -> Measured:
+def evaluate(at: Workspace, seeds: int | None = None) -> Measured:
     """Evaluates the submitted checkpoint, or with ``seeds`` trains so many of the claim's seeds and evaluates each.
 
     Raises Failed where a command fails or gives no figure, and InputError where the claim has fewer seeds.
@@ -92,7 +92,7 @@ def evaluate(at: Workplace, seeds: int | None = None) -> Measured:
     return Measured(Measurements(runs), parts[-1].how, tuple(x for part in parts for x in part.stated))
 
 
-def trained_weights(at: Workplace, trained: Done) -> Path:
+def trained_weights(at: Workspace, trained: Done) -> Path:
     """The one file that ``train`` left at the top of {out} with the ending of the manifest's checkpoint.
 
     Raises Failed where there is none, or more than one.
@@ -108,14 +108,14 @@ def trained_weights(at: Workplace, trained: Done) -> Path:
     return found[0]
 
 
-def outputs(at: Workplace) -> list[str]:
+def outputs(at: Workspace) -> list[str]:
     """What evaluate would write into the submission's folder: a file that is there already must not be read for it."""
     if output_place(at.manifest, "evaluate") == "out":
         return []
     return [path for path in (at.manifest.metric.file, at.manifest.commands["evaluate"].output) if path]
 
 
-def read_measured(at: Workplace, found: Captured, seed: int | None = None) -> Measured:
+def read_measured(at: Workspace, found: Captured, seed: int | None = None) -> Measured:
     """What an evaluation that ran says. Raises Failed where it gave no figure that can be read."""
     claim, metric = at.claim, at.manifest.metric
     folder = found.folder
@@ -138,7 +138,7 @@ def read_measured(at: Workplace, found: Captured, seed: int | None = None) -> Me
     return Measured(Measurements(counted), how, tuple(run.value for run in runs))
 
 
-def _printed(at: Workplace, found: Captured) -> float:
+def _printed(at: Workspace, found: Captured) -> float:
     """The figure that evaluate printed, on either stream; NaN where its output alone says it."""
     metric, output = at.manifest.metric, at.manifest.commands["evaluate"].output
     if metric.pattern is None:

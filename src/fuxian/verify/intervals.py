@@ -23,7 +23,7 @@ from fuxian.submission.manifest import Manifest
 from fuxian.training.chain import Chain, Link, read_chain, stored_digest
 from fuxian.training.numeric_mode import PORTABLE, maker
 from fuxian.untrusted import parsed
-from fuxian.verify.commands import GIVEN, OUT, Workplace, run_command
+from fuxian.verify.commands import GIVEN, OUT, Workspace, run_command
 from fuxian.verify.entrant_weights import MEMORY, load_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.terms import Terms
@@ -50,7 +50,7 @@ class Training:
         return {"status": self.status, "detail": self.detail, **self.more}
 
 
-def read_log_chain(at: Workplace) -> Chain | None:
+def read_log_chain(at: Workspace) -> Chain | None:
     """The chain in the submitted log; None where there is none. Raises Failed for one that is broken."""
     log = at.manifest.log_of(at.claim)
     if log is None or at.manifest.log is None or at.manifest.log.format != "jsonl":
@@ -79,7 +79,7 @@ def other_bits(chain: Chain) -> str:
     )
 
 
-def submitted_step(at: Workplace, chain: Chain) -> int:
+def submitted_step(at: Workspace, chain: Chain) -> int:
     """The step whose weights the claim rules on: the last, or that of the best evaluation in the log.
 
     Raises Failed where the log names no such step with a checkpoint.
@@ -134,7 +134,7 @@ def _chain_of(file: Path) -> dict[str, Any] | None:
     return {"seed": chain.seed, "mode": chain.numeric_mode, "links": links, "maker": maker}
 
 
-def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
+def check_chain(at: Workspace, terms: Terms, chain: Chain) -> dict[int, Path]:
     """The kept checkpoints by step, each being what the chain says; that of the submitted weights' step holds them.
 
     Raises Failed where anything does not belong together.
@@ -166,7 +166,7 @@ def check_chain(at: Workplace, terms: Terms, chain: Chain) -> dict[int, Path]:
     return kept
 
 
-def _check_submitted(at: Workplace, last: Path) -> None:
+def _check_submitted(at: Workspace, last: Path) -> None:
     """Raises Failed where a training's last checkpoint does not hold the submitted weights, or these in float16."""
     evaluated = last / "evaluated.safetensors"
     of_training = load_weights(evaluated if evaluated.is_file() else last / MODEL)
@@ -196,7 +196,7 @@ def kept_checkpoints(manifest: Manifest, claim: Claim) -> dict[int, Path]:
     return found
 
 
-def replay_intervals(at: Workplace, chain: Chain, kept: dict[int, Path], count: int, seed: int) -> Training:
+def replay_intervals(at: Workspace, chain: Chain, kept: dict[int, Path], count: int, seed: int) -> Training:
     """Replays intervals between kept checkpoints, and what the seed starts from: ``count`` drawn with ``seed``, and the
     one in which the weights moved the most for its length.
 
@@ -262,7 +262,7 @@ def _moved_most(intervals: list[tuple[int, int]], kept: dict[int, Path]) -> set[
     return {max(moved, key=lambda interval: moved[interval])} if moved else set()
 
 
-def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: str) -> Path:
+def _replay(at: Workspace, chain: Chain, begin: Path | None, end: int, wanted: str) -> Path:
     """Trains up to step ``end``, from a kept checkpoint or from the seed, and compares the state that comes out.
 
     Returns the run folder that was made.
@@ -291,7 +291,7 @@ def _replay(at: Workplace, chain: Chain, begin: Path | None, end: int, wanted: s
 
 
 def own_training(
-    at: Workplace,
+    at: Workspace,
     label: str,
     *,
     seed: int,

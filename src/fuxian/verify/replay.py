@@ -23,7 +23,7 @@ from typing import Any, Literal
 from fuxian.submission.log_lines import LogLine, parse_log_lines
 from fuxian.submission.recipe_commands import PERTURBATION_VARIABLE
 from fuxian.training.numeric_mode import OVERRULES, PORTABLE
-from fuxian.verify.commands import OUT, WORK, Done, Workplace, output_place, run_command
+from fuxian.verify.commands import OUT, WORK, Done, Workspace, output_place, run_command
 from fuxian.verify.environment import PACKAGE
 from fuxian.verify.intervals import read_log_chain
 from fuxian.verify.reasons import Failed, Reason
@@ -102,7 +102,7 @@ class Replay:
         }
 
 
-def replay(at: Workplace, steps: int) -> Replay:
+def replay(at: Workspace, steps: int) -> Replay:
     """Replays the first ``steps`` logged steps of the claim's training log.
 
     Raises Failed where the training does not run, or its losses are not the logged ones.
@@ -171,7 +171,7 @@ def _within(line: LogLine, steps: int, first: LogLine) -> bool:
     return line.step is not None and line.step <= steps and line.epoch == first.epoch
 
 
-def logged_cost(at: Workplace) -> float:
+def logged_cost(at: Workspace) -> float:
     """Seconds a step, as the submitted log says; 0 where it says none."""
     log = at.manifest.log_of(at.claim)
     if at.manifest.log is None or log is None:
@@ -181,7 +181,7 @@ def logged_cost(at: Workplace) -> float:
     return median(costs) if costs else 0.0
 
 
-def _losses(at: Workplace, file: Path) -> list[LogLine]:
+def _losses(at: Workspace, file: Path) -> list[LogLine]:
     assert at.manifest.log is not None  # noqa: S101 - replay() has checked
     if not file.is_file():
         raise Failed(Reason.LAYOUT, f"the training log {file.name} is missing; train must write it anew.")
@@ -191,7 +191,7 @@ def _losses(at: Workplace, file: Path) -> list[LogLine]:
     return [line for line in lines if "loss" in line.fields]
 
 
-def _log_of_run(at: Workplace, logged: str, lines: int, variant: Variant) -> Path:
+def _log_of_run(at: Workspace, logged: str, lines: int, variant: Variant) -> Path:
     """Trains until the log has so many losses; the file of that log."""
     assert at.manifest.log is not None  # noqa: S101 - replay() has checked
     written = at.manifest.commands["train"].output

@@ -21,7 +21,7 @@ from fuxian.submission.checklist.finding import listed
 from fuxian.submission.manifest import FILE_NAME, Manifest, Waiver, load_manifest
 from fuxian.verdict import Measurements, Verdict, rule
 from fuxian.verify.chain import run_chain
-from fuxian.verify.commands import Workplace, data_folder, run_command
+from fuxian.verify.commands import Workspace, data_folder, run_command
 from fuxian.verify.control import Controls, judge_controls
 from fuxian.verify.copies import copies_of_weights
 from fuxian.verify.data_digest import data_digest
@@ -52,7 +52,7 @@ class Ruling:
     flow: Flow
     terms: Terms
     secret: bytes
-    workplace: Callable[[Manifest, Claim], Workplace]
+    workspace: Callable[[Manifest, Claim], Workspace]
     """Where the submission's commands run; it is made when the environment is there."""
 
     def run(self, submission: str) -> None:
@@ -74,7 +74,7 @@ class Ruling:
             self._shown("origin", lambda: said(origin(submitted, terms)))
             copies = self._entrants("copies", lambda: self._copies(manifest, claim, submitted), _listed)
         done.environment = self._entrants("environment", lambda: environment_for(manifest))
-        at = self.workplace(manifest, claim)
+        at = self.workspace(manifest, claim)
         at.copies = copies
         weights = {terms.claim.seeds[0]: submitted}
         if terms.claim.subject == "procedure":
@@ -197,14 +197,14 @@ class Ruling:
         kept = [place / MODEL for place in places if (place / MODEL).is_file()]
         return copies_of_weights(manifest.folder, submitted, kept, self.terms.starting_weights)
 
-    def _draw(self, at: Workplace) -> Test:
+    def _draw(self, at: Workspace) -> Test:
         try:
             return draw_test(self.terms, self._seed("test"), at.place / "test")
         except InputError as error:
             # It is the organiser's own paper that cannot be drawn from.
             raise PlatformError(f"the terms' test cannot be drawn: {error}") from error
 
-    def _retrained(self, at: Workplace) -> dict[int, Path]:
+    def _retrained(self, at: Workspace) -> dict[int, Path]:
         """Weights by seed, of as many trainings as the claim has seeds, each from a drawn one."""
         made = {}
         for number in range(len(self.terms.claim.seeds)):
@@ -216,13 +216,13 @@ class Ruling:
             made[seed] = trained_weights(at, trained)
         return made
 
-    def _predict(self, at: Workplace, test: Test, weights: dict[int, Path]) -> dict[int, Predicted]:
+    def _predict(self, at: Workspace, test: Test, weights: dict[int, Path]) -> dict[int, Predicted]:
         return {
             seed: predict(Scene(at, self.terms, test, file, self._seed("control")))
             for seed, file in weights.items()
         }
 
-    def _figure_of(self, at: Workplace, test: Test, weights: Path, rung: int) -> float | None:
+    def _figure_of(self, at: Workspace, test: Test, weights: Path, rung: int) -> float | None:
         """Of other weights, on a few drawn batches; None where their format is not the submitted weights', or they
         give no finite figure."""
         named = at.manifest.checkpoint_of(at.claim)
@@ -241,7 +241,7 @@ class Ruling:
         value = score_predictions(self.terms, test, [(predictions, batches)])[0].value
         return value if math.isfinite(value) else None
 
-    def _verdict_of(self, at: Workplace, test: Test, weights: Path) -> Verdict:
+    def _verdict_of(self, at: Workspace, test: Test, weights: Path) -> Verdict:
         """Of other weights, on the whole drawn test."""
         made = predict(Scene(at, self.terms, test, weights, self._seed("control")))
         runs = score_predictions(self.terms, test, [(made.predictions, range(test.batches))])

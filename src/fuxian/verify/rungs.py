@@ -25,7 +25,7 @@ from fuxian import deadline
 from fuxian.errors import InputError
 from fuxian.sandbox import Limits, ReadOnly, SaveLimits, Scratch, run
 from fuxian.verify.batches import batch_name
-from fuxian.verify.commands import GIVEN, MOST_SAVED, OUT, Done, Workplace, output_place, run_command
+from fuxian.verify.commands import GIVEN, MOST_SAVED, OUT, Done, Workspace, output_place, run_command
 from fuxian.verify.control_weights import Kind, write_control
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.environment import PACKAGE, Environment
@@ -85,7 +85,7 @@ class Unfit(Exception):
 class Scene:
     """What every rung works on."""
 
-    at: Workplace
+    at: Workspace
     terms: Terms
     test: Test
     """Its inputs alone are seen by what runs."""
@@ -302,7 +302,7 @@ def _controlled(batches: list[int], file: Path) -> Controlled:
 _PAPERS = Path(__file__).resolve().parents[1] / "papers"
 
 
-def _run_program(at: Workplace, program: str, arguments: list[str], mounts: list[ReadOnly]) -> Path:
+def _run_program(at: Workspace, program: str, arguments: list[str], mounts: list[ReadOnly]) -> Path:
     """Runs one of our programs in the organiser's own environment, without code of the submission; the folder of what
     it wrote.
 
@@ -366,7 +366,7 @@ def _read(file: Path, batches: list[int]) -> Predictions:
     return found
 
 
-def _new_place(at: Workplace) -> Path:
+def _new_place(at: Workspace) -> Path:
     """A folder whose name tells nothing: a run can read it in its list of mounts."""
     folder = at.place / f"given-{secrets.token_hex(8)}"
     folder.mkdir()
@@ -380,6 +380,6 @@ def _timeless(file: Path) -> Path:
     return file
 
 
-def _label(at: Workplace) -> str:
+def _label(at: Workspace) -> str:
     """Of a command, as the evidence lists it."""
     return f"run-{len(at.done) + 1:02d}"

@@ -15,7 +15,7 @@ from fuxian.papers.contract import PaperFolder
 from fuxian.recipe import Recipe, update_metric
 from fuxian.submission.manifest import Manifest, reproduced_papers
 from fuxian.verdict import Measurements, measured_run
-from fuxian.verify.commands import Workplace, output_place, run_command
+from fuxian.verify.commands import Workspace, output_place, run_command
 from fuxian.verify.evaluate import Measured
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason
@@ -32,7 +32,7 @@ def scored_by_recipe(manifest: Manifest) -> bool:
     return is_own and manifest.recipe is not None and predict is not None and predict.output == PREDICTIONS
 
 
-def score_by_recipe(at: Workplace) -> Measured:
+def score_by_recipe(at: Workspace) -> Measured:
     """Runs predict and scores what it wrote. Raises Failed for predictions that cannot be scored."""
     place = output_place(at.manifest, "predict")
     done = run_command(at, "predict", "predict", without=[PREDICTIONS] if place == "work" else [])

@@ -16,7 +16,7 @@ from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
 from fuxian.verdict import rule
 from fuxian.verify.again import measured_again
 from fuxian.verify.chain import run_chain
-from fuxian.verify.commands import Workplace, data_folder
+from fuxian.verify.commands import Workspace, data_folder
 from fuxian.verify.control import control
 from fuxian.verify.data_digest import data_digest
 from fuxian.verify.environment import environment_for
@@ -33,7 +33,7 @@ class SelfCheck:
     """One self-check in the making."""
 
     flow: Flow
-    workplace: Callable[[Manifest, Claim], Workplace]
+    workspace: Callable[[Manifest, Claim], Workspace]
     """Where the submission's commands run; it is made when the environment is there."""
     claim_id: str | None
     seeds: int | None
@@ -54,7 +54,7 @@ class SelfCheck:
         for name in sorted({*manifest.data, *claim.data}):
             flow.subject(f"data:{name}", data_digest(data_folder(name)))
         done.environment = flow.step("environment", lambda: environment_for(manifest))
-        at = self.workplace(manifest, claim)
+        at = self.workspace(manifest, claim)
         flow.step("evaluate", lambda: self._evaluate(at))
         flow.step("rule", lambda: self._rule(claim))
         flow.step("control", lambda: self._control(at))
@@ -66,7 +66,7 @@ class SelfCheck:
         self.flow.done.findings = check_manifest(manifest)
         return failing_line(self.flow.done.findings)
 
-    def _evaluate(self, at: Workplace) -> Made:
+    def _evaluate(self, at: Workspace) -> Made:
         scored = self.seeds is None and scored_by_recipe(at.manifest)
         if self.again is not None:
             if scored:
@@ -89,7 +89,7 @@ class SelfCheck:
             raise Failed(Reason.METRIC_INVALID, str(error)) from error
         return require_ruling(done)
 
-    def _control(self, at: Workplace) -> Made:
+    def _control(self, at: Workspace) -> Made:
         done = self.flow.done
         assert done.measured is not None and done.ruling is not None  # noqa: S101 - the steps before have set them
         return said(control(at, done.measured, done.ruling))

@@ -15,7 +15,7 @@ from fuxian.training.chain import Chain
 from fuxian.training.checkpoints import EVALUATED
 from fuxian.training.numeric_mode import PORTABLE
 from fuxian.verdict import Verdict
-from fuxian.verify.commands import Workplace, run_command
+from fuxian.verify.commands import Workspace, run_command
 from fuxian.verify.control import gain, reaches
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
@@ -63,7 +63,7 @@ class Standard:
     """Rules on a file of weights as on the submitted ones."""
 
 
-def training(at: Workplace, terms: Terms, draw: Draw | None, standard: Standard) -> Training:
+def training(at: Workspace, terms: Terms, draw: Draw | None, standard: Standard) -> Training:
     """Looks at what two trainings start from, and replays drawn intervals of the log's chain of checkpoints.
 
     Raises Failed where the training starts from weights that the terms do not allow, or where chain, checkpoints and
@@ -84,7 +84,7 @@ def training(at: Workplace, terms: Terms, draw: Draw | None, standard: Standard)
     return chained(at, terms, chain, draw.seed("intervals"), standard)
 
 
-def chained(at: Workplace, terms: Terms, chain: Chain, seed: int, standard: Standard) -> Training:
+def chained(at: Workspace, terms: Terms, chain: Chain, seed: int, standard: Standard) -> Training:
     """What the log's chain shows: intervals that ``seed`` draws come out bit for bit. Where bits cannot be had again on
     this processor, the whole training is made here, and its weights must be accepted too."""
     kept = check_chain(at, terms, chain)
@@ -99,7 +99,7 @@ def chained(at: Workplace, terms: Terms, chain: Chain, seed: int, standard: Stan
         return _trained_again(at, chain, standard, error.sentence.rstrip("."))
 
 
-def _trained_again(at: Workplace, chain: Chain, standard: Standard, why: str) -> Training:
+def _trained_again(at: Workspace, chain: Chain, standard: Standard, why: str) -> Training:
     """The whole training here, in Fuxian's own loop, where its bits cannot be had again.
 
     What comes out of it is ruled on as the submitted weights were: whoever says that his processor was another one
@@ -137,7 +137,7 @@ def _shown(value: float | None) -> str:
     return "no figure" if value is None else f"{value:.6g}"
 
 
-def _common_start(at: Workplace, terms: Terms, draw: Draw, standard: Standard) -> float | None:
+def _common_start(at: Workspace, terms: Terms, draw: Draw, standard: Standard) -> float | None:
     """The share of the weights that two trainings of other seeds have in common after one step; None: unknown.
 
     Raises Failed where it is not what a training from nothing has, or from weights that the terms allow.
@@ -194,7 +194,7 @@ def _require_worthless(claim: Claim, standard: Standard, start: float | None) ->
         )
 
 
-def _after_one_step(at: Workplace, seed: int) -> Path:
+def _after_one_step(at: Workspace, seed: int) -> Path:
     """A file of the weights."""
     label = f"start-{len(at.done) + 1:02d}"
     if at.manifest.recipe is not None:

@@ -29,7 +29,7 @@ from fuxian.temporary import temporary_folder
 from fuxian.verdict import write_measurements
 from fuxian.verify import evidence
 from fuxian.verify.again import keep_captured
-from fuxian.verify.commands import GIB, Allowance, Workplace
+from fuxian.verify.commands import GIB, Allowance, Workspace
 from fuxian.verify.drawing import new_secret
 from fuxian.verify.environment import Environment
 from fuxian.verify.evaluate import EVALUATE
@@ -99,11 +99,11 @@ def verify(
         flow = Flow(done, place, Progress(listener, cancel))
         verified: list[Manifest] = []
 
-        def workplace(manifest: Manifest, claim: Claim) -> Workplace:
+        def workspace(manifest: Manifest, claim: Claim) -> Workspace:
             assert done.environment is not None  # noqa: S101 - the environment step has set it
             (place / "runs").mkdir()
             verified.append(manifest)
-            return Workplace(
+            return Workspace(
                 manifest=manifest,
                 claim=claim,
                 environment=done.environment,
@@ -118,9 +118,9 @@ def verify(
         try:
             with deadline.within(total, cancel):
                 if terms is None:
-                    SelfCheck(flow, workplace, claim_id, seeds, replay_steps, again).run(submission)
+                    SelfCheck(flow, workspace, claim_id, seeds, replay_steps, again).run(submission)
                 else:
-                    Ruling(flow, terms, secret or new_secret(), workplace).run(submission)
+                    Ruling(flow, terms, secret or new_secret(), workspace).run(submission)
         except Stopped as error:
             done.reason = Reason.CANCELLED if error.cancelled else Reason.TIMEOUT
             done.detail = str(error)
