@@ -77,8 +77,8 @@ def test_a_divergence_is_told_on_80_columns_with_paths_from_here(folder):
 
 
 def test_the_curve_has_a_module_after_those_in_it():
+    from fuxian.align.module_table import Row
     from fuxian.align.report import _by_output
-    from fuxian.align.tree import Row
 
     rows = [Row(name, name, depth, 0.0, "same") for name, depth in (("m", 0), ("a", 1), ("a.0", 2), ("b", 1))]
     assert [row.port for row in _by_output(rows)] == ["a.0", "a", "b", "m"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fuxian.errors import InputError
-from fuxian.verify.chain import compare
+from fuxian.verify.export_chain import compare
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import INNER_TOLERANCE, locate, uses
+from fuxian.align.module_table import Row, side_by_side
 from fuxian.align.record import precision, record
 from fuxian.align.recording import Recording
 from fuxian.align.stage_names import CAUSAL_ORDER, STAGES
 from fuxian.align.stages import Pair, StageResult, judge_all, pair
-from fuxian.align.tree import Row, side_by_side
 from fuxian.errors import InputError
 from fuxian.events import Progress
 from fuxian.json_files import json_text

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from fuxian.errors import InputError
+from fuxian.weights.layout import Node, Piece, Place, Tree, tree_of_model
 from fuxian.weights.matching import Layouts, Matching, match
 from fuxian.weights.overrides import Overrides
 from fuxian.weights.sequences import match_in_order
-from fuxian.weights.tree import Node, Piece, Place, Tree, tree_of_model
 
 
 @dataclass

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 
 from fuxian.align.alignment import Alignment, result_json
 from fuxian.align.causes import CAUSES
+from fuxian.align.module_table import Row
 from fuxian.align.stages import StageResult
 from fuxian.align.terminal import MARKS, shown_line, shown_place
-from fuxian.align.tree import Row
 
 COLOURS = {"port": "#2563eb", "allowed": "#9ca3af", "differs": "#dc2626"}
 WORST_SHOWN = 20

@@ -15,8 +15,8 @@ from rich.text import Text
 from fuxian.align.alignment import Alignment
 from fuxian.align.causes import CAUSES
 from fuxian.align.mend import Mend
+from fuxian.align.module_table import Row
 from fuxian.align.stages import StageResult
-from fuxian.align.tree import Row
 
 COLOURS = {"aligned": "green", "diverged": "red", "inconclusive": "yellow", "not given": "bright_black"}
 MARKS = {

@@ -227,7 +227,7 @@ def run_reference(
     from fuxian.sandbox import readable
     from fuxian.submission.manifest import load_manifest
     from fuxian.submission.reference import RECORD, record_reference, reference_of
-    from fuxian.verify.reference import run_in_sandbox
+    from fuxian.verify.reference_run import run_in_sandbox
 
     manifest = load_manifest(folder)
     reference = reference_of(manifest)

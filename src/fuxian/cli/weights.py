@@ -17,12 +17,12 @@ from fuxian.cli.options import AsJson, print_json
 from fuxian.cli.progress import download_bar
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe, framework_of, load_recipe, to_tensors
-from fuxian.weights import mapping, storage
-from fuxian.weights.compare import Comparison, compare, figures
+from fuxian.weights import carrying, storage
 from fuxian.weights.execution import call_order
 from fuxian.weights.fitting import as_known, first_fitting, with_prefix
 from fuxian.weights.overrides import Overrides, load_overrides
 from fuxian.weights.plans import Plan
+from fuxian.weights.side_by_side import Comparison, compare, figures
 
 app = typer.Typer(
     help="Get, convert, compare and inspect weights; no file's code is run.", no_args_is_help=True
@@ -126,17 +126,17 @@ class _ByPlan:
     """Converts by a plan that two models, or a file, gave."""
 
     plan: Plan
-    direction: mapping.Direction
+    direction: carrying.Direction
 
     def __call__(self, part: storage.Stored, prefix: str | None) -> dict[str, np.ndarray]:
-        tensors, notes = mapping.renamed(self.plan, part.tensors, self.direction, prefix)
-        other: mapping.Direction = "to_reference" if self.direction == "to_port" else "to_port"
-        if mapping.fits(self.plan, part.tensors, other) and not mapping.fits(
+        tensors, notes = carrying.renamed(self.plan, part.tensors, self.direction, prefix)
+        other: carrying.Direction = "to_reference" if self.direction == "to_port" else "to_port"
+        if carrying.fits(self.plan, part.tensors, other) and not carrying.fits(
             self.plan, tensors, self.direction
         ):
             side = "port" if other == "to_reference" else "reference"
             raise InputError(_ALREADY.format(side=side, other="reference" if side == "port" else "port"))
-        made = mapping.apply(self.plan, tensors, self.direction)
+        made = carrying.apply(self.plan, tensors, self.direction)
         part.notes += notes
         return made
 
@@ -162,12 +162,12 @@ class _ByPort:
         if own and self.known != set(self.own):
             raise InputError(_ALREADY.format(side="port", other="reference"))
         try:
-            self.plan = mapping.plan(self.model, tensors, overrides=self.overrides, ordered=self.ordered)
+            self.plan = carrying.plan(self.model, tensors, overrides=self.overrides, ordered=self.ordered)
         except InputError:
             if own:
                 raise InputError(_ALREADY.format(side="port", other="reference")) from None
             raise
-        made = mapping.apply(self.plan, tensors)
+        made = carrying.apply(self.plan, tensors)
         part.notes += notes
         return made
 
@@ -208,14 +208,14 @@ _HOW = {"name": "by name", "order": "by order", "map": "by the mapping file"}
 
 def _plan_of_recipes(port: Recipe, reference: Recipe, overrides: Overrides) -> Plan:
     port_model, reference_model = port.model(), reference.model()
-    made = mapping.draft(port_model, reference_model, overrides=overrides)
+    made = carrying.draft(port_model, reference_model, overrides=overrides)
     if made.complete and all(link.how != "order" for link in made.plan.links):
         return made.plan
     # Names do not settle it: let both models run once, if the recipes say on what.
     port_order, reference_order = _call_order(port, port_model), _call_order(reference, reference_model)
     if port_order is None or reference_order is None:
         port_order = reference_order = None
-    return mapping.plan(
+    return carrying.plan(
         port_model,
         reference_model,
         overrides=overrides,

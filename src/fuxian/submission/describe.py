@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fuxian.errors import InputError
-from fuxian.submission.checklist.tree import Tree, look
+from fuxian.submission.checklist.submitted_files import SubmittedFiles, look
 from fuxian.submission.manifest import FILE_NAME, Environment, Manifest, MetricSource
 from fuxian.untrusted import parsed
 
@@ -142,7 +142,7 @@ def _found(folder: Path) -> dict[str, Any]:
     }
 
 
-def _program(tree: Tree, names: tuple[str, ...]) -> str | None:
+def _program(tree: SubmittedFiles, names: tuple[str, ...]) -> str | None:
     programs = [
         path
         for path in _shown(tree.named(".py"))
@@ -161,7 +161,7 @@ def _program(tree: Tree, names: tuple[str, ...]) -> str | None:
     return min(near, key=lambda path: (path.count("/"), path)) if near else None
 
 
-def _scripted(tree: Tree, names: tuple[str, ...]) -> list[str] | None:
+def _scripted(tree: SubmittedFiles, names: tuple[str, ...]) -> list[str] | None:
     """The first command over a program of the repository in a shell script of one of the names."""
     scripts = {path: PurePosixPath(path).stem.lower() for path in _shown(tree.named(".sh"))}
     for path in sorted(scripts, key=lambda path: (path.count("/"), path)):
@@ -191,7 +191,7 @@ def _runs(source: str) -> bool:
     )
 
 
-def _options(tree: Tree, program: str, command: str) -> list[str]:
+def _options(tree: SubmittedFiles, program: str, command: str) -> list[str]:
     """Options of the program that take what Fuxian puts in place: the weights, and the seed of a training."""
     text = tree.text(program)
     options = re.findall(r"add_argument\(\s*[\"'](--[A-Za-z][\w-]{0,40})[\"']", text)[:LARGEST_LISTED]
@@ -214,7 +214,7 @@ def _shown(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if not any(part.startswith(".") for part in PurePosixPath(path).parts)]
 
 
-def _largest(tree: Tree, paths: Iterable[str]) -> str | None:
+def _largest(tree: SubmittedFiles, paths: Iterable[str]) -> str | None:
     found = [path for path in paths if "lite_data" not in path and tree.files[path] >= SMALLEST_WEIGHTS]
     return max(found, key=lambda path: tree.files[path]) if found else None
 

@@ -6,7 +6,7 @@ import datetime
 import re
 
 from fuxian.submission.checklist.documents import HEADER, HEADER_LINES
-from fuxian.submission.checklist.tree import CODE, look
+from fuxian.submission.checklist.submitted_files import CODE, look
 from fuxian.submission.manifest import Manifest
 from fuxian.submission.recipe_commands import PURPOSES
 from fuxian.submission.templates import OFFICIAL, render, with_licence_header

@@ -15,7 +15,7 @@ from typing import Any
 from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.checklist import Finding, check_manifest
-from fuxian.submission.checklist.tree import LEFT_BY_TOOLS, Tree, look
+from fuxian.submission.checklist.submitted_files import LEFT_BY_TOOLS, SubmittedFiles, look
 from fuxian.submission.letters import FOLDER as LETTERS
 from fuxian.submission.letters import write_letters
 from fuxian.submission.log_reprod import write_log_reprod
@@ -139,7 +139,7 @@ def run_recipe_command(folder: Path, *arguments: str) -> None:
         )
 
 
-def _belongs(tree: Tree, path: str) -> bool:
+def _belongs(tree: SubmittedFiles, path: str) -> bool:
     """Whether the file is the entrant's own, neither left by a tool nor kept out by .gitignore."""
     left = any(fnmatch(part, pattern) for part in path.split("/") for pattern in LEFT_BEHIND)
     return not left and not any(path.startswith(f"{line.strip('/')}/") for line in tree.ignored)

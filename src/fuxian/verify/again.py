@@ -15,7 +15,7 @@ from fuxian.errors import InputError
 from fuxian.json_files import write_json
 from fuxian.submission.manifest import FILE_NAME, Manifest
 from fuxian.verify.commands import Done, Workspace, output_place
-from fuxian.verify.evaluate import EVALUATE, Captured, Measured, read_measured
+from fuxian.verify.measured_figure import EVALUATE, Captured, Measured, read_measured
 from fuxian.verify.source import regular_files, tree_digest
 
 KEPT, ABOUT = "captured", "captured.json"

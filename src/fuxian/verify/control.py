@@ -20,8 +20,8 @@ from fuxian.verify.batches import batch_name
 from fuxian.verify.commands import Workspace, run_command
 from fuxian.verify.control_weights import Kind
 from fuxian.verify.entrant_weights import read_weights
-from fuxian.verify.evaluate import Measured, captured, outputs, read_measured, trained_weights
 from fuxian.verify.examiner import Test, score_predictions
+from fuxian.verify.measured_figure import Measured, captured, outputs, read_measured, trained_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.rungs import Predicted, Predictions
 from fuxian.verify.terms import Terms

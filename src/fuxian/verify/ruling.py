@@ -20,7 +20,6 @@ from fuxian.submission.checklist import check_manifest
 from fuxian.submission.checklist.finding import listed
 from fuxian.submission.manifest import FILE_NAME, Manifest, Waiver, load_manifest
 from fuxian.verdict import Measurements, Verdict, rule
-from fuxian.verify.chain import run_chain
 from fuxian.verify.commands import Workspace, data_folder, run_command
 from fuxian.verify.control import Controls, judge_controls
 from fuxian.verify.copies import copies_of_weights
@@ -28,10 +27,11 @@ from fuxian.verify.data_digest import data_digest
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.environment import environment_for
-from fuxian.verify.evaluate import Measured, trained_weights
 from fuxian.verify.examiner import Test, draw_test, score_predictions
+from fuxian.verify.export_chain import run_chain
 from fuxian.verify.flow import Flow, Made, conclude, differences, failing_line, pinned, require_ruling, said
 from fuxian.verify.intervals import MODEL, kept_checkpoints
+from fuxian.verify.measured_figure import Measured, trained_weights
 from fuxian.verify.origin import likeness, origin
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.replay import replay as replay_log

@@ -16,7 +16,7 @@ from fuxian.recipe import Recipe, update_metric
 from fuxian.submission.manifest import Manifest, reproduced_papers
 from fuxian.verdict import Measurements, measured_run
 from fuxian.verify.commands import Workspace, output_place, run_command
-from fuxian.verify.evaluate import Measured
+from fuxian.verify.measured_figure import Measured
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason
 

@@ -15,13 +15,13 @@ from fuxian.submission.checklist import check_manifest
 from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
 from fuxian.verdict import rule
 from fuxian.verify.again import measured_again
-from fuxian.verify.chain import run_chain
 from fuxian.verify.commands import Workspace, data_folder
 from fuxian.verify.control import control
 from fuxian.verify.data_digest import data_digest
 from fuxian.verify.environment import environment_for
-from fuxian.verify.evaluate import evaluate
+from fuxian.verify.export_chain import run_chain
 from fuxian.verify.flow import Flow, Made, conclude, differences, failing_line, pinned, require_ruling, said
+from fuxian.verify.measured_figure import evaluate
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.replay import replay
 from fuxian.verify.score_by_recipe import score_by_recipe, scored_by_recipe

@@ -19,7 +19,6 @@ from fuxian.verify.commands import Workspace, run_command
 from fuxian.verify.control import gain, reaches
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_weights import load_weights
-from fuxian.verify.evaluate import trained_weights
 from fuxian.verify.intervals import (
     MODEL,
     Training,
@@ -30,6 +29,7 @@ from fuxian.verify.intervals import (
     replay_intervals,
     submitted_step,
 )
+from fuxian.verify.measured_figure import trained_weights
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.replay import logged_cost
 from fuxian.verify.source import file_digest, regular_files

@@ -17,7 +17,7 @@ from fuxian.verify.commands import Done
 from fuxian.verify.drawing import Draw
 from fuxian.verify.entrant_output import shown
 from fuxian.verify.environment import Environment
-from fuxian.verify.evaluate import Measured
+from fuxian.verify.measured_figure import Measured
 from fuxian.verify.reasons import Reason
 from fuxian.verify.terms import RUNGS, Terms
 

@@ -32,8 +32,8 @@ from fuxian.verify.again import keep_captured
 from fuxian.verify.commands import GIB, Allowance, Workspace
 from fuxian.verify.drawing import new_secret
 from fuxian.verify.environment import Environment
-from fuxian.verify.evaluate import EVALUATE
 from fuxian.verify.flow import Flow
+from fuxian.verify.measured_figure import EVALUATE
 from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.ruling import Ruling
 from fuxian.verify.self_check import SelfCheck

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from fuxian.weights.tree import Layout, Node, Piece, Place, Tree, squashed, squeezed
+from fuxian.weights.layout import Layout, Node, Piece, Place, Tree, squashed, squeezed
 
 How = Literal["name", "order", "map"]
 

@@ -25,8 +25,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fuxian.errors import InputError
+from fuxian.weights.layout import Node, Place, Tree, squeezed
 from fuxian.weights.plans import Link
-from fuxian.weights.tree import Node, Place, Tree, squeezed
 
 IGNORED = "ignored by the mapping file"
 

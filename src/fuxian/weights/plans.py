@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fuxian.errors import InputError
+from fuxian.weights.layout import Place
 from fuxian.weights.matching import How
-from fuxian.weights.tree import Place
 
 PLAN_VERSION = 1
 

@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
+from fuxian.weights.layout import Node, Tree, squashed, squeezed
 from fuxian.weights.matching import Layouts, Matcher, Matching, alike_arithmetic, join_fused, settled, units
-from fuxian.weights.tree import Node, Tree, squashed, squeezed
 
 NOWHERE = 10**9
 """The place in the order of a layer that did not run."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuxian.submission.checklist import check
-from fuxian.submission.checklist.tree import look
+from fuxian.submission.checklist.submitted_files import look
 from fuxian.submission.log_reprod import write_dict
 from fuxian.submission.manifest import load_manifest
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fuxian.align.diagnose import relations
-from fuxian.align.diagnose.evidence import error, number
+from fuxian.align.diagnose.tried import error, number
 from fuxian.align.diagnose.view import View
 from fuxian.align.divergence import Diagnosis
 from fuxian.align.locate import Graph

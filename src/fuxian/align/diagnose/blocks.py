@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuxian.align.diagnose.evidence import number
+from fuxian.align.diagnose.tried import number
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import Graph
 

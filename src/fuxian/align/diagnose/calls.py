@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from fuxian.align.diagnose import attention, blocks, kernels, losses, relations, search, structure
-from fuxian.align.diagnose.evidence import FITS, Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing
+from fuxian.align.diagnose.tried import FITS, Hypothesis, best, error, number
 from fuxian.align.diagnose.view import PASSIVE, View, ancestors, in_attention, users, view
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph, counterparts

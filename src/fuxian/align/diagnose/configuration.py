@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fuxian.align.diagnose.evidence import best
 from fuxian.align.diagnose.relations import elementwise
+from fuxian.align.diagnose.tried import best
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import CORRESPOND
 

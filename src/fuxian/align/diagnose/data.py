@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
-from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
+from fuxian.align.diagnose.tried import Hypothesis, best, error, number
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.recording import Recording
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from fuxian.align import defects
 from fuxian.align.diagnose import structure
-from fuxian.align.diagnose.evidence import best, error
 from fuxian.align.diagnose.recompute import rerun
 from fuxian.align.diagnose.relations import elementwise
+from fuxian.align.diagnose.tried import best, error
 from fuxian.align.diagnose.view import View, ancestors, users, view
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph

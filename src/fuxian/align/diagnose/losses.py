@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fuxian.align.diagnose import kernels, structure
-from fuxian.align.diagnose.evidence import Hypothesis, best, number
 from fuxian.align.diagnose.recompute import Run, rerun
+from fuxian.align.diagnose.tried import Hypothesis, best, number
 from fuxian.align.diagnose.view import View
 from fuxian.align.divergence import Diagnosis, Divergence, Scene
 from fuxian.align.locate import Graph

@@ -8,7 +8,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 
 from fuxian.align.diagnose import kernels
-from fuxian.align.diagnose.evidence import Hypothesis, error, number
+from fuxian.align.diagnose.tried import Hypothesis, error, number
 
 
 def elementwise(port: np.ndarray, reference: np.ndarray) -> Iterator[Hypothesis]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fuxian.align.diagnose.evidence import Hypothesis, best
+from fuxian.align.diagnose.tried import Hypothesis, best
 from fuxian.align.divergence import Diagnosis, Divergence
 
 Tried = Callable[..., Hypothesis]

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 
 from fuxian.align import sketch as sketches
-from fuxian.align.diagnose.evidence import Hypothesis, best, error, number
 from fuxian.align.diagnose.recompute import Run, rerun
+from fuxian.align.diagnose.tried import Hypothesis, best, error, number
 from fuxian.align.diagnose.view import View
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import Graph

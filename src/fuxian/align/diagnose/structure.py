@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from fuxian.align.diagnose import relations
-from fuxian.align.diagnose.evidence import best
+from fuxian.align.diagnose.tried import best
 from fuxian.align.diagnose.view import PASSIVE, View, active, ancestors, descendants, in_attention, users
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import MAKERS, Graph, counterparts

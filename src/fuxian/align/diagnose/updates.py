@@ -11,8 +11,8 @@ import numpy as np
 
 from fuxian.align import defects
 from fuxian.align.diagnose import averages
-from fuxian.align.diagnose.evidence import Hypothesis, best, number
 from fuxian.align.diagnose.optimizers import KINDS, Rule, rules, updates
+from fuxian.align.diagnose.tried import Hypothesis, best, number
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.draws import SEED
 from fuxian.align.mapping import Links, links_from_json

@@ -14,14 +14,14 @@ from fuxian.submission.checklist import documents, files, programs, training_log
 from fuxian.submission.checklist.finding import Finding, Result, Status
 from fuxian.submission.checklist.placeholders import placeholders
 from fuxian.submission.checklist.secrets import secrets
-from fuxian.submission.checklist.tree import Tree, look
+from fuxian.submission.checklist.submitted_files import SubmittedFiles, look
 from fuxian.submission.checklist.weights_origin import weights_origin
 from fuxian.submission.manifest import FILE_NAME, Manifest, load_manifest
 from fuxian.untrusted import MIB, parsed
 
 __all__ = ["CHECKS", "UNWAIVABLE", "Finding", "check", "check_manifest"]
 
-CHECKS: dict[str, tuple[str, Callable[[Tree], Result]]] = {
+CHECKS: dict[str, tuple[str, Callable[[SubmittedFiles], Result]]] = {
     "layout": ("Contrib layout", documents.layout),
     "readme": ("README in an official outline", documents.readme),
     "requirements": ("Requirements name PaddlePaddle", documents.requirements),
@@ -96,11 +96,11 @@ def check_manifest(manifest: Manifest, lines: Collection[str] | None = None) -> 
     return found
 
 
-_trees: dict[str, Tree] = {}
+_trees: dict[str, SubmittedFiles] = {}
 """In the child: the folder that was looked at last, by the run of the checklist."""
 
 
-def _tree(manifest: Manifest, run: str) -> Tree:
+def _tree(manifest: Manifest, run: str) -> SubmittedFiles:
     if run not in _trees:
         _trees.clear()
         _trees[run] = look(manifest)

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
-from fuxian.submission.checklist.tree import CODE, Tree
+from fuxian.submission.checklist.submitted_files import CODE, SubmittedFiles
 
 OUTLINES = {
     "2021 contest": {
@@ -42,7 +42,7 @@ MOST_LINES = 50_000
 LARGEST_LITE_DATA = 20_000_000
 
 
-def layout(tree: Tree) -> Result:
+def layout(tree: SubmittedFiles) -> Result:
     """README.md, LICENSE and requirements at the top; names in snake_case."""
     top = {path.lower() for path in tree.files if "/" not in path}
     missing = []
@@ -58,7 +58,7 @@ def layout(tree: Tree) -> Result:
     return passed("the files of the Contrib layout are there")
 
 
-def readme(tree: Tree) -> Result:
+def readme(tree: SubmittedFiles) -> Result:
     """One of the two outlines that the official guides ask for, Chinese or English."""
     pages = [path for path in sorted(tree.files) if re.fullmatch(r"(?i)readme(_\w+)?\.md", path)]
     if not pages:
@@ -108,7 +108,7 @@ ON_NO_INDEX = frozenset({"fuxian"})
 """Packages that no index has."""
 
 
-def requirements(tree: Tree) -> Result:
+def requirements(tree: SubmittedFiles) -> Result:
     """A requirements file that names PaddlePaddle, and nothing that cannot be installed as it stands.
 
     Packages come from the index, or from wheels that the submission carries; what no index has must be among these.
@@ -183,7 +183,7 @@ def requirements(tree: Tree) -> Result:
     return passed(f"{packages}, PaddlePaddle among them", file)
 
 
-def _wheels(tree: Tree, folder: str) -> dict[str, set[str]]:
+def _wheels(tree: SubmittedFiles, folder: str) -> dict[str, set[str]]:
     """The versions by package name of the wheels right in a folder of the submission."""
     place = PurePosixPath(folder).as_posix().strip("/")
     found: dict[str, set[str]] = {}
@@ -197,7 +197,7 @@ def _wheels(tree: Tree, folder: str) -> dict[str, set[str]]:
     return found
 
 
-def licence(tree: Tree) -> Result:
+def licence(tree: SubmittedFiles) -> Result:
     """A LICENSE file with the text that the manifest names."""
     files = [path for path in sorted(tree.files) if re.fullmatch(r"(?i)licen[sc]e(\.txt|\.md)?", path)]
     if not files:
@@ -216,7 +216,7 @@ def licence(tree: Tree) -> Result:
     return passed(wanted, files[0])
 
 
-def headers(tree: Tree) -> Result:
+def headers(tree: SubmittedFiles) -> Result:
     """A licence header in every file of code."""
     bare = []
     for path in tree.named(*CODE):
@@ -230,7 +230,7 @@ def headers(tree: Tree) -> Result:
     return passed("every file of code has a licence header")
 
 
-def lite_data(tree: Tree) -> Result:
+def lite_data(tree: SubmittedFiles) -> Result:
     """A few examples of the data in the repository, for the short runs."""
     found = [path for path in tree.files if re.search(r"(^|/)lite_data(/|\.(zip|tar|tar\.gz|tgz)$)", path)]
     size = sum(tree.files[path] for path in found)

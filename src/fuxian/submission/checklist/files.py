@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from fuxian.errors import InputError
 from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
 from fuxian.submission.checklist.inert_npy import is_inert_npy
-from fuxian.submission.checklist.tree import DEEPEST, MOST_ENTRIES, Tree
+from fuxian.submission.checklist.submitted_files import DEEPEST, MOST_ENTRIES, SubmittedFiles
 from fuxian.weights import storage
 
 LARGEST_FILE = 100_000_000
@@ -24,7 +24,7 @@ DATA = (".jpg", ".png", ".npy", ".csv", ".zip", ".tar", ".gz", ".log", ".jsonl")
 WEIGHTS = (".safetensors", ".pdparams", ".pdopt", ".pt", ".pth", ".npz", ".npy")
 
 
-def links(tree: Tree) -> Result:
+def links(tree: SubmittedFiles) -> Result:
     """No symbolic link leads out of the submission."""
     top = tree.folder.resolve()
     for path, target in sorted(tree.links.items()):
@@ -45,7 +45,7 @@ def links(tree: Tree) -> Result:
     )
 
 
-def names(tree: Tree) -> Result:
+def names(tree: SubmittedFiles) -> Result:
     """Names that every system can hold, and plain files only."""
     mend = "rename it in short, printable UTF-8"
     for path in sorted({*tree.files, *tree.folders, *tree.links}):
@@ -62,7 +62,7 @@ def names(tree: Tree) -> Result:
     return passed("every name is printable UTF-8 of a usual length")
 
 
-def limits(tree: Tree) -> Result:
+def limits(tree: SubmittedFiles) -> Result:
     """Files and their sum within the limits."""
     if not tree.whole:
         return failed(
@@ -84,7 +84,7 @@ def limits(tree: Tree) -> Result:
     return passed(f"{counted(len(tree.files), 'file')}, {total / 1e6:.1f} MB")
 
 
-def contents(tree: Tree) -> Result:
+def contents(tree: SubmittedFiles) -> Result:
     """Files hold what their names promise: no pointers to a storage elsewhere, nothing empty, no programs of a machine.
 
     An archive made on a Mac holds ``._`` files, which no other system wants.
@@ -108,7 +108,7 @@ def contents(tree: Tree) -> Result:
     return passed("no pointers, empty files or compiled programs")
 
 
-def git(tree: Tree) -> Result:
+def git(tree: SubmittedFiles) -> Result:
     """One repository: no submodules, no repository within, .git itself a folder."""
     if ".git" in tree.links:
         return failed(".git is a link", "clone the repository anew and submit that", ".git")
@@ -125,7 +125,7 @@ def git(tree: Tree) -> Result:
     return passed("one repository, no submodules")
 
 
-def leftovers(tree: Tree) -> Result:
+def leftovers(tree: SubmittedFiles) -> Result:
     """Nothing that tools leave behind, except what .gitignore keeps out."""
     left = (
         "*.pyc",
@@ -152,12 +152,12 @@ def leftovers(tree: Tree) -> Result:
     return passed("nothing that tools leave behind")
 
 
-def _ignored(tree: Tree, path: str) -> bool:
+def _ignored(tree: SubmittedFiles, path: str) -> bool:
     parts = path.split("/")
     return any(fnmatch(part, line.strip("/")) for line in tree.ignored for part in parts)
 
 
-def pickles(tree: Tree) -> Result:
+def pickles(tree: SubmittedFiles) -> Result:
     """Weights that load without running code: a pickle is a program."""
     read = 0
     for path, size in sorted(tree.files.items()):

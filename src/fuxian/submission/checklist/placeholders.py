@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
-from fuxian.submission.checklist.tree import Tree
+from fuxian.submission.checklist.submitted_files import SubmittedFiles
 from fuxian.submission.manifest import FILE_NAME, Manifest
 
 IN_TEXTS = re.compile(
@@ -18,7 +18,7 @@ IN_FIELDS = re.compile(rf"{IN_TEXTS.pattern}|^fill in|^your name$|^your team$")
 TEXTS = re.compile(r"(?i)(readme[^/]*\.md|method[^/]*\.md|submission/[^/]+\.(txt|md))")
 
 
-def placeholders(tree: Tree) -> Result:
+def placeholders(tree: SubmittedFiles) -> Result:
     """Nobody's name, address or title is still the template's."""
     left = [name for name, value in _said(tree.manifest) if IN_FIELDS.search(value)]
     if (tree.manifest.team is not None) and tree.manifest.team.number == "0":

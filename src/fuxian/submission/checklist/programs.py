@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from fuxian.datasets.catalogue import CATALOGUE
 from fuxian.datasets.root import find_root
 from fuxian.submission.checklist.finding import Result, counted, failed, listed, passed
-from fuxian.submission.checklist.tree import Tree
+from fuxian.submission.checklist.submitted_files import SubmittedFiles
 from fuxian.submission.manifest import PLACEHOLDERS
 
 PROGRAMS = {
@@ -51,7 +51,7 @@ TIPC_LINES = 51
 TIPC_MARKS = {1: "train_params", 15: "trainer:", 23: "eval_params", 27: "infer_params"}
 
 
-def scripts(tree: Tree) -> Result:
+def scripts(tree: SubmittedFiles) -> Result:
     """A program for training, evaluation, prediction and export, and a shell script for each."""
     missing = [
         f"{task} ({places[1]})"
@@ -70,7 +70,7 @@ def scripts(tree: Tree) -> Result:
     return passed("training, evaluation, prediction and export have their programs and scripts")
 
 
-def _by_command(tree: Tree, task: str) -> bool:
+def _by_command(tree: SubmittedFiles, task: str) -> bool:
     """Whether a command of the manifest names a program of the repository for the task, whatever its name."""
     command = tree.manifest.commands.get(COMMANDS[task])  # type: ignore[call-overload]
     return command is not None and any(
@@ -78,7 +78,7 @@ def _by_command(tree: Tree, task: str) -> bool:
     )
 
 
-def commands(tree: Tree) -> Result:
+def commands(tree: SubmittedFiles) -> Result:
     """Every file that the manifest's commands name is there, and the weights that a claim is about."""
     for name in tree.manifest.data:
         if name not in CATALOGUE and not (find_root() / name).is_dir():
@@ -119,7 +119,7 @@ def commands(tree: Tree) -> Result:
     return passed(f"{counted(len(tree.manifest.commands), 'command')}, their files are there", "fuxian.toml")
 
 
-def tipc(tree: Tree) -> Result:
+def tipc(tree: SubmittedFiles) -> Result:
     """test_tipc/: its README, docs, scripts, and configurations of 51 lines."""
     wanted = (
         "README.md",
@@ -166,7 +166,7 @@ def tipc(tree: Tree) -> Result:
     return passed(f"{counted(len(found), 'configuration')} of {TIPC_LINES} lines")
 
 
-def port_code(tree: Tree) -> Result:
+def port_code(tree: SubmittedFiles) -> Result:
     """The port is Paddle: no other framework outside reference/ and tests/, and no paddle.fluid."""
     read = 0
     for path in tree.named(".py", ".ipynb"):

@@ -8,7 +8,7 @@ from collections import Counter
 import re2
 
 from fuxian.submission.checklist.finding import Result, failed, passed
-from fuxian.submission.checklist.tree import TEXT, Tree
+from fuxian.submission.checklist.submitted_files import TEXT, SubmittedFiles
 
 KEYS = {
     "a private key": re2.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
@@ -33,7 +33,7 @@ LEAST_ENTROPY = 3.6
 """Bits a character: English identifiers have less, random base64 of 20 characters more."""
 
 
-def secrets(tree: Tree) -> Result:
+def secrets(tree: SubmittedFiles) -> Result:
     """No key, token or password in a text file."""
     read = 0
     for path in tree.named(*TEXT):

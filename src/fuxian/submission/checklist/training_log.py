@@ -7,7 +7,7 @@ from statistics import median
 
 from fuxian.paper import Claim
 from fuxian.submission.checklist.finding import Result, counted, failed, not_applicable, passed
-from fuxian.submission.checklist.tree import Tree
+from fuxian.submission.checklist.submitted_files import SubmittedFiles
 from fuxian.submission.log_lines import LogLine, read_log_lines
 
 LARGEST_LOG = 50_000_000
@@ -19,7 +19,7 @@ NO_STEP = "no line with a loss has a step or an epoch"
 LONGEST_DAYS = 365
 
 
-def fields(tree: Tree) -> Result:
+def fields(tree: SubmittedFiles) -> Result:
     """The log is there and has loss, batch_cost, reader_cost, ips, and the claim's metric."""
     if tree.manifest.log is None:
         return failed("fuxian.toml names no training log", "add [log] with its file", "fuxian.toml")
@@ -31,7 +31,7 @@ def fields(tree: Tree) -> Result:
     return passed("loss, costs, ips and the metric are logged", tree.manifest.log_of(claim))
 
 
-def fields_of(tree: Tree, claim: Claim) -> Result:
+def fields_of(tree: SubmittedFiles, claim: Claim) -> Result:
     file = tree.manifest.log_of(claim)
     assert file is not None and tree.manifest.log is not None  # noqa: S101 - fields() has checked
     if file not in tree.files:
@@ -64,7 +64,7 @@ def fields_of(tree: Tree, claim: Claim) -> Result:
     return passed("all fields", file)
 
 
-def consistency(tree: Tree) -> Result:
+def consistency(tree: SubmittedFiles) -> Result:
     """Steps increase, losses are finite, ips matches batch_cost, and the time suffices."""
     total = 0
     for name in tree.manifest.claims:
@@ -88,7 +88,7 @@ def consistency(tree: Tree) -> Result:
     return passed(f"{counted(total, 'line')}, without contradiction", tree.manifest.log_of(claim))
 
 
-def _lines(tree: Tree, claim: Claim) -> list[LogLine]:
+def _lines(tree: SubmittedFiles, claim: Claim) -> list[LogLine]:
     file = tree.manifest.log_of(claim)
     assert file is not None and tree.manifest.log is not None  # noqa: S101 - fields() has checked
     text = tree.content(file, LARGEST_LOG).decode("utf-8", "replace")

@@ -8,7 +8,7 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.submission.checklist.finding import Result, failed, not_applicable, passed
-from fuxian.submission.checklist.tree import Tree
+from fuxian.submission.checklist.submitted_files import SubmittedFiles
 from fuxian.weights.storage import load_tensors
 
 NEAR = 0.01
@@ -23,7 +23,7 @@ LARGEST = 400_000_000
 """Bytes of a file that is compared; a larger one takes more than seconds."""
 
 
-def weights_origin(tree: Tree) -> Result:
+def weights_origin(tree: SubmittedFiles) -> Result:
     """No tensor of the checkpoint is the reference's own, in any layout."""
     reference = tree.manifest.reference
     if reference is None or reference.weights is None:

@@ -16,10 +16,10 @@ import numpy as np
 
 from fuxian.errors import InputError
 from fuxian.weights.fitting import as_known, with_prefix
+from fuxian.weights.layout import COUNTER, Place, Tree, tree_of_model, tree_of_tensors
 from fuxian.weights.matching import Matching, match
 from fuxian.weights.overrides import Overrides
 from fuxian.weights.plans import Link, Plan
-from fuxian.weights.tree import COUNTER, Place, Tree, tree_of_model, tree_of_tensors
 
 Direction = Literal["to_port", "to_reference"]
 

@@ -39,7 +39,7 @@ TEXT = (
 
 
 @dataclass
-class Tree:
+class SubmittedFiles:
     """What lies in a submission's folder; paths are relative, with '/'."""
 
     folder: Path
@@ -91,9 +91,9 @@ class Tree:
         return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(("#", "!"))]
 
 
-def look(manifest: Manifest) -> Tree:
+def look(manifest: Manifest) -> SubmittedFiles:
     """Walks the folder once."""
-    tree = Tree(manifest.folder, manifest)
+    tree = SubmittedFiles(manifest.folder, manifest)
     waiting = [("", 0)]
     seen = 0
     while waiting:
@@ -114,7 +114,7 @@ def look(manifest: Manifest) -> Tree:
 
 
 def _place(
-    tree: Tree, path: str, entry: os.DirEntry[str], waiting: list[tuple[str, int]], depth: int
+    tree: SubmittedFiles, path: str, entry: os.DirEntry[str], waiting: list[tuple[str, int]], depth: int
 ) -> None:
     try:
         about = entry.stat(follow_symlinks=False)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fuxian.sandbox import MIB, Limits, Outcome, ReadOnly, Scratch, run
-from fuxian.submission.checklist.tree import look
+from fuxian.submission.checklist.submitted_files import look
 from fuxian.submission.manifest import Manifest, ReferenceCommand
 from fuxian.verify.commands import DATA, OUT, WORK, Allowance, data_folder, let_others_read
 from fuxian.verify.environment import Environment, environment_for

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fuxian.weights.tree import COUNTER, COUNTER_REASON, ROLES, squeezed
+from fuxian.weights.layout import COUNTER, COUNTER_REASON, ROLES, squeezed
 
 MAX_PREFIX = 4
 LINEAR = "transposed: Paddle's Linear keeps [in, out], torch's [out, in]"

@@ -11,7 +11,7 @@ import numpy as np
 from fuxian.errors import InputError
 from fuxian.submission.manifest import CommandName
 from fuxian.verify.commands import Done, Workspace, output_place, run_command
-from fuxian.verify.evaluate import trained_weights
+from fuxian.verify.measured_figure import trained_weights
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason
 

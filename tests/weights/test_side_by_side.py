@@ -1,6 +1,6 @@
 import numpy as np
 
-from fuxian.weights.compare import compare, figures
+from fuxian.weights.side_by_side import compare, figures
 
 
 def only(first, second):
