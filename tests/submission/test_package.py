@@ -116,8 +116,13 @@ def test_unknown_sections_are_left_alone():
     assert fill(text, {"results": "y"}) == text
 
 
-def test_a_run_folder_is_taken_over(submission, tmp_path):
+def test_a_run_folder_is_taken_over(submission, tmp_path, edit):
     run = tmp_path / "run"
+    edit(
+        "fuxian.toml", 'file = "logs/train.log"', 'file = "logs/train.log"\ncheckpoints = "checkpoints/top1"'
+    )
+    (submission / "checkpoints/top1/step_00000050").mkdir(parents=True)
+    (submission / "checkpoints/top1/step_00000050/note.txt").write_text("of an earlier training")
     (run / "checkpoints/step_00000100").mkdir(parents=True)
     shutil.move(submission / "results/top1/measurements.json", run / "measurements.json")
     (run / "environment.json").write_text('{"python": "3.12.1", "device": "gpu:0"}')
@@ -132,6 +137,8 @@ def test_a_run_folder_is_taken_over(submission, tmp_path):
     manifest = load_manifest(made.folder)
     stored = load_tensors(made.folder / manifest.checkpoint_of(manifest.claim()))
     assert (stored["linear.weight"] == newer["linear.weight"]).all()
+    # The log's chain is the run's, and so are the checkpoints that it names.
+    assert [one.name for one in (made.folder / "checkpoints/top1").iterdir()] == ["step_00000100"]
     assert "gpu:0" in (made.folder / "submission/system_report_en.md").read_text(encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.options import AsJson, Language, print_json
 from fuxian.errors import InputError
 from fuxian.recipe import leaves
 
@@ -25,6 +25,9 @@ app = typer.Typer(no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The contest's folder.")]
 Server = Annotated[
     str | None, typer.Option("--server", envvar="FUXIAN_CONTEST", help="The contest's server, https://...")
+]
+AccountLanguage = Annotated[
+    Language, typer.Option("--lang", help="Language of the account's pages and mails.")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="For the record.")]
 
@@ -56,6 +59,7 @@ def init(
     organiser: Annotated[
         str | None, typer.Option(help="E-mail address of the first organiser's account.")
     ] = None,
+    lang: AccountLanguage = Language.en,
     as_json: AsJson = False,
 ) -> None:
     """Make a contest's folder: contest.toml to be edited, the signing key, the database.
@@ -72,7 +76,7 @@ def init(
     if organiser is not None:
         password = secrets.token_urlsafe(12)
         made |= {"organiser": organiser, "password": password}
-        accounts.make_organiser(at, organiser, organiser.partition("@")[0], password)
+        accounts.make_organiser(at, organiser, organiser.partition("@")[0], password, lang)
     if as_json:
         print_json(made)
         return
@@ -168,6 +172,7 @@ def account(
     email: Annotated[str, typer.Argument()],
     name: Annotated[str, typer.Option(help="As on the certificates.")],
     server: Server = None,
+    lang: AccountLanguage = Language.en,
     password: Annotated[
         str,
         typer.Option(
@@ -180,9 +185,8 @@ def account(
 
     Example: fuxian contest account me@example.org --name Me --server https://...
     """
-    made = _client(server).call(
-        "POST", "/accounts", json={"email": email, "name": name, "password": password}
-    )
+    body = {"email": email, "name": name, "password": password, "language": lang}
+    made = _client(server).call("POST", "/accounts", json=body)
     _done(
         made,
         f"account {made['account']}: open the link in the mail (or ask the organiser to confirm you), then log in.",

@@ -146,7 +146,7 @@ def _belongs(tree: SubmittedFiles, path: str) -> bool:
 
 
 def _take_over(run: Path, manifest: Manifest) -> None:
-    """The measurements, weights, log and environment of a run folder."""
+    """The measurements, weights, log, kept checkpoints and environment of a run folder."""
     measured = _read(run / "measurements.json")
     name = measured.get("claim")
     if name not in manifest.claims:
@@ -168,6 +168,11 @@ def _take_over(run: Path, manifest: Manifest) -> None:
         taken.append((checkpoints[-1], manifest.folder / stored))
     if log:
         taken.append((first / "log.jsonl", manifest.folder / log))
+    kept = manifest.checkpoints_of(claim)
+    if kept and checkpoints:
+        # The log's chain names these, and no others.
+        shutil.rmtree(manifest.folder / kept, ignore_errors=True)
+        shutil.copytree(first / "checkpoints", manifest.folder / kept)
     for source, target in taken:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -331,7 +331,7 @@ def hashed(password: str) -> str:
     return _hasher.hash(password)
 
 
-def make_organiser(at: Context, email: str, name: str, password: str) -> int:
+def make_organiser(at: Context, email: str, name: str, password: str, language: str = "zh") -> int:
     """The first organiser's account, by who runs the server."""
     _good_password(password)
     with at.database.write() as session:
@@ -339,6 +339,7 @@ def make_organiser(at: Context, email: str, name: str, password: str) -> int:
             email=_address(email),
             name=one_line(name, 60, "name", "姓名"),
             password=_hasher.hash(password),
+            language=language,
             role="organiser",
             affiliation="staff",
             identities={},
