@@ -106,13 +106,12 @@ def conclude(alignment: Alignment) -> None:
     """Find the cause. A parameter without a counterpart is the headline, unless the place that uses it tells more."""
     alignment.diagnosis = diagnose(alignment.first)
     inventory, found = alignment.inventory, alignment.diagnosis
-    if inventory is None or alignment.first is inventory or found is None or alignment.first is None:
+    if found is None or alignment.first is None:
         return
-    if (
-        alignment.first.stage == "eval_data"
-        or found.cause in OF_PARAMETERS
-        or (found.proven and found.cause != "error")
-    ):
+    telling = found.cause in OF_PARAMETERS or (found.proven and found.cause != "error")
+    if inventory is None or alignment.first is inventory or alignment.first.stage == "eval_data" or telling:
+        if found.place is not None:
+            alignment.first = replace(alignment.first, place=found.place)
         return
     alignment.first, alignment.diagnosis = inventory, diagnose(inventory)
 

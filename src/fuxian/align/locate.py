@@ -185,12 +185,28 @@ def _frontier(
         call = side.maker.get(name)
         if call is None:
             continue
-        behind = [n for n in call.inputs if not agrees.get(n) and n in side.maker and n not in passed]
+        asked = [n for n in call.inputs if not agrees.get(n) and n not in passed]
+        given = [n for n in _given(side, call, asked) if not agrees.get(n) and n not in passed]
+        behind = [n for n in (*asked, *given) if n in side.maker]
         if behind:
             waiting += behind
         else:
             found[call.index] = call
     return [found[index] for index in sorted(found)]
+
+
+def _given(side: Graph, call: Call, names: list[str]) -> list[str]:
+    """What the modules around a call were given, where the call takes in a tensor that comes from nowhere: calls of
+    compiled code between them are not followed."""
+    if all(name in side.maker or ".c" not in name for name in names):
+        return []
+    span = call.span
+    while span >= 0:
+        given = [n for n in side.spans[span].inputs if n in side.maker or ".c" not in n]
+        if given:
+            return given
+        span = side.spans[span].parent
+    return []
 
 
 def _alike(port: Call, reference: Call, agrees: dict[str, list[str]], sides: tuple[Graph, Graph]) -> float:
@@ -429,8 +445,8 @@ def locate(both: Pair, result: StageResult) -> Divergence:
         holder = name.rpartition(".")[0]
         told = [CORRESPOND.match(text) for text in both.links.problems]
         partner = next((m[1] for m in told if m is not None and m[2] == name), "")
-        ours = holder if side == "port" else partner.rpartition(".")[0] if partner else _in_port(both, holder)
-        return divergence(ours, holder, "inventory")
+        theirs = partner.rpartition(".")[0] if partner else _module_in_port(both, name)
+        return divergence(holder if side == "port" else theirs, holder, "inventory")
     if "error" in result.facts:
         failure = result.facts["error"]
         facts["message"], facts["line"] = failure["message"], failure["line"]
@@ -683,6 +699,26 @@ def _in_port(both: Pair, path: str) -> str:
     while path and path not in paths and path != "loss":
         path = path.rpartition(".")[0]
     return path
+
+
+def _module_in_port(both: Pair, name: str) -> str:
+    """The port's module that should hold a tensor of the reference's: the one that holds its other tensors, or makes
+    the same call of the same input."""
+    holder = name.rpartition(".")[0]
+    for entry in both.reference.data["parameters"]:
+        if entry["name"].rpartition(".")[0] == holder:
+            for other in both.links.port_names(entry["name"]):
+                return other.rpartition(".")[0]
+    port, reference = graph(both.port, "eval"), graph(both.reference, "eval")
+    agrees = agreement(port, reference, both, INNER_TOLERANCE[both.judge().precision])
+    for call in reference.users.get(f"parameters.{name}", ()):
+        partners = {
+            o for n in call.inputs if not n.startswith("parameters.") for o in agrees.reference.get(n, ())
+        }
+        for user in (user for other in partners for user in port.users.get(other, ())):
+            if plain(user.operation) == plain(call.operation):
+                return user.path
+    return _in_port(both, holder)
 
 
 def _common(one: str, two: str) -> str:

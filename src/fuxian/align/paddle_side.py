@@ -337,8 +337,11 @@ def _replace_held(told: dict[int, Callable], replaced: _Replaced, drawn: set[int
     for module in list(sys.modules.values()):
         held = getattr(module, "__dict__", None)
         file = getattr(module, "__file__", None) or "<"
-        inside = (getattr(module, "__name__", "") or "").startswith("paddle.")
-        if held is None or not (inside or (_is_port_code(file) and Path(file).parent != own)):
+        name_of = getattr(module, "__name__", "") or ""
+        # Paddle's own attention calls its functions as paddle.tensor's.
+        inside = name_of.startswith("paddle.") and name_of != "paddle.tensor"
+        theirs = _is_port_code(file) and Path(file).parent != own
+        if held is None or not (inside or theirs or name_of == "paddle.tensor"):
             continue
         for name, value in list(held.items()):
             if id(value) in told and (not inside or id(value) in drawn):

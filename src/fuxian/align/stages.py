@@ -820,21 +820,20 @@ def training_steps(both: Pair) -> StageResult:
     # A step's update is a small difference of large weights: its own float32 error says nothing of how much a
     # perturbation grows, that of the gradients does.
     judge = both.judge(known, amplified=False, growth=both.judge().typical("train/gradients/"))
-    tensors, first = [], None
+    tensors, first, noise = [], None, _of_noise(both)
     for step in range(number):
         prefix = f"steps/{step}/"
         found = [
             replace(_compare_scalars(both, judge, name, f"{prefix}losses/"), name=f"losses/{name}")
             for name in _names(both, f"{prefix}losses/")
         ]
-        floors = _noise_floors(both, step)
-        found += list(_compare_parameters(both, judge, f"{prefix}parameters/", floors=floors))
-        corrected = variances.of_step(both, step)
-        found += list(_compare_parameters(corrected, judge, f"{prefix}buffers/"))
-        averages = variances.of_average(both, step)
+        moved = list(_compare_parameters(both, judge, f"{prefix}parameters/"))
+        drift = max((t.error * t.scale for t in moved if t.name in noise and not t.problem), default=0.0)
+        buffers = _compare_parameters(variances.of_step(both, step), judge, f"{prefix}buffers/")
+        averages = _compare_parameters(variances.of_average(both, step), judge, f"{prefix}evaluated/")
+        held = [*moved, *buffers, *(replace(t, name=f"evaluated/{t.name}") for t in averages)]
         found += [
-            replace(tensor, name=f"evaluated/{tensor.name}")
-            for tensor in _compare_parameters(averages, judge, f"{prefix}evaluated/", floors=floors)
+            t for t in held if t.name.removeprefix("evaluated/") not in noise and not _drifted(t, drift)
         ]
         if any(tensor.differs for tensor in found):
             first, tensors = step, found
@@ -845,34 +844,42 @@ def training_steps(both: Pair) -> StageResult:
     )
 
 
-def _noise_floors(both: Pair, step: int) -> dict[str, float]:
-    """For parameters without a true gradient, how far the step moved the parameter that moved most.
+def _drifted(tensor: TensorComparison, drift: float) -> bool:
+    """Whether a running mean differs by no more than what parameters without a true gradient, such as the bias before
+    the norm, have moved apart."""
+    mean = tensor.name.rpartition(".")[2] in ("_mean", "running_mean")
+    return mean and not tensor.problem and tensor.error * tensor.scale <= 4.0 * drift
 
-    A bias before batch normalisation has a gradient of rounding noise alone, and an optimizer such as Adam makes
-    steps of it that agree in nothing but their smallness.
+
+def _of_noise(both: Pair) -> set[str]:
+    """The port's parameters without a true gradient: it is rounding noise, or exactly zero on one side alone.
+
+    So is that of a bias before batch normalisation and that of attention's keys. An optimizer such as Adam makes whole
+    steps of it, which agree in nothing.
     """
-    reference = both.reference
 
-    def values(prefix: str) -> dict[str, np.ndarray]:
-        names = [e["name"] for e in reference.data["parameters"] if not e["same_as"]]
-        return {
-            n: reference.get(prefix + n)
-            for n in names
-            if prefix + n in reference and reference.kept(prefix + n)
-        }
+    def size(side: Recording, name: str) -> float:
+        full = f"train/gradients/{name}"
+        there = full in side and side.kept(full)
+        return float(np.abs(side.get(full)).max(initial=0.0)) if there else np.inf
 
-    gradients = {name: float(np.abs(g).max(initial=0.0)) for name, g in values("train/gradients/").items()}
-    after = values(f"steps/{step}/parameters/")  # Counted from the start.
-    moved = max((float(np.abs(array).max(initial=0.0)) for array in after.values()), default=0.0)
-    noise = max(gradients.values(), default=0.0) * float(
-        np.sqrt(FLOAT64 if both.judge().precision == "float64" else FLOAT32)
-    )
-    shown = {entry["name"] for entry in both.port.data["parameters"] if not entry["same_as"]}
-    return {
-        name: moved
-        for name in shown
-        if all(gradients.get(other, np.inf) <= noise for other in both.links.reference_names(name) or [""])
-    }
+    sizes = [size(both.reference, e["name"]) for e in both.reference.data["parameters"] if not e["same_as"]]
+    unit = FLOAT64 if both.judge().precision == "float64" else FLOAT32
+    noise = max((s for s in sizes if np.isfinite(s)), default=0.0) * float(np.sqrt(unit))
+    found = set()
+    for entry in both.port.data["parameters"]:
+        name = entry["name"]
+        others = both.links.reference_names(name)
+        theirs = max((size(both.reference, other) for other in others), default=np.inf)
+        if np.isfinite(theirs) and _in_parts(both.links, name):
+            part = both.links.to_port(
+                name, lambda n: both.reference.get(f"train/gradients/{n}"), tuple(entry["shape"])
+            )
+            theirs = theirs if part is None else float(np.abs(part).max(initial=0.0))
+        ours = size(both.port, name)
+        if ours <= noise and theirs <= noise and (ours or theirs):
+            found.add(name)
+    return found
 
 
 def higher_order(both: Pair) -> StageResult:

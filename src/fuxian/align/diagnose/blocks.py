@@ -11,8 +11,10 @@ from fuxian.align.locate import Graph
 NAMES = {
     "normalize_before": "norm first", "norm_first": "norm first", "num_heads": "heads", "nhead": "heads",
     "embed_dim": "width", "activation": "activation", "need_weights": "weights returned",
+    "dropout": "dropout",
 }  # fmt: skip
-CAUSES = {"norm first": "wrong_order", "heads": "head_order", "width": "shape", "activation": "activation"}
+CAUSES = {"norm first": "wrong_order", "heads": "head_order", "width": "shape", "activation": "activation",
+          "dropout": "dropout_rate"}  # fmt: skip
 BLOCKS = ("TransformerEncoderLayer", "TransformerDecoderLayer", "MultiHeadAttention", "MultiheadAttention")
 
 
@@ -26,10 +28,12 @@ def diagnose(divergence: Divergence, port: Graph, reference: Graph) -> Diagnosis
             continue
         settings = [_settings(block) for block in pair]
         for name, cause in CAUSES.items():
+            if cause == "dropout_rate" and divergence.stage != "training_mode":
+                continue
             one, two = (side.get(name) for side in settings)
             if one is not None and two is not None and one != two:
                 said = f"the port's {kind} has {name} = {number(one)}, the reference's {number(two)}"
-                return Diagnosis(cause, said)
+                return Diagnosis(cause, said, place=pair[0]["path"])
         if settings[0].get("time first") != settings[1].get("time first") and _same_input(
             port, reference, pair
         ):

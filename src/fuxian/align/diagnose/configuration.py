@@ -95,11 +95,12 @@ def _inventory(divergence: Divergence) -> Diagnosis:
         marks = {name.rpartition(".")[2] for name in theirs} & WRAPPERS[wrapper]
         who, cause = ("reference", "missing_module") if len(marks) > 1 else ("port", "extra_module")
         return Diagnosis(cause, f"only the {who} has {wrapper} here: {shown}", proven=True)
-    kinds = {
-        m["path"]: m["class"].rpartition(".")[2] for r in divergence.recordings for m in r.data["modules"]
-    }
-    norm = "norm" in kinds.get(holder, "").lower()
-    on_both = all(any(m["path"] == holder for m in r.data["modules"]) for r in divergence.recordings)
+    kinds = [
+        {m["path"]: m["class"].rpartition(".")[2].lower() for m in r.data["modules"]}.get(path)
+        for r, path in zip(divergence.recordings, (divergence.place, divergence.reference_place), strict=True)
+    ]
+    norm = any("norm" in kind for kind in kinds if kind is not None)
+    on_both = None not in kinds
     if leaves <= STATISTICS:
         return Diagnosis(
             "bn_statistics", f"only one side keeps running statistics here: {shown}", proven=True
