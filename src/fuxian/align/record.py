@@ -1042,12 +1042,16 @@ def _record_schedule(subject: Subject, writer: RecordingWriter) -> None:
     made = _optimizers(subject.recipe.optimizer(model))  # type: ignore[misc]
     recorded = subject.inputs.data["stages"].get("learning_rate", {}) if subject.inputs is not None else {}
     ticks = recorded.get("ticks") or min(TICKS[1], max([TICKS[0], *(_horizon(s) for _, s in made.values())]))
-    groups = []
+    groups, ended = [], ""
     for key, (optimizer, schedule) in made.items():
         series = [side.learning_rates(optimizer)]
         for _ in range(ticks if schedule is not None else 0):
             side.optimizer_step(optimizer)
-            move_schedule(schedule)
+            try:
+                move_schedule(schedule)
+            except Exception as error:  # One that knows its length (OneCycleLR) raises behind its end.
+                ended = f"{type(error).__name__}: {said(error)}"
+                break
             series.append(side.learning_rates(optimizer))
         for i, group in enumerate(side.groups(optimizer)):
             name = f"{key}/{i}" if key else str(i)
@@ -1057,7 +1061,7 @@ def _record_schedule(subject: Subject, writer: RecordingWriter) -> None:
                 "params": [names.get(id(t), "") for t in group["params"]],
                 "scheduled": schedule is not None,
             })  # fmt: skip
-    writer.data["stages"]["learning_rate"] |= {"groups": groups, "ticks": ticks}
+    writer.data["stages"]["learning_rate"] |= {"groups": groups, "ticks": ticks, "ended": ended}
 
 
 def _horizon(schedule: Any, depth: int = 0) -> int:

@@ -723,6 +723,9 @@ def learning_rate(both: Pair) -> StageResult:
             one, two = np.broadcast_arrays(one, two)
         peak = max(float(np.abs(two).max()), float(np.abs(one).max()), 1e-300)
         length = min(one.size, two.size)
+        if length == one.size < two.size and both.port.stages["learning_rate"].get("ended"):
+            problem = f"raised after {length - 1} steps: {both.port.stages['learning_rate']['ended']}"
+            tensors.append(TensorComparison(f"group {mine}", f"group {other}", float("inf"), 0.0, problem))
         error = np.abs(one[:length] - two[:length]) / np.maximum(
             np.maximum(np.abs(one[:length]), np.abs(two[:length])), RATE_FLOOR * peak
         )

@@ -31,9 +31,8 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     port, reference = np.asarray(port, float), np.asarray(reference, float)
     ratio = _constant_ratio(port, reference)
     if ratio is not None:
-        return Diagnosis(
-            "learning_rate", f"the port's rate is {1 / ratio:.6g} times the reference's at every step"
-        )
+        evidence = f"the port's rate is {1 / ratio:.6g} times the reference's at every step"
+        return Diagnosis("learning_rate", evidence, proven=True)
     chosen = best(_hypotheses(port, reference))
     longer = _other_length(port, reference) if chosen is None else None
     if longer is not None:

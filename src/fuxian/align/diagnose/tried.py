@@ -31,7 +31,7 @@ class Hypothesis:
 
     @property
     def fits(self) -> bool:
-        return bool(self.before > NOTHING and self.after <= FITS * min(self.before, 1.0 / FITS))
+        return bool(self.before > NOTHING and self.after <= FITS * min(self.before, 1.0))
 
     @property
     def proves(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fuxian.align import defects
+from fuxian.align.compare import FLOAT32, FLOAT64
 from fuxian.align.diagnose import averages
 from fuxian.align.diagnose.optimizers import KINDS, Rule, rules, updates
 from fuxian.align.diagnose.tried import Hypothesis, best, number
@@ -44,6 +45,11 @@ class Optimised:
     theirs: dict[str, Rule]
     missing: list[str]
 
+    @property
+    def unit(self) -> float:
+        """The rounding of a weight that a step is added to."""
+        return FLOAT64 if self.reference.data["dtype"] == "float64" else FLOAT32
+
     def weight(self, name: str) -> np.ndarray | None:
         full = f"weights/{name}"
         return self.reference.get(full) if full in self.reference and self.reference.kept(full) else None
@@ -70,8 +76,13 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
         )
     ruled = best(_rule_hypotheses(both))
     decayed = _decay(both)
-    if ruled is not None and ruled.cost == 1 and not ruled.cause.startswith("weight_decay"):
+    kind = ruled is not None and ruled.cause == "optimizer_kind"
+    if kind or (ruled is not None and ruled.cost == 1 and not ruled.cause.startswith("weight_decay")):
         decayed = None  # Another rule also decays in another way.
+    if ruled is None:
+        other = _other_kind(both)
+        if other is not None:
+            return other
     if decayed is not None:
         return decayed
     if ruled is not None and ("inside the root" in ruled.change or "beside the" in ruled.change):
@@ -79,6 +90,16 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if ruled is not None:
         return ruled.diagnosis()
     return _clipping(both) or _state(divergence, both) or _settings(both)
+
+
+def _other_kind(both: Optimised) -> Diagnosis | None:
+    """Two optimizers by their names, where numpy knows no rule for one of them: it may decay in its own way too."""
+    for name, theirs in both.theirs.items():
+        ours = both.ours.get(name)
+        if ours is not None and ours.kind != theirs.kind and {ours.kind, theirs.kind} <= set(KINDS.values()):
+            evidence = f"the port's rule is {ours.kind}, the reference's {theirs.kind}"
+            return Diagnosis("optimizer_kind", evidence)
+    return None
 
 
 def optimised(divergence: Divergence) -> Optimised:
@@ -106,6 +127,8 @@ def _scales(both: Optimised, rule: str, bound: float, group: list[str]) -> Calla
     """A function that clips a parameter's gradients as ``rule`` says."""
     if rule == "value":
         return lambda name, gradients: [np.clip(g, -bound, bound) for g in gradients]
+    if rule == "each":
+        return lambda name, gradients: [g * min(1.0, bound / float(np.linalg.norm(g))) for g in gradients]
     shapes = {e["name"]: tuple(e["shape"]) for e in both.reference.data["parameters"]}
     squares = np.zeros(len(GRADIENT_FACTORS[0]))
     for name in group:
@@ -200,9 +223,10 @@ def _misfit(both: Optimised, tried: dict[str, Rule], clip: Callable | None) -> f
             made = updates(rule, weight, gradients)
             if made is None:
                 return float("inf")
+            rounding = 4.0 * both.unit * sum(float(np.abs(a).max(initial=0.0)) for a in (weight, *wanted))
             for one, two in zip(made, wanted, strict=True):
                 size = float(np.abs(two).max()) or float(np.abs(one).max()) or 1.0
-                worst = max(worst, float(np.abs(one - two).max()) / size)
+                worst = max(worst, max(float(np.abs(one - two).max()) - rounding, 0.0) / size)
     return worst
 
 
@@ -360,6 +384,11 @@ def _late_clipping(both: Optimised) -> Diagnosis | None:
         Hypothesis("gradient_clipping", f"clipped at a global norm of {bound:.4g}", before,
                    _misfit(both, rules_of, _scales(both, "norm", bound, group)))
         for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 35.0, 40.0, 50.0, 100.0) if bound < 31 * total
+    ]  # fmt: skip
+    tried += [
+        Hypothesis("gradient_clipping", f"each gradient clipped at a norm of its own of {bound:.4g}", before,
+                   _misfit(both, rules_of, _scales(both, "each", bound, group)))
+        for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
     ]  # fmt: skip
     tried += [
         Hypothesis("gradient_clipping", f"each element clipped at {bound:.4g}", before,
