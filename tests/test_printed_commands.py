@@ -43,7 +43,7 @@ EXEMPT = {
     "align": "trains and records: tests/cli/test_align.py",
     "weights": "tests/cli/test_weights.py",
     "data": "downloads: tests/cli/test_data.py, with a server of its own",
-    "contest": "needs a server: tests/contest",
+    "contest": "needs a server: tests/cli/test_contest.py runs each of its commands",
 }
 """The first word of a command, and why it is not run here."""
 
@@ -74,6 +74,8 @@ def test_every_printed_command_is_run_or_exempt():
     for name, why in EXEMPT.items():
         for place in re.findall(r"tests/\S+?(?=[:,]|$| )", why):
             assert (ROOT / place).exists(), f"{name}: {place} runs it, and is not there"
+            text = (ROOT / place).read_text(encoding="utf-8")
+            assert re.search(rf"[\"'( ]{name}\b", text), f"{name}: {place} does not run it"
 
 
 @pytest.mark.parametrize("name", RUN)
