@@ -2,7 +2,7 @@
 
 Four tables. *parity*: the port against the official TensorFlow code's recorded numbers: outputs, losses and every
 gradient in float64, and five training steps in float32, whose distance from the official float64 losses is set beside
-the official float32's own. *training* and *inference*: milliseconds, Paddle and PyTorch taking turns in one process on
+the official float32's own. *training* and *inference*: milliseconds of the processor, Paddle and PyTorch taking turns in one process on
 one thread, the ratio being the median of the paired rounds; inference is Paddle Inference with oneDNN against PyTorch's
 eager evaluation. *reader*: one pass of the streaming reader over a file of --rows made-up examples in the official 267
 columns, then 200 training steps from it, and the most memory that either took above the trained model's own.
@@ -92,7 +92,9 @@ def training(name: str, seconds: float) -> dict:
     theirs = Trainer(other, other.model())
     ours.model.train()
     theirs.model.train()
-    row = interleaved(lambda: _step(ours, batch), lambda: _step(theirs, batch), seconds, at_least=7)
+    row = interleaved(
+        lambda: _step(ours, batch), lambda: _step(theirs, batch), seconds, at_least=7, clock=time.process_time
+    )
     return {"network": name, "examples": setting.batch, **row}
 
 
@@ -134,7 +136,7 @@ def inferring(name: str, seconds: float) -> dict:
             with torch.no_grad():
                 found["torch"] = torch.sigmoid(theirs(*tensors)["click"]).numpy()
 
-        row = interleaved(paddle_run, torch_run, seconds, at_least=7)
+        row = interleaved(paddle_run, torch_run, seconds, at_least=7, clock=time.process_time)
     apart = float(np.abs(found["paddle"] - found["torch"]).max())
     assert apart < 1e-4, f"{name}: the two sides' scores are {apart:.1e} apart"
     return {"network": name, "examples": setting.batch, **row, "apart": apart}

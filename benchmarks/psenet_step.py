@@ -4,14 +4,14 @@ Two networks: ``paper`` is ResNet-50 in full width on one rendered picture of 25
 the network of psenet/ic15-own-split on its batch. For each
 
 - ``step``: forward, loss, backward and optimizer of a training step;
-- ``inference``: the exported network in Paddle Inference against PyTorch's eager evaluation. oneDNN is off: with it,
-  Paddle 3.3.1 refuses bilinear interpolation ("ConvertPirAttribute2RuntimeAttribute not support
-  [pir::ArrayAttribute<pir::DoubleAttribute>]");
+- ``inference``: the exported network in Paddle Inference, run as its description says (fused layers by oneDNN: that
+  refuses bilinear interpolation in Paddle 3.3.1), against PyTorch's eager evaluation;
 - ``reader``: making one batch, as a share of Paddle's step;
 - ``drift``: five training steps in float32 from the same weights on the same batches. ``torch`` is how far PyTorch's
   losses lie from its own in float64, ``paddle`` how far Paddle's do, at most, relative.
 
-Both frameworks use one thread and take turns; a row is the median over the rounds, the ratio that of the rounds.
+Both frameworks use one thread and take turns; a row is the median of the processor's time over the rounds, the ratio
+that of the rounds.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ import torch
 from fuxian.papers.psenet import data, recipe
 from fuxian.papers.psenet.reference import recipe as reference
 from fuxian.papers.psenet.settings import SETTINGS, Setting
+from fuxian.training.inference import describe_export, predictor
+from interleaved import interleaved
 
 NETWORKS = {
     "paper": replace(SETTINGS["ic15-r50"], crop=256, batch=1, rendered=1.0),
@@ -105,42 +107,29 @@ def drift(setting: Setting) -> dict[str, float]:
     return {name: float(np.abs(curves[name, "float32"] / truth - 1).max()) for name in ("torch", "paddle")}
 
 
-def predictor(model, shape):
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "model")
+def exported(model, pictures):
+    """What runs the exported network as its description says."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         model.eval()
-        paddle.jit.save(model, path, input_spec=[paddle.static.InputSpec([None, 3, None, None], "float32")])
-        config = paddle.inference.Config(f"{path}.json", f"{path}.pdiparams")
-        config.disable_gpu()
-        config.disable_mkldnn()
-        config.set_cpu_math_library_num_threads(1)
-        config.disable_glog_info()
-        made = paddle.inference.create_predictor(config)
+        spec = [paddle.static.InputSpec([None, 3, None, None], "float32")]
+        paddle.jit.save(model, str(folder / "model"), input_spec=spec)
+        describe_export(folder, [pictures])
+        made = predictor(folder)
     entry = made.get_input_handle(made.get_input_names()[0])
 
-    def run(pictures):
-        entry.reshape(list(pictures.shape))
-        entry.copy_from_cpu(pictures)
+    def run(given):
+        entry.reshape(list(given.shape))
+        entry.copy_from_cpu(given)
         made.run()
         return made.get_output_handle(made.get_output_names()[0]).copy_to_cpu()
 
     return run
 
 
-def timed(function, *arguments):
-    began = time.perf_counter()
-    function(*arguments)
-    return 1000 * (time.perf_counter() - began)
-
-
 def compared(ours, theirs, rounds: int) -> dict[str, float]:
-    ours(), theirs()
-    pairs = np.array([(timed(ours), timed(theirs)) for _ in range(rounds)])
-    return {
-        "paddle_ms": round(float(np.median(pairs[:, 0])), 1),
-        "torch_ms": round(float(np.median(pairs[:, 1])), 1),
-        "ratio": round(float(np.median(pairs[:, 0] / pairs[:, 1])), 2),
-    }
+    row = interleaved(ours, theirs, 0.0, at_least=rounds, clock=time.process_time)
+    return {name: round(value, 2) for name, value in row.items()}
 
 
 def measured(setting: Setting, rounds: int) -> dict[str, dict[str, float]]:
@@ -153,10 +142,13 @@ def measured(setting: Setting, rounds: int) -> dict[str, dict[str, float]]:
         lambda: torch_step(theirs, torch_model, torch_optimizer, batch),
         rounds,
     )
-    reader = float(np.median([timed(batches.__getitem__, number) for number in range(1, 1 + rounds)]))
+    began = time.process_time()
+    for number in range(1, 1 + rounds):
+        batches[number]
+    reader = 1000 * (time.process_time() - began) / rounds
     ours, theirs, model, torch_model = built(setting, "float32")
     pictures = batch["inputs"][0]
-    run = predictor(model, pictures.shape)
+    run = exported(model, pictures)
     torch_model.eval()
 
     def eager():

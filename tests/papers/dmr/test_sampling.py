@@ -73,3 +73,13 @@ def test_a_class_drawn_often_is_not_put_down_for_it():
 def test_a_loss_of_more_than_64_is_told():
     logits = paddle.to_tensor([[100.0, 0.0]])
     assert float(match_loss(logits, paddle.to_tensor([1]))) == pytest.approx(100.0)
+
+
+def test_a_class_that_is_far_below_the_highest_has_its_whole_loss():
+    logits = paddle.to_tensor([[0.0, 100.0], [1.0, 2.0]], stop_gradient=False)
+    loss = match_loss(logits, paddle.to_tensor([0, 1]))
+    loss.backward()
+    less = np.log1p(np.exp(-1.0))
+    np.testing.assert_allclose(float(loss), (100 + less) / 2, rtol=1e-6)
+    small = 1 / (1 + np.e)
+    np.testing.assert_allclose(logits.grad.numpy(), [[-0.5, 0.5], [small / 2, -small / 2]], rtol=1e-5)

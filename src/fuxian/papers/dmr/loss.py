@@ -11,6 +11,8 @@ from paddle.nn import functional as F
 
 HIT = -3.4028234663852886e38
 """Added to the logit of a sampled class that is the right one: the most negative float32, as in TensorFlow."""
+MOST = 60.0
+"""Losses beyond it are computed without Paddle's cross entropy."""
 
 
 def sampled_logits(
@@ -33,12 +35,13 @@ def full_logits(user_BM: Tensor, vectors_CM: Tensor) -> Tensor:
 
 
 def match_loss(logits_BC: Tensor, right_B: Tensor) -> Tensor:
-    """The mean cross entropy of the right classes.
-
-    Written out: Paddle's own on the CPU takes no logit to be more than 64 below the highest.
-    """
-    own_B = paddle.take_along_axis(logits_BC, right_B.unsqueeze(1), 1).squeeze(1)
-    return (paddle.logsumexp(logits_BC, 1) - own_B).mean()
+    """The mean cross entropy of the right classes."""
+    each_B = F.cross_entropy(logits_BC, right_B, reduction="none")
+    # On the CPU Paddle's own, five times as fast, ends where a logit is 64 below the highest.
+    if float(each_B.max()) > MOST:
+        own_B = paddle.take_along_axis(logits_BC, right_B.unsqueeze(1), 1).squeeze(1)
+        each_B = paddle.logsumexp(logits_BC, 1) - own_B
+    return each_B.mean()
 
 
 def click_loss(logit_B: Tensor, click_B: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class Context(nn.Layer):
 
     def forward(self, behaviours_BT: Tensor) -> Tensor:
         behaviour = self.behaviour(behaviours_BT)
-        position = self.position.weight.unsqueeze(0) + paddle.zeros_like(behaviour)
+        position = self.position.weight.unsqueeze(0).expand_as(behaviour)
         return paddle.concat([position, behaviour], -1)
 
 
@@ -158,7 +158,7 @@ class ItemToItem(nn.Layer):
         self, item_BE: Tensor, behaviours_BT: Tensor, steps_BTE: Tensor, real_BT: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The relevance [B], equation 12, and the user's interest [B, E]."""
-        query = item_BE.unsqueeze(1) + paddle.zeros_like(steps_BTE)
+        query = item_BE.unsqueeze(1).expand_as(steps_BTE)
         if self.context is not None:
             query = paddle.concat([query, self.context(behaviours_BT)], -1)
         scores_BT = self.scores(query, steps_BTE)

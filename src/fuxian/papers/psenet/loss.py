@@ -27,23 +27,25 @@ def loss(logits_NKHW: Tensor, targets: tuple[Tensor, Tensor, Tensor]) -> dict[st
     """
     text_NHW, kernels_NKHW, mask_NHW = targets
     count, dtype = logits_NKHW.shape[1] - 1, logits_NKHW.dtype
-    scores = logits_NKHW[:, 0]
+    # Unbound at once: the gradient of a slice is as large as all maps.
+    scores, *kernel_logits = paddle.unbind(logits_NKHW, 1)
     hard = hard_pixels(scores.detach().numpy(), text_NHW.numpy(), mask_NHW.numpy())
     text_NHW, kernels_NKHW, mask_NHW = (target.astype(dtype) for target in targets)
 
     text = TEXT_WEIGHT * dice(scores, text_NHW, paddle.to_tensor(hard).astype(dtype)).mean()
     inside = text_NHW * mask_NHW
-    per_kernel = [dice(logits_NKHW[:, 1 + k], kernels_NKHW[:, k], inside) for k in range(count)]
+    per_kernel = [dice(kernel_logits[k], kernels_NKHW[:, k], inside) for k in range(count)]
     kernels = (1 - TEXT_WEIGHT) * paddle.stack(per_kernel).mean() if count else 0 * text
     return {"total": text + kernels, "text": text, "kernels": kernels}
 
 
 def dice(logits_NHW: Tensor, target_NHW: Tensor, mask_NHW: Tensor) -> Tensor:
-    """Equation 4: one minus the dice coefficient of sigmoid(logits) and target over the mask, [N]."""
+    """Equation 4: one minus the dice coefficient of sigmoid(logits) and target over the mask, both 0 or 1; [N]."""
     predicted_NP = (F.sigmoid(logits_NHW) * mask_NHW).flatten(1)
     target_NP = (target_NHW * mask_NHW).flatten(1)
     overlap = (predicted_NP * target_NP).sum(1)
-    squares = (predicted_NP**2).sum(1) + EPSILON + ((target_NP**2).sum(1) + EPSILON)
+    # A target is its own square.
+    squares = (predicted_NP**2).sum(1) + EPSILON + (target_NP.sum(1) + EPSILON)
     return 1 - 2 * overlap / squares
 
 
