@@ -2,11 +2,11 @@
 
 Four tables. *parity*: the port against the official TensorFlow code's recorded numbers: outputs, losses and every
 gradient in float64, and five training steps in float32, whose distance from the official float64 losses is set beside
-the official float32's own. *training* and *inference*: milliseconds of the processor, Paddle and PyTorch taking turns in
+the official float32's own. *training* and *inference*: milliseconds of the processor, Paddle and PyTorch in turns in
 one process on one thread, the ratio being the median of the paired rounds; inference is Paddle Inference with oneDNN
 against PyTorch's eager evaluation. *reader*: one pass of the streaming reader over a file of --rows made-up examples in
-the official 267 columns, then 200 training steps from it, and the most memory that either took above the trained model's
-own.
+the official 267 columns, then 200 training steps from it, and the most memory that either took above the trained model
+alone.
 """
 
 from __future__ import annotations
