@@ -101,6 +101,13 @@ def test_a_portable_log_is_replayed_to_the_last_digit_in_one_run():
     assert asked == ["portable"]
 
 
+def test_no_way_to_round_is_run_twice():
+    other = lines(2.0, 0.1002)
+    made, asked = ruling(other, portable=True, plain=lines(2.0, 0.1), avx2=other)
+    assert made.status == "pass"
+    assert asked == ["portable", "1-thread", "2-threads", "avx", "avx2"]
+
+
 def test_a_portable_log_that_does_not_come_out_exactly_is_held_to_what_rounding_does():
     made, _ = ruling(lines(2.0, 0.1 + 1e-9), portable=True, plain=lines(2.0, 0.1))
     assert (made.status, made.exact) == ("pass", False)

@@ -131,8 +131,10 @@ def judge(logged: list[LogLine], run: Callable[[Variant], list[LogLine]], *, por
 
     Raises Failed where the training draws without its seed, or the log is not what it gives.
     """
+    made: dict[str, list[LogLine]] = {}
     if portable:
-        steps = compare(logged, [run(PORTABLY)])
+        made[PORTABLY.name] = run(PORTABLY)
+        steps = compare(logged, [made[PORTABLY.name]])
         digits = [2 * line.fields["loss"].half_digit for line in logged]
         if all(abs(step.logged - step.low) <= digit for step, digit in zip(steps, digits, strict=True)):
             detail = f"{len(steps)} logged losses were replayed to the last digit"
@@ -141,7 +143,7 @@ def judge(logged: list[LogLine], run: Callable[[Variant], list[LogLine]], *, por
     runs: list[list[LogLine]] = []
     for variant in (*AS_IT_IS, *OTHERWISE):
         names.append(variant.name)
-        runs.append(run(variant))
+        runs.append(made[variant.name] if variant.name in made else run(variant))
         if len(runs) == len(AS_IT_IS):
             _require_steadiness(compare(logged, runs)[0])
         if len(runs) >= len(AS_IT_IS) and (near := _what_one_gives(logged, runs)):
