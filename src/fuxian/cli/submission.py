@@ -76,7 +76,9 @@ def new(
         f"      {command('check', folder)}",
     ]
     out = Console()
-    verify = [f"Next: fill in [team] of fuxian.toml, then {command('verify', folder)}"]
+    blank = any(finding.id == "placeholders" and finding.status == "fail" for finding in made.findings)
+    fill_in = "fill in [team] of fuxian.toml, then " if blank else ""
+    verify = [f"Next: {fill_in}{command('verify', folder)}"]
     for line in (f"Written: {folder}", *(verify if reproduced else replace)):
         out.print(line, markup=False, soft_wrap=True)
 

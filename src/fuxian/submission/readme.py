@@ -49,6 +49,7 @@ PURPOSES = {
     "checkpoints": ("checkpoints kept for a replay", "供重放的检查点"),
     "method.md": ("what the method is", "方法说明（英文）"),
     "method_zh.md": ("what the method is, in Chinese", "方法说明"),
+    "terms_zh.toml": ("titles and labels in Chinese", "标题与标签的中文"),
     "draw.py": ("the test drawn for a ruling", "判定时抽取的测试"),
     "requirements.txt": ("what is installed", "依赖"),
 }
