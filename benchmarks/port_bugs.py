@@ -1,6 +1,7 @@
 """Fuxian, padiff 0.2.0 and reprod_log 1.0.1 on the catalogue of port bugs, in one run.
 
     python benchmarks/port_bugs.py --peers            the table (downloads the peers into .cache/peers)
+    python benchmarks/port_bugs.py --mend             what `align run --mend` makes of them, applied and measured
     python benchmarks/port_bugs.py --case vit-kqv     one case, with what each tool says
     python benchmarks/port_bugs.py --check            what each bug changes, measured without any tool
     python benchmarks/port_bugs.py --list             the cases
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from port_bugs import peers
 
-FAITHFUL_TWICE = "fuxian"
+FAITHFUL_TWICE = ("fuxian", "fuxian, mending")
 """Asked of the faithful ports in float32 too; the peers know no element types."""
 
 
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     parser.add_argument("--check", action="store_true", help="check the catalogue itself, without any tool")
     parser.add_argument("--peers", action="store_true", help="run padiff and reprod_log too")
+    parser.add_argument("--mend", action="store_true", help="apply the mends too, and measure what they make")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -53,7 +55,7 @@ def main() -> int:
     if arguments.check:
         return check(cases)
     tools = [
-        "fuxian",
+        "fuxian, mending" if arguments.mend else "fuxian",
         *(["padiff", "padiff by hand", "reprod_log", "reprod_log by hand"] if arguments.peers else []),
     ]
     if arguments.peers:
@@ -134,7 +136,7 @@ def work(tool: str, names: list[str]) -> int:
     out = os.fdopen(os.dup(1), "w")
     for name in names:
         asked = {name: TOOLS[tool]}
-        if tool == FAITHFUL_TWICE and name not in truth:
+        if tool in FAITHFUL_TWICE and name not in truth:
             asked = {f"{name}@float32": partial(TOOLS[tool], dtype="float32"), **asked}
         for key, question in asked.items():
             answer: Answer = ask(question, by_name[name])
@@ -157,6 +159,9 @@ def score(cases: list, answers: dict[str, dict]) -> dict:
         "detected": sum(answer["alarm"] for answer in planted),
         "place": sum(answer.get("right_place", False) for answer in planted),
         "cause": sum(answer.get("right_cause", False) for answer in planted),
+        "proven": sum(answer.get("certainty") == "proven" for answer in planted),
+        "mended": sum(answer.get("mended") == "right" for answer in planted),
+        "wrongly_mended": sum(answer.get("mended", "").startswith("wrong") for answer in planted),
         "faithful": len(faithful),
         "false_alarms": sum(answer["alarm"] for answer in faithful),
         "seconds": round(sum(answer["seconds"] for answer in answers.values()), 1),
@@ -167,7 +172,7 @@ def show(cases: list, answers: dict, rows: dict, *, one: bool) -> None:
     for tool, given in answers.items():
         for name, answer in given.items():
             bad = answer.get("right_place") is False or answer.get("right_cause") is False
-            if one or (tool == "fuxian" and (bad or (answer["alarm"] and "right_place" not in answer))):
+            if one or (tool in FAITHFUL_TWICE and (bad or (answer["alarm"] and "right_place" not in answer))):
                 print(f"{tool}: {name}: " + (_said(answer) if answer["alarm"] else "equal"))
     if one:
         for case in cases:
@@ -179,6 +184,7 @@ def show(cases: list, answers: dict, rows: dict, *, one: bool) -> None:
     print(
         f"{'tool':20}{'detected':>14}{'right place':>14}{'right cause':>14}{'false alarms':>14}{'time':>10}"
     )
+    mending = rows.get("fuxian, mending")
     for tool, row in rows.items():
         shares = [f"{row[key]}/{row['bugs']}" for key in ("detected", "place", "cause")]
         alarms = f"{row['false_alarms']}/{row['faithful']}"
@@ -186,6 +192,11 @@ def show(cases: list, answers: dict, rows: dict, *, one: bool) -> None:
             f"{tool:20}"
             + "".join(f"{share:>14}" for share in [*shares, alarms])
             + f"{row['seconds']:>8.0f} s"
+        )
+    if mending is not None:
+        print(
+            f"of {mending['bugs']} mistakes {mending['proven']} have a proven cause; the diff mends"
+            f" {mending['mended']}, and {mending['wrongly_mended']} wrongly"
         )
 
 

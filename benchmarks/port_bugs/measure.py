@@ -446,7 +446,7 @@ SEEN_IN_STEPS = {"optimizer", "regularisation", "training_steps"}
 def complaint(case: Any) -> str | None:
     """None if the pair does what the catalogue says: all equal, or the bug's stage the first that differs."""
     found = observe(case.port(), case.reference())
-    beyond = [stage for stage in ORDER if found.get(stage, 0.0) > _bound(case.architecture, stage)]
+    beyond = [stage for stage in ORDER if found.get(stage, 0.0) > bound(case.architecture, stage)]
     figures = {stage: float(f"{found[stage]:.2g}") for stage in beyond}
     expected = getattr(case, "stages", None)
     if expected is None:
@@ -458,5 +458,6 @@ def complaint(case: Any) -> str | None:
     return None if beyond[0] in shown else f"shows first in {beyond[0]}: {figures}"
 
 
-def _bound(architecture: str, stage: str) -> float:
+def bound(architecture: str, stage: str) -> float:
+    """The largest difference of a faithful pair."""
     return FRAMEWORKS_OWN.get((architecture, stage), FRAMEWORKS_OWN.get(("*", stage), BOUND))

@@ -35,6 +35,9 @@ class Answer:
     cause: str | None = None
     note: str = ""
     seconds: float = 0.0
+    certainty: str = ""
+    mended: str = ""
+    """``right`` or ``wrong`` (with what still differs) where a mend was written."""
 
     def right_place(self, bug: Bug) -> bool:
         if self.place is None:
@@ -71,6 +74,21 @@ def fuxian(case: Faithful, dtype: str = "float64") -> Answer:
     if first is None:
         return Answer(True, note=said["verdict"])
     return Answer(True, first["stage"], first["place"], first["cause"], first["evidence"])
+
+
+def fuxian_mending(case: Faithful, dtype: str = "float64") -> Answer:
+    """As ``fuxian``, with the change of the source that it writes, applied and measured."""
+    from fuxian.align.alignment import result_json
+    from port_bugs.mends import mended
+
+    found, made, outcome = mended(case, dtype)
+    said = result_json(found)["first_divergence"]
+    if found.verdict == "aligned":
+        return Answer(False)
+    if said is None:
+        return Answer(True, note=found.verdict)
+    note = f"{said['evidence']}; {made.diff or made.reason}"
+    return Answer(True, said["stage"], said["place"], said["cause"], note, 0.0, said["certainty"], outcome)
 
 
 def _sides(case: Faithful, dtype: str, *, training: bool = False) -> tuple[Side, Side]:
@@ -270,6 +288,7 @@ def _keyed(found: Any, name: str) -> list[tuple[str, Any]]:
 
 TOOLS: dict[str, Callable[[Faithful], Answer]] = {
     "fuxian": fuxian,
+    "fuxian, mending": fuxian_mending,
     "padiff": padiff,
     "padiff by hand": padiff_by_hand,
     "reprod_log": reprod_log,

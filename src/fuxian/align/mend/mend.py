@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Mend:
 
     ``diff`` is a unified diff with paths relative to ``folder``, empty where there is none, and ``reason`` then says
     why. ``agreed`` is what the change was seen to make agree, in words; ``trials`` is how many changes were run;
-    ``path`` is where the diff was written.
+    ``path`` is where the diff was written, ``texts`` are the changed files' new texts by their path in ``folder``.
     """
 
     diff: str = ""
@@ -35,6 +35,7 @@ class Mend:
     reason: str = ""
     trials: int = 0
     path: Path | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The ``mend`` of ``--json``."""
@@ -87,12 +88,12 @@ def mend(
         if isinstance(after, str):
             continue
         if agrees_now(alignment, after):
-            return Mend(_diff(proposal, file.parent), file.parent, f"{first.stage} is aligned", trials=count)
+            return _made(proposal, file.parent, f"{first.stage} is aligned", count)
         if partly is None and moved_on(alignment, after):
             partly = proposal
     if partly is not None:
         agreed = f"{first.stage} agrees at {first.place or 'the model itself'}, and differs later"
-        return Mend(_diff(partly, file.parent), file.parent, agreed, trials=count)
+        return _made(partly, file.parent, agreed, count)
     tries = f"{count} changes were run for {diagnosis.cause}, and none made {first.stage} agree"
     none = f"no change of the source is known for {diagnosis.cause}"
     return Mend(reason=tries if count else none, trials=count)
@@ -110,6 +111,11 @@ def _parses(proposal: Proposal) -> bool:
 def _texts(proposal: Proposal) -> tuple[dict[Path, str], dict[Path, str]]:
     before = {file: Source.read(file).text for file in proposal.files}
     return before, applied(before, list(proposal.edits))
+
+
+def _made(proposal: Proposal, folder: Path, agreed: str, trials: int) -> Mend:
+    texts = {f.relative_to(folder).as_posix(): text for f, text in _texts(proposal)[1].items()}
+    return Mend(_diff(proposal, folder), folder, agreed, trials=trials, texts=texts)
 
 
 def _diff(proposal: Proposal, folder: Path) -> str:
