@@ -16,6 +16,7 @@ from fuxian.align.diagnose import (
     data,
     gradients,
     metrics,
+    proofs,
     schedules,
     script,
     statistics,
@@ -61,6 +62,8 @@ def diagnose(divergence: Divergence) -> Diagnosis:
     if "message" in divergence.facts:
         raised = calls.failure(divergence)
         found = raised if found is None else replace(found, evidence=f"{found.evidence}; {raised.evidence}")
+    if found is not None and not found.proven and proofs.shown(divergence, found):
+        found = replace(found, proven=True)
     if found is None:
         evidence = "no hypothesis reproduces the reference"
         return Diagnosis("unknown", evidence, _line(divergence), script.reproducer(divergence))

@@ -10,7 +10,7 @@ from typing import Any
 
 from fuxian.align.alignment import Alignment
 from fuxian.align.mend.proposals import Proposal, Proposer
-from fuxian.align.mend.sites import watched
+from fuxian.align.mend.sites import Made, watched
 from fuxian.align.mend.source import Source, applied
 from fuxian.align.mend.trial import Port, agrees_now, moved_on
 from fuxian.errors import InputError
@@ -71,7 +71,6 @@ def mend(
         _, made = watched(lambda: load_recipe(str(file)), file.parent)
     except InputError as error:
         return Mend(reason=f"the port cannot be made once more ({str(error).rstrip('.')})")
-    made.recipe_file = file
     tried = Port(file, file.parent, stages, overrides)
     partly: Proposal | None = None
     count = 0
@@ -89,7 +88,7 @@ def mend(
             continue
         if agrees_now(alignment, after):
             return _made(proposal, file.parent, f"{first.stage} is aligned", count)
-        if partly is None and moved_on(alignment, after):
+        if partly is None and moved_on(alignment, after) and not _shared(proposal, after, made, file.parent):
             partly = proposal
     if partly is not None:
         agreed = f"{first.stage} agrees at {first.place or 'the model itself'}, and differs later"
@@ -97,6 +96,25 @@ def mend(
     tries = f"{count} changes were run for {diagnosis.cause}, and none made {first.stage} agree"
     none = f"no change of the source is known for {diagnosis.cause}"
     return Mend(reason=tries if count else none, trials=count)
+
+
+def _shared(proposal: Proposal, after: Alignment, made: Made, folder: Path) -> bool:
+    """Whether what differs now is made or called at a line that the change touches: then it may have come with it."""
+    touched = set()
+    for edit in proposal.edits:
+        text = Source.read(edit.file).text
+        first, last = (text.count("\n", 0, place) + 1 for place in (edit.start, edit.end))
+        touched |= {f"{edit.file.relative_to(folder).as_posix()}:{line}" for line in range(first, last + 1)}
+    scene = after.first.port if after.first is not None else None
+    lines = {scene.line, *(call.line for call in scene.calls)} if scene is not None else set()
+    place = after.first.place if after.first is not None else ""
+    sites = {
+        f"{site.file.relative_to(folder).as_posix()}:{line}"
+        for path in (place, place.rpartition(".")[0])
+        for site in made.layers.get(path, [])
+        for line in range(site.line, site.end_line + 1)
+    }
+    return bool(touched & sites) or any(line.endswith(f"/{part}") for line in lines for part in touched)
 
 
 def _parses(proposal: Proposal) -> bool:

@@ -98,6 +98,10 @@ def _schedule(cause: Diagnosis, made: Made) -> Iterator[Changes]:
     scaled = re.search(rf"with {_NUMBER} of the port's steps for each", text)
     highest = re.search(rf"with {_NUMBER} as the highest rate", text)
     times = re.search(rf"rate is {_NUMBER} times the reference's", text)
+    steps = [
+        int(step) for step in re.findall(r"\d+", text.partition("factor at steps ")[2].partition(" the ")[0])
+    ]
+    lowest = re.search(rf"so that {_NUMBER} is the lowest rate", text)
     for thing, sites in made.of_class("LRScheduler"):
         target = Target.of(type(thing))
 
@@ -115,6 +119,13 @@ def _schedule(cause: Diagnosis, made: Made) -> Iterator[Changes]:
             value = held(name)
             if isinstance(value, (int, float)):
                 yield Changes(sites, target, {name: round(value * ratio)})  # type: ignore[operator]
+        if steps and held("milestones") is not None:
+            yield Changes(sites, target, {"milestones": steps})
+        if steps and held("step_size") is not None:
+            yield Changes(sites, target, {"step_size": steps[0]})
+        for name in ("eta_min", "end_lr") if lowest else ():
+            if lowest and held(name) is not None:
+                yield Changes(sites, target, {name: float(lowest[1])})
         if highest and held("learning_rate") is not None:
             yield Changes(sites, target, {"learning_rate": float(highest[1])})
         if times and isinstance(value := getattr(thing, "base_lr", None), (int, float)):

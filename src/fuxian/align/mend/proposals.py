@@ -16,6 +16,7 @@ from fuxian.align.mend import optimizers, rewrites
 from fuxian.align.mend.arguments import Target, argument_of
 from fuxian.align.mend.sites import Made, Sites
 from fuxian.align.mend.source import (
+    Code,
     Edit,
     Source,
     called,
@@ -30,7 +31,10 @@ from fuxian.align.mend.source import (
     without_argument,
 )
 
-_IN_PLACE = re.compile(r"(\w+)=(\[[^\]]*\]|\S+?) in place of")
+_IN_PLACE = re.compile(r"(\w+)=(\[[^\]]*\]|\S+?) in place of (\[[^\]]*\]|[^\s,]+)")
+_CONSTANT = re.compile(r"starts at (\S+) in place of (\S+)")
+MOST_CONSTANTS = 4
+"""Places in the source where a number is sought."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,8 @@ class Proposer:
 
     @cached_property
     def every(self) -> list[Source]:
-        """Every Python file of the port that made something, and those that its calls lie in."""
-        everything = [*self.made.layers.values(), *(sites for _, sites in self.made.others)]
-        files = {site.file for sites in everything for site in sites}
-        files |= {self.made.recipe_file} if self.made.recipe_file else set()
+        """Every Python file of the port that it imports."""
+        files = set(self.made.files)
         return [source for file in sorted(files) if (source := self.source(file)) is not None]
 
     def __iter__(self) -> Iterator[Proposal]:
@@ -85,11 +87,16 @@ class Proposer:
                 if changes.renamed:
                     yield from self._renamed(changes.sites, changes.renamed, changes.values)
         yield from self._recipe_settings()
+        if self.cause.cause == "init_constant":
+            yield from self._initial()
         if self.found.kind == "inventory":
             yield from self._inventory()
+        if self.cause.cause == "missing_bias" and self.found.port is not None:
+            yield from self._bias(self.found.port)
         if self.found.port is not None:
             yield from self._settings(self.found.port)
             yield from rewrites.of_call(self)
+        yield from self._constants()
 
     # --- settings of layers and calls ---------------------------------------------------------------------------------
 
@@ -103,16 +110,17 @@ class Proposer:
     def _wanted(self, scene: Scene) -> Iterator[dict[str, Any]]:
         """Settings by their common name that the reference has: those that the evidence names, then all that differ."""
         told: dict[str, Any] = {}
-        for name, value in _IN_PLACE.findall(self.cause.evidence):
-            try:
-                told[name] = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                told[name] = value
+        # Where it was the reference's call that was run, it was given what the port has.
+        turned = ", the reference's " in self.cause.evidence
+        for name, value, own in _IN_PLACE.findall(self.cause.evidence):
+            told[name] = _value(own if turned else value)
         reference = self.found.reference
         both: dict[str, Any] = {}
         if scene.call is not None and reference is not None and reference.call is not None:
             theirs = canonical(reference, reference.call)
             both = {name: theirs[name] for name in differing(canonical(scene, scene.call), theirs)}
+            if self.cause.cause == "momentum" and "momentum" in theirs:
+                told = {"momentum": theirs["momentum"]}
         if self.cause.cause == "dropout_mode":
             told = {"mode": "upscale_in_train"}
         exact = {name: both.get(name, value) for name, value in told.items()}
@@ -248,8 +256,69 @@ class Proposer:
             for leaf, side in held.items():
                 values["bias_attr" if "bias" in leaf else "weight_attr"] = False if side == "port" else None
             target = Target.of(kind)
+            groups = self._groups(path)
+            if groups is not None and target.takes("groups"):
+                yield from self.changed(sites, target, {"groups": groups})
             if values and all(target.takes(name) for name in values):
                 yield from self.changed(sites, target, values)
+
+    def _bias(self, scene: Scene) -> Iterator[list[Edit]]:
+        """A bias that one side alone has, seen in what the layer gives."""
+        target = Target.named(scene.module)
+        if target is not None and target.takes("bias_attr") and self.made.layers.get(scene.path):
+            alone = "the port's alone" in self.cause.evidence
+            yield from self.changed(
+                self.made.layers[scene.path], target, {"bias_attr": False if alone else None}
+            )
+
+    def _groups(self, path: str) -> int | None:
+        """The groups of a convolution whose weight takes fewer channels in the reference."""
+        if self.found.recordings is None:
+            return None
+        told = re.search(r"has the shape (\[[^\]]*\]) in place of (\[[^\]]*\])", self.cause.evidence)
+        mine, theirs = (ast.literal_eval(shape) for shape in told.groups()) if told else ([], [])
+        if len(mine) < 3 or len(mine) != len(theirs) or mine[0] != theirs[0] or mine[1] % theirs[1]:
+            return None
+        return int(mine[1] // theirs[1]) if mine[1] != theirs[1] else None
+
+    def _initial(self) -> Iterator[list[Edit]]:
+        """The constant that a layer's weight or bias starts from."""
+        told = _CONSTANT.search(self.cause.evidence)
+        path, _, leaf = self.found.place.rpartition(".")
+        sites, kind = self.made.layers.get(path), self.made.kinds.get(path)
+        if told is None or not sites or kind is None:
+            return
+        value = Code(f"paddle.ParamAttr(initializer=paddle.nn.initializer.Constant({told[2]}))")
+        target = Target.of(kind)
+        name = "bias_attr" if "bias" in leaf else "weight_attr"
+        if target.takes(name):
+            yield from self.changed(sites, target, {name: value})
+
+    def _constants(self) -> Iterator[list[Edit]]:
+        """A number of the port's that the evidence names beside the reference's, where the source has it."""
+        told = re.search(
+            rf"the port's .*? (?:of|is) {_NUMBER}, the reference's (?:.*? of )?{_NUMBER}", self.cause.evidence
+        )
+        if told is None:
+            return
+        mine, theirs = float(told[1]), _value(told[2])
+        count = 0
+        for source in self.every:
+            for node in ast.walk(source.tree):
+                number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+                if number and node.value == mine and count < MOST_CONSTANTS:  # type: ignore[attr-defined]
+                    count += 1
+                    yield [source.replaced(node, repr(theirs))]  # type: ignore[arg-type]
+
+
+_NUMBER = r"(-?\d[\d.]*(?:e-?\d+)?)"
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _is_method(source: Source, function: ast.FunctionDef) -> bool:

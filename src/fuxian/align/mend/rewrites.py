@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 4
 """Parts of a list whose orders are tried."""
+
+
+DROPPED = {"extra_module", "logits", "activation", "precision", "activation_form", "detached", "permutation"}
+EXCHANGED = {"wrong_order", "sign", "permutation", "channel_order", "transposed_weight", "attention_mask"}
+"""Causes for which a call is taken away, and those for which arguments are exchanged."""
+_APPLIES = re.compile(r"the port applies (.+?), the reference (.+?)(?::|$)")
+_TIMES = re.compile(
+    r"(?:scores|outputs?) multiplied by (-?[\d.e-]+)|the reference multiplies by (-?[\d.e-]+)"
+)
 
 
 def of_call(asked: Proposer) -> Iterator[list[Edit]]:
@@ -43,7 +53,7 @@ def of_call(asked: Proposer) -> Iterator[list[Edit]]:
             for where in lines:
                 for source, node in _on(asked, where):
                     yield from _put_in(source, node, names)
-    if cause in ("wrong_order", "sign", "permutation", "channel_order", "transposed_weight"):
+    if cause in EXCHANGED:
         for where in lines:
             yield from _exchanged(asked, where)
     if cause == "not_detached":
@@ -51,6 +61,114 @@ def of_call(asked: Proposer) -> Iterator[list[Edit]]:
             for source, node in _on(asked, where):
                 for argument in node.args:
                     yield [source.replaced(argument, f"{_bracketed(source, argument)}.detach()")]
+
+
+def _other_names(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
+    """The function that the evidence says the reference applies, in the place of the port's."""
+    told = _APPLIES.search(asked.cause.evidence)
+    scene = asked.found.port
+    if told is None or scene is None:
+        return
+    name = told[2].partition(" of ")[0].replace(" ", "")
+    names = _paddle_names(name, name)
+    for site in asked.made.layers.get(scene.path, [])[:1] if scene.module.startswith("paddle.") else []:
+        source = asked.source(site.file)
+        call = source.call_at(site) if source is not None else None
+        for other in names if source is not None and call is not None else ():
+            if other.startswith("paddle.nn.") and other.rpartition(".")[2][0].isupper():
+                yield [source.replaced(call.func, other)]  # type: ignore[union-attr]
+    for where in lines:
+        for source, node in _on(asked, where):
+            if len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
+                for other in names:
+                    if not other.rpartition(".")[2][0].isupper():
+                        yield [source.replaced(node, f"{other}({source.of(node.args[0])})")]
+
+
+def _scaled(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
+    """A product, or a call's result, times the factor that the evidence names."""
+    told = _TIMES.search(asked.cause.evidence)
+    if told is None:
+        return
+    factor = _exact(float(told[1] or told[2]))
+    own = re.search(r"the port multiplies by (-?[\d.e-]+)", asked.cause.evidence)
+    for where in lines:
+        file, _, number = (where or "").rpartition(":")
+        source = asked.source(Path(file)) if number.isdigit() else None
+        if source is None:
+            continue
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.expr) or not node.lineno <= int(number) <= (node.end_lineno or 0):
+                continue
+            if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
+                if own is not None:
+                    yield [source.replaced(node.right, factor)]
+                yield [source.replaced(node, f"{source.of(node)} * {factor}")]
+            elif isinstance(node, ast.Call) and asked.cause.cause in (
+                "scale_factor",
+                "attention_scale",
+                "loss_weight",
+            ):
+                yield [source.replaced(node, f"{source.of(node)} * {factor}")]
+
+
+def _exact(factor: float) -> str:
+    """A factor that was printed with six digits: a root or a share of a whole number where it is near one."""
+    if factor == round(factor, 4):
+        return repr(int(factor) if factor == int(factor) else factor)
+    for value, text in ((factor**2, "{}**0.5"), (1 / factor**2, "{}**-0.5"), (1 / factor, "(1 / {})")):
+        if abs(value - round(value)) < 2e-5 * value and round(value) > 0:
+            return text.format(round(value))
+    return repr(factor)
+
+
+def _added(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
+    """What a function was given, added to what the line gives: a shortcut that the port leaves out."""
+    reference = asked.found.reference
+    if reference is None or not any(call.operation == "add" for call in reference.calls):
+        return
+    for where in lines:
+        for source, function, number in _functions(asked, where):
+            names = [
+                a.arg
+                for a in (*function.args.posonlyargs, *function.args.args)
+                if a.arg not in ("self", "cls")
+            ]
+            for node in ast.walk(function):
+                held = node.value if isinstance(node, (ast.Return, ast.Assign)) else None
+                if held is not None and node.lineno <= number <= (node.end_lineno or 0):  # type: ignore[attr-defined]
+                    branches = [held.body, held.orelse] if isinstance(held, ast.IfExp) else [held]
+                    inner = [p.args[0] for p in branches if isinstance(p, ast.Call) and len(p.args) == 1]
+                    for part in (*inner, *branches):
+                        for name in names:
+                            if source.of(part) != name:
+                                yield [source.replaced(part, f"{_bracketed(source, part)} + {name}")]
+
+
+def _functions(asked: Proposer, where: str) -> Iterator[tuple[Source, ast.FunctionDef, int]]:
+    """The innermost function around ``file:line``."""
+    file, _, number = (where or "").rpartition(":")
+    source = asked.source(Path(file)) if number.isdigit() else None
+    if source is None:
+        return
+    around = [
+        f
+        for f in ast.walk(source.tree)
+        if isinstance(f, ast.FunctionDef) and f.lineno <= int(number) <= (f.end_lineno or 0)
+    ]
+    for function in sorted(around, key=lambda f: -f.lineno)[:1]:
+        yield source, function, int(number)
+
+
+def _unpacked(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
+    """The names that three results get, in another order."""
+    for where in lines:
+        for source, function, _ in _functions(asked, where):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Store) and len(node.elts) == 3:
+                    texts = [source.of(part) for part in node.elts]
+                    for order in list(permutations(range(3)))[1:]:
+                        yield [source.replaced(p, texts[i]) for p, i in zip(node.elts, order, strict=True)]
 
 
 def renamed(source: Source, call: ast.Call, name: str) -> Iterator[list[Edit]]:
@@ -188,6 +306,9 @@ def _exchanged(asked: Proposer, line: str) -> Iterator[list[Edit]]:
                         for part, i in zip(node.elts, order, strict=True)
                         if texts[i]
                     ]
+        elif isinstance(node, ast.Call) and called(node) == "where" and len(node.args) == 3:
+            texts = [source.of(part) for part in node.args[1:]]
+            yield [source.replaced(node.args[1], texts[1]), source.replaced(node.args[2], texts[0])]
         elif isinstance(node, ast.Call) and len(node.args) >= 2 and called(node) not in _NO_EXCHANGE:
             first, second = node.args[:2]
             if not any(isinstance(a, ast.Starred) for a in (first, second)):

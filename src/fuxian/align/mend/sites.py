@@ -26,7 +26,8 @@ class Made:
     layers: dict[str, Sites] = field(default_factory=dict)
     kinds: dict[str, type] = field(default_factory=dict)
     others: list[tuple[Any, Sites]] = field(default_factory=list)
-    recipe_file: Path | None = None
+    files: list[Path] = field(default_factory=list)
+    """The folder's Python files that were imported, the recipe's own first."""
 
     def of_class(self, *names: str) -> list[tuple[Any, Sites]]:
         """Objects of these classes, or of classes derived from them, and where each was made."""
@@ -56,6 +57,10 @@ def watched(load: Any, folder: Path) -> tuple[Recipe, Made]:
             if recipe.optimizer is not None:
                 recipe.optimizer(model)
     made.others = list(by_id.values())
+    imported = [
+        Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))
+    ]
+    made.files = list(dict.fromkeys(file for file in reversed(imported) if file.is_relative_to(folder)))
     return recipe, made
 
 

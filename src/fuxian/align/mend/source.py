@@ -222,8 +222,14 @@ def together(source: Source, edits: list[Edit]) -> list[Edit] | None:
     return made if apart else None
 
 
+class Code(str):
+    """A value that is an expression of Python's, and not text."""
+
+
 def text_of(source: Source, value: object) -> str:
     """A value as the file would write it, in the quotes that it uses most."""
+    if isinstance(value, Code):
+        return str(value)
     text = repr(value)
     if isinstance(value, str) and "'" not in value and '"' not in value:
         return f'"{value}"' if source.text.count('"') >= source.text.count("'") else f"'{value}'"
