@@ -288,7 +288,10 @@ class Proposer:
         sites, kind = self.made.layers.get(path), self.made.kinds.get(path)
         if told is None or not sites or kind is None:
             return
-        value = Code(f"paddle.ParamAttr(initializer=paddle.nn.initializer.Constant({told[2]}))")
+        source = self.source(sites[0].file)
+        names = ("paddle.ParamAttr", "paddle.nn.initializer.Constant")
+        attribute, constant = (source.spelled(n) if source is not None else n for n in names)
+        value = Code(f"{attribute}(initializer={constant}({told[2]}))")
         target = Target.of(kind)
         name = "bias_attr" if "bias" in leaf else "weight_attr"
         if target.takes(name):

@@ -76,13 +76,13 @@ def _other_names(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]
         call = source.call_at(site) if source is not None else None
         for other in names if source is not None and call is not None else ():
             if other.startswith("paddle.nn.") and other.rpartition(".")[2][0].isupper():
-                yield [source.replaced(call.func, other)]  # type: ignore[union-attr]
+                yield [source.replaced(call.func, source.spelled(other))]  # type: ignore[union-attr]
     for where in lines:
         for source, node in _on(asked, where):
             if len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
                 for other in names:
                     if not other.rpartition(".")[2][0].isupper():
-                        yield [source.replaced(node, f"{other}({source.of(node.args[0])})")]
+                        yield [source.replaced(node, f"{source.spelled(other)}({source.of(node.args[0])})")]
 
 
 def _scaled(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
@@ -178,8 +178,8 @@ def renamed(source: Source, call: ast.Call, name: str) -> Iterator[list[Edit]]:
         end = source.span(function)[1]
         yield [Edit(source.file, end - len(function.attr), end, name)]
     elif isinstance(function, ast.Name):
-        yield [source.replaced(function, f"paddle.nn.{name}")]
-        yield [source.replaced(function, name)]
+        for held in ("paddle.nn", "paddle.nn.functional", "paddle.optimizer"):
+            yield [source.replaced(function, source.spelled(f"{held}.{name}"))]
 
 
 def _on(asked: Proposer, line: str) -> Iterator[tuple[Source, ast.Call]]:
@@ -216,12 +216,16 @@ def _dropped(source: Source, node: ast.Call) -> Iterator[list[Edit]]:
 def _put_in(source: Source, node: ast.Call, names: list[str]) -> Iterator[list[Edit]]:
     """A function around a call, and around its first argument."""
     for name in names:
-        if not name.startswith("paddle.nn.functional.") and not name.startswith("paddle.tanh"):
+        if name.rpartition(".")[2][0].isupper():
             continue
+        put = source.spelled(name)
+        method = node.func.value if isinstance(node.func, ast.Attribute) else None
         inner = node.args[0] if node.args and not isinstance(node.args[0], ast.Starred) else None
-        if inner is not None:
-            yield [source.replaced(inner, f"{name}({source.of(inner)})")]
-        yield [source.replaced(node, f"{name}({source.of(node)})")]
+        if inner is not None and not isinstance(inner, (ast.Constant, ast.Tuple, ast.List)):
+            yield [source.replaced(inner, f"{put}({source.of(inner)})")]
+        if isinstance(method, (ast.Call, ast.Name, ast.Subscript, ast.BinOp)):
+            yield [source.replaced(method, f"{put}({source.of(method)})")]
+        yield [source.replaced(node, f"{put}({source.of(node)})")]
 
 
 def _paddle_names(call: str, module: str) -> list[str]:

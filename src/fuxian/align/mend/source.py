@@ -92,6 +92,21 @@ class Source:
             and called(node) == name
         ]
 
+    def spelled(self, name: str) -> str:
+        """A dotted name as this file's imports say it: ``F.relu`` for ``paddle.nn.functional.relu``."""
+        known: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    first = alias.name.partition(".")[0]
+                    known |= {alias.name: alias.asname} if alias.asname else {first: first}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                known |= {f"{node.module}.{alias.name}": alias.asname or alias.name for alias in node.names}
+        for prefix in sorted(known, key=len, reverse=True):
+            if name == prefix or name.startswith(f"{prefix}."):
+                return known[prefix] + name[len(prefix) :]
+        return name
+
     def functions_around(self, node: ast.AST) -> list[ast.FunctionDef]:
         """The functions that a node lies in, the innermost first."""
         around = [
