@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuxian.align.diagnose.evidence import error
 from fuxian.align.diagnose.recompute import rerun
 from fuxian.align.diagnose.settings import canonical
+from fuxian.align.diagnose.tried import error
 from fuxian.align.diagnose.view import View, view
 from fuxian.align.divergence import Diagnosis, Divergence
 from fuxian.align.locate import Graph
