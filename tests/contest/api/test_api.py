@@ -191,6 +191,7 @@ def test_an_audit_is_made_once_for_a_head_of_the_log(arena, client, monkeypatch)
     made = []
     audit = audits.audit_database
     monkeypatch.setattr(audits, "audit_database", lambda *given: made.append(1) or audit(*given))
+    monkeypatch.setattr(audits, "SHARE", 0.0)
 
     def ask():
         found = client.get("/api/v1/audit").json()
@@ -207,6 +208,10 @@ def test_an_audit_is_made_once_for_a_head_of_the_log(arena, client, monkeypatch)
         session.delete(session.get(Winner, "maml"))
     assert ask() == (False, events, 3) == ask()
     monkeypatch.setattr(audits, "KEPT_SECONDS", 0.0)
+    assert ask() == (False, events, 4)
+    # However often the log changes, an audit takes no more than its share.
+    monkeypatch.setattr(audits, "SHARE", 1e6)
+    arena.submit(arena.team()[0])
     assert ask() == (False, events, 4)
 
 
