@@ -43,6 +43,7 @@ TERMS = f"""\
 paper = "maml"
 claim = "{CLAIM.partition("/")[2]}"
 must_pass = ["check", "origin", "control"]
+steps_replayed = 1
 """
 FUXIAN = Path(sys.executable).with_name("fuxian")
 PASSWORD = "a long enough pass phrase"  # noqa: S105 - of accounts that live for minutes

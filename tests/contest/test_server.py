@@ -59,3 +59,32 @@ def test_no_worker_outlives_its_server(tmp_path, monkeypatch, how):
         server.kill()
         for pid in workers_of(folder):
             os.kill(pid, signal.SIGKILL)
+
+
+WORKS = """
+import threading
+from fuxian.contest.server import run_workers
+
+class Stand:
+    def __init__(self):
+        self.stopping = threading.Event()
+
+    def stop(self):
+        self.stopping.set()
+
+    def run(self):
+        import paddle  # as a verification does
+        print("at work", flush=True)
+        self.stopping.wait(60)
+        print("gave back", flush=True)
+
+run_workers([Stand()])
+"""
+
+
+def test_a_worker_that_has_loaded_paddle_gives_back_what_it_does():
+    worker = subprocess.Popen([sys.executable, "-c", WORKS], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout.readline() == "at work\n"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.communicate(timeout=60)[0] == "gave back\n"
+    assert worker.returncode == 0

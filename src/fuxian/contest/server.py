@@ -88,6 +88,10 @@ def _workers(folder: Path, count: int, stop: threading.Event) -> None:
 
 def run_workers(workers: Sequence[Worker]) -> None:
     """Workers in this process, until SIGTERM or SIGINT."""
+    import paddle
+
+    # A verification imports Paddle, whose own handlers would then stand in the place of ours.
+    paddle.disable_signal_handler()
 
     def stop(*_: object) -> None:
         for worker in workers:

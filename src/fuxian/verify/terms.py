@@ -12,6 +12,7 @@ A terms file is TOML, and every line but ``paper`` has a default::
     starting_weights = ["<sha256>"]   # files that a training may start from
     known_weights = ["theirs.safetensors"]   # weights that must not be handed in as one's own
     intervals = 2                     # of the chain of checkpoints, replayed
+    steps_replayed = 10               # of the first logged steps, replayed from the seed
     attempts = 3                      # published beforehand: each is ruled on at alpha / attempts
     overlay = "for-old-repository"    # a folder whose files (fuxian.toml, adapters) replace the submission's
 

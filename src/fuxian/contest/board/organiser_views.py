@@ -40,6 +40,9 @@ def waiting(at: Context, actor: Actor | None) -> dict[str, int]:
         .select_from(Rejudge)
         .where(Rejudge.state.in_(("running", "compared"))),
         "duplicates": select(func.count()).select_from(Cluster).where(Cluster.state == "open"),
+        "unconfirmed": select(func.count())
+        .select_from(Account)
+        .where(Account.confirmed_at.is_(None), Account.banned_at.is_(None)),
         "mails": select(func.count()).select_from(Mail).where(Mail.sent_at.is_(None)),
     }
     with at.database.read() as session:
