@@ -10,6 +10,7 @@ from rich.console import Console
 
 from fuxian.errors import InputError
 from fuxian.paper import Paper
+from fuxian.papers.find import reproduced_papers
 from fuxian.report.terminal import print_papers, print_verdicts
 
 EXAMPLES = (1.0,) * 585 + (0.8,) * 10 + (0.0,) * 5
@@ -61,6 +62,13 @@ def test_papers_show_the_last_verdict_or_none(paper: Paper, make_run: Callable[.
     assert "Sinusoid regression" in text
     assert shown(print_papers, [paper], {}, "zh").count("未判定") == 4
     assert "no paper" in shown(print_papers, [], {})
+
+
+def test_no_title_is_cut_off() -> None:
+    """Neither where words are long, nor in Chinese, which has no spaces to break lines at."""
+    papers = [folder.paper for folder in reproduced_papers()]
+    for lang in ("en", "zh"):
+        assert "…" not in shown(print_papers, papers, {}, lang)
 
 
 def test_markup_in_a_verdict_is_only_text(paper: Paper, make_run: Callable[..., Path]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fuxian.cli.options import AsJson, Language, print_json
@@ -567,7 +567,8 @@ COLUMNS = ("number", "id", "title", "stars", "state", "registered", "submissions
 
 
 def _board_table(papers: list[dict[str, Any]]) -> None:
-    table = Table("", "paper", "stars", "state", "teams", "submissions", "winner")
+    names = ("", "paper", "stars", "state", "teams", "submissions", "winner")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for paper in papers:
         winner = paper["winner"]["name"] if paper["winner"] else ""
         table.add_row(

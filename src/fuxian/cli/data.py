@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from fuxian.cli.options import AsJson, complete_dataset, print_json
 from fuxian.datasets import archive, catalogue
@@ -36,7 +36,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"root": find_root(), "datasets": rows})
     else:
-        table = Table("name", "state", "size", "licence", "path")
+        table = Table("name", "state", "size", "licence", Column("path", overflow="fold"))
         table.columns[-1].overflow = "fold"
         for row in rows:
             size = f"{row['bytes'] / 1e6:.1f} MB"

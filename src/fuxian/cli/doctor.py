@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fuxian.cli.options import AsJson, print_json
 from fuxian.invocation import command
@@ -38,7 +38,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"able": able, "findings": [asdict(finding) for finding in findings]})
     else:
-        table = Table("", "what", "found", "mend")
+        table = Table("", "what", Column("found", overflow="fold"), Column("mend", overflow="fold"))
         for finding in findings:
             mark = "✓ ok" if finding.ok else ("✗ missing" if finding.needed else "– optional")
             table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.mend)

@@ -73,7 +73,8 @@ def _table(say: Say, title: str, *columns: str) -> Table:
         title=say(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for column in columns:
-        table.add_column(say(f"col_{column}"), no_wrap=column != "title")
+        # Chinese has no spaces to break at: what is too long goes on in the next line.
+        table.add_column(say(f"col_{column}"), no_wrap=column != "title", overflow="fold")
     return table
 
 
