@@ -47,3 +47,29 @@ def test_an_allowed_start_is_told_after_a_step_of_adam():
     assert training.share_in_common(first, second, [{"theirs": backbone}]) == 0
     other = {"theirs": random.standard_normal(backbone.shape).astype(np.float32)}
     assert training.share_in_common(first, second, [other]) > training.MANY
+
+
+@pytest.mark.parametrize(("noise", "alike"), [(0.3, True), (0.5, True), (1.0, True), (4.0, False)])
+def test_noise_does_not_hide_what_two_starts_come_from(noise, alike):
+    """Trained weights that each seed moves by so much of themselves."""
+    random = np.random.default_rng(0)
+    trained = {f"{name}.weight": random.standard_normal((32, 48)).astype(np.float32) for name in "abc"}
+    starts = [
+        {
+            name: (one * (1 + noise * draws.standard_normal(one.shape))).astype(np.float32)
+            for name, one in trained.items()
+        }
+        for draws in map(np.random.default_rng, (1, 2))
+    ]
+    assert (training.share_in_common(*starts, [], alike=training.ALIKE) > training.MANY) == alike
+
+
+def test_starts_from_nothing_have_nothing_in_common():
+    """Whatever their size: small tensors correlate by chance."""
+    for seed in range(200):
+        draws = np.random.default_rng(seed)
+        sizes = [(4, 4), (5, 5), (8, 3, 3), (64,), (128, 64)]
+        starts = [
+            {str(size): draws.uniform(-0.1, 0.1, size).astype(np.float32) for size in sizes} for _ in "ab"
+        ]
+        assert training.share_in_common(*starts, [], alike=training.ALIKE) == 0

@@ -37,6 +37,10 @@ from fuxian.verify.terms import Terms
 
 NEAR = 0.3
 """Relative L2 distance: tensors initialised apart differ by about 1.4, one step moves them by much less."""
+ALIKE, ALIKE_AFTER = 0.3, 0.6
+"""Correlations of two starts' elements, before any step and after one, in which first gradients may be alike."""
+CHANCE = 6.0
+"""Standard deviations of the correlation of two tensors that have nothing in common."""
 LEAST = 16
 """Elements; smaller tensors say nothing."""
 SPREAD = 0.1
@@ -147,27 +151,29 @@ def _common_start(at: Workspace, terms: Terms, draw: Draw, standard: Standard) -
         any(f"{{{name}}}" in text for text in train.run) for name in ("steps", "seed")
     ):
         return None
-    files = [_after_one_step(at, draw.seed(f"start {number}") % 2**31) for number in (1, 2)]
-    first, second = (load_weights(file) for file in files)
+    seeds = [draw.seed(f"start {number}") % 2**31 for number in (1, 2)]
+    files = [_after_one_step(at, seed) for seed in seeds]
+    # A first step of Adam moves every number by the whole rate, and may spoil what it started from.
+    begun = [] if at.manifest.recipe is None else [_before_any_step(at, seed) for seed in seeds]
     allowed = [
         load_weights(file)
         for file in regular_files(at.manifest.folder)
         if terms.starting_weights and file_digest(file) in terms.starting_weights
     ]
-    common = share_in_common(first, second, allowed)
-    if common >= MANY:
-        raise Failed(
-            Reason.WARM_START,
-            f"two trainings from different seeds have {100 * common:.0f} % of their weights in common after one step:"
-            " they start from weights that the terms do not allow.",
-        )
+    common = 0.0
+    for pair, alike, when in ((files, ALIKE_AFTER, "after one step"), (begun, ALIKE, "before any step")):
+        if not pair:
+            continue
+        first, second = (load_weights(file) for file in pair)
+        common = max(common, share_in_common(first, second, allowed, alike=alike))
+        if common >= MANY:
+            raise Failed(
+                Reason.WARM_START,
+                f"two trainings from different seeds have {100 * common:.0f} % of their weights in common {when}:"
+                " they start from weights that the terms do not allow.",
+            )
     if not terms.starting_weights and terms.claim.subject == "weights":
-        # A first step of Adam moves every number by the whole rate, and may spoil what it started from.
-        starts = [files[0]]
-        if at.manifest.recipe is not None:
-            seed = draw.seed("start 1") % 2**31
-            starts.append(own_training(at, f"start-{len(at.done) + 1:02d}", seed=seed, until=0) / MODEL)
-        for file in starts:
+        for file in (files[0], *begun[:1]):
             _require_worthless(terms.claim, standard, standard.figure_of(file))
     return common
 
@@ -194,6 +200,10 @@ def _require_worthless(claim: Claim, standard: Standard, start: float | None) ->
         )
 
 
+def _before_any_step(at: Workspace, seed: int) -> Path:
+    return own_training(at, f"start-{len(at.done) + 1:02d}", seed=seed, until=0) / MODEL
+
+
 def _after_one_step(at: Workspace, seed: int) -> Path:
     """A file of the weights."""
     label = f"start-{len(at.done) + 1:02d}"
@@ -214,9 +224,14 @@ def _after_one_step(at: Workspace, seed: int) -> Path:
 
 
 def share_in_common(
-    first: dict[str, np.ndarray], second: dict[str, np.ndarray], allowed: list[dict[str, np.ndarray]]
+    first: dict[str, np.ndarray],
+    second: dict[str, np.ndarray],
+    allowed: list[dict[str, np.ndarray]],
+    *,
+    alike: float = ALIKE_AFTER,
 ) -> float:
-    """The share of the elements, in tensors that are no constants, that are near in both and in no allowed file."""
+    """The share of the elements, in tensors that are no constants, that are near in both and in no allowed file, or
+    whose correlation is ``alike`` and no accident: noise as large as the weights leaves them half of it."""
     near = total = 0
     for name, tensor in first.items():
         other = second.get(name)
@@ -228,7 +243,9 @@ def share_in_common(
             continue
         total += tensor.size
         wide, beside = tensor.astype(np.float64), other.astype(np.float64)
-        if np.linalg.norm(wide - beside) < NEAR * np.linalg.norm(wide):
+        if np.linalg.norm(wide - beside) < NEAR * np.linalg.norm(wide) or _correlation(wide, beside) > max(
+            alike, CHANCE / np.sqrt(tensor.size)
+        ):
             near += tensor.size
     return near / total if total else 0.0
 
@@ -241,6 +258,13 @@ def _starts_from(file: dict[str, np.ndarray], tensor: np.ndarray) -> bool:
         other.shape == tensor.shape and np.linalg.norm(wide - other.astype(np.float64)) < most
         for other in file.values()
     )
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Of two tensors' elements; 0 where one is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    sizes = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.vdot(first, second)) / sizes if sizes > 0 else 0.0
 
 
 def _tells(tensor: np.ndarray) -> bool:
