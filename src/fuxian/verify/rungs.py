@@ -39,6 +39,8 @@ PARTS = 4
 """The drawn test is predicted in so many runs where a run executes code of the submission."""
 BATCHES_OF_CONTROL = 4
 """A control predicts at most so many batches where no code of the submission could notice."""
+OUR_ROOM = 4 * MOST_SAVED
+"""Bytes that one of our own programs may write: maps of a hundred pictures take half a gibibyte."""
 MISFIT = 2
 """The exit code by which our programs say that weights or network do not fit."""
 DEEPEST = 16
@@ -317,7 +319,7 @@ def _run_program(at: Workspace, program: str, arguments: list[str], mounts: list
         mounts=[
             *environment.mounts,
             *mounts,
-            Scratch(OUT, MOST_SAVED, save_to=made / "out", save=SaveLimits(size=MOST_SAVED, entries=100)),
+            Scratch(OUT, OUR_ROOM, save_to=made / "out", save=SaveLimits(size=OUR_ROOM, entries=100)),
         ],
         limits=Limits(
             wall=deadline.left(at.allowance.seconds),
