@@ -14,9 +14,10 @@ from PIL import Image
 from fuxian.errors import InputError
 from fuxian.papers.arcface import settings
 from fuxian.papers.arcface.curves import curves, roc
+from fuxian.papers.arcface.data import faces
 from fuxian.papers.arcface.draw import drawn
 from fuxian.papers.arcface.recipe import recipe
-from fuxian.papers.arcface.settings import FOLDS, Network, PaperSetting, for_alignment
+from fuxian.papers.arcface.settings import FOLDS, PEOPLE, Network, PaperSetting, for_alignment
 from fuxian.papers.find import find_claim
 from fuxian.training.evaluate import evaluate
 from fuxian.training.fit import Length, fit
@@ -139,3 +140,17 @@ def test_the_papers_rows_stand_in_the_paper_and_have_a_setting():
     folder, _ = find_claim("arcface")
     rows = {claim.id for claim in folder.paper.claims if claim.scope == "paper"}
     assert rows == set(settings.PAPER)
+
+
+def test_networks_are_built_without_the_pictures(monkeypatch, tmp_path):
+    monkeypatch.setenv("FUXIAN_DATA", str(tmp_path))
+    networks = recipe().model()
+    assert [group.head.weight.shape[0] for group in networks.groups] == PEOPLE[FOLDS.groups]
+
+
+def test_lfw_has_as_many_people_as_the_networks_are_built_for():
+    try:
+        known = faces(FOLDS)
+    except InputError as error:
+        pytest.skip(str(error))
+    assert known.classes(FOLDS) == PEOPLE[FOLDS.groups]

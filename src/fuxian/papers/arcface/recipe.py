@@ -18,7 +18,7 @@ from fuxian.papers.arcface.formats import Records
 from fuxian.papers.arcface.loss import cross_entropy, margin_loss
 from fuxian.papers.arcface.metric import metric
 from fuxian.papers.arcface.model import CosineHead, IResNet, LinearHead, Recognizer
-from fuxian.papers.arcface.settings import FOLDS, PAPER, FoldSetting, Loss, PaperSetting, for_alignment
+from fuxian.papers.arcface.settings import FOLDS, PAPER, PEOPLE, FoldSetting, Loss, PaperSetting, for_alignment
 from fuxian.recipe import Recipe, call_model
 
 ALIGN_ENTRIES = ("training", "verification")
@@ -75,7 +75,11 @@ def recipe(
     if claim in PAPER:
         return _at_paper_scale(PAPER[claim], seed=seed, iterations=iterations, loss=loss)
     setting = setting or FOLDS
-    known = faces(setting)
+
+    # Pictures are read when they are asked for: whoever only predicts on inputs that are given needs none.
+    def model() -> FoldNetworks:
+        people = None if setting.generated else PEOPLE.get(setting.groups)
+        return FoldNetworks(setting, people or faces(setting).classes(setting), loss)
 
     def forward(networks: FoldNetworks, inputs: tuple) -> Any:
         return networks(*inputs) if networks.training else scores(networks, inputs)
@@ -87,6 +91,10 @@ def recipe(
         ]
         return {"total": sum(each[1:], each[0]), **{f"group_{n}": one for n, one in enumerate(each)}}
 
+    def evaluation() -> PairBatches:
+        known = faces(setting)
+        return PairBatches(known, eval_pairs(known, eval_split, setting), setting)
+
     def optimizer(networks: FoldNetworks) -> dict[str, tuple]:
         return {
             f"group_{number}": _sgd(group, setting, iterations)
@@ -94,9 +102,9 @@ def recipe(
         }
 
     return Recipe(
-        model=lambda: FoldNetworks(setting, known.classes(setting), loss),
-        train_data=lambda: TrainBatches(known, setting, iterations, seed),
-        eval_data=lambda: PairBatches(known, eval_pairs(known, eval_split, setting), setting),
+        model=model,
+        train_data=lambda: TrainBatches(faces(setting), setting, iterations, seed),
+        eval_data=evaluation,
         forward=forward,
         loss=losses,
         optimizer=optimizer,

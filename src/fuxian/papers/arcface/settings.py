@@ -83,6 +83,8 @@ class FoldSetting:
 
 
 FOLDS = FoldSetting()
+PEOPLE = {FOLDS.groups: [854, 774]}
+"""How many people of LFW each of the networks is trained on, so that a network is built without the pictures."""
 
 
 def for_alignment(setting: FoldSetting) -> FoldSetting:
