@@ -18,7 +18,15 @@ from fuxian.papers.arcface.formats import Records
 from fuxian.papers.arcface.loss import cross_entropy, margin_loss
 from fuxian.papers.arcface.metric import metric
 from fuxian.papers.arcface.model import CosineHead, IResNet, LinearHead, Recognizer
-from fuxian.papers.arcface.settings import FOLDS, PAPER, PEOPLE, FoldSetting, Loss, PaperSetting, for_alignment
+from fuxian.papers.arcface.settings import (
+    FOLDS,
+    PAPER,
+    PEOPLE,
+    FoldSetting,
+    Loss,
+    PaperSetting,
+    for_alignment,
+)
 from fuxian.recipe import Recipe, call_model
 
 ALIGN_ENTRIES = ("training", "verification")
