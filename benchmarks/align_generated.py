@@ -23,295 +23,14 @@ import paddle
 import paddle.nn.functional as F
 import torch
 
+from align_layers import DOMAINS, OPTIONS, UNARY
 from fuxian.align import align
+from fuxian.errors import InputError
 from fuxian.recipe import Recipe
 
 P, T, TF = paddle.nn, torch.nn, torch.nn.functional
 BATCH = 4
 Spec = dict[str, Any]
-
-
-# --- layers: (shape in) -> options, shape out; and the layer of either framework from the options --------------------
-
-
-class Apply:
-    """A function as a layer, of either framework."""
-
-    def __init__(self, function: Callable) -> None:
-        self.function = function
-
-    def of(self, nn: Any) -> Any:
-        function = self.function
-
-        class Function(nn.Layer if nn is P else nn.Module):
-            def forward(self, x: Any) -> Any:
-                return function(x)
-
-        return Function()
-
-
-UNARY = {
-    "relu": (P.ReLU, T.ReLU),
-    "relu6": (P.ReLU6, T.ReLU6),
-    "sigmoid": (P.Sigmoid, T.Sigmoid),
-    "tanh": (P.Tanh, T.Tanh),
-    "silu": (P.Silu, T.SiLU),
-    "mish": (P.Mish, T.Mish),
-    "hardswish": (P.Hardswish, T.Hardswish),
-    "hardsigmoid": (P.Hardsigmoid, T.Hardsigmoid),
-    "hardtanh": (P.Hardtanh, T.Hardtanh),
-    "selu": (P.SELU, T.SELU),
-    "softsign": (P.Softsign, T.Softsign),
-    "logsigmoid": (P.LogSigmoid, T.LogSigmoid),
-    "tanhshrink": (P.Tanhshrink, T.Tanhshrink),
-    "gelu": (P.GELU, T.GELU),
-    "identity": (P.Identity, T.Identity),
-}
-OPTIONS: dict[str, tuple[Callable, Callable, dict[str, list], dict[str, str]]] = {
-    # kind: (paddle, torch, options and their values, causes of a wrong option)
-    "leaky_relu": (P.LeakyReLU, T.LeakyReLU, {"slope": [0.01, 0.1, 0.2]},
-                   {"slope": "activation_form activation"}),
-    "elu": (P.ELU, T.ELU, {"alpha": [1.0, 0.5, 1.5]},
-            {"alpha": "activation_form activation"}),
-    "celu": (P.CELU, T.CELU, {"alpha": [1.0, 0.5]},
-             {"alpha": "activation_form activation"}),
-    "softplus": (P.Softplus, T.Softplus, {"beta": [1.0, 2.0, 0.5]},
-                 {"beta": "activation_form activation"}),
-    "gelu_form": (P.GELU,
-                  lambda approximate: T.GELU(approximate="tanh" if approximate else "none"),
-                  {"approximate": [True, False]}, {"approximate": "activation_form"}),
-    "dropout": (P.Dropout, T.Dropout, {"p": [0.1, 0.3, 0.5]}, {"p": "dropout_rate"}),
-    "softmax": (P.Softmax, T.Softmax, {"axis": [-1, 1]}, {}),
-    "log_softmax": (P.LogSoftmax, T.LogSoftmax, {"axis": [-1, 1]}, {}),
-    "scale": (lambda by: Apply(lambda x: x * by).of(P), lambda by: Apply(lambda x: x * by).of(T),
-              {"by": [0.5, 2.0, 0.125]}, {"by": "scale_factor"}),
-    "shift": (lambda by: Apply(lambda x: x + by).of(P), lambda by: Apply(lambda x: x + by).of(T),
-              {"by": [0.5, -1.0]}, {"by": "constant_offset sign"}),
-    "clip": (lambda high: Apply(lambda x: paddle.clip(x, -high, high)).of(P),
-             lambda high: Apply(lambda x: x.clamp(-high, high)).of(T), {"high": [0.5, 1.0]},
-             {"high": "activation_form"}),
-    "normalize": (lambda axis: Apply(lambda x: F.normalize(x, axis=axis)).of(P),
-                  lambda axis: Apply(lambda x: TF.normalize(x, dim=axis)).of(T), {"axis": [1, -1]},
-                  {"axis": "axis normalised_axes"}),
-}  # fmt: skip
-
-
-def linear(rng: np.random.Generator, shape: tuple) -> tuple[dict, tuple]:
-    out = int(rng.choice([4, 6, 8]))
-    return {"a": shape[-1], "b": out, "bias": bool(rng.random() < 0.8)}, (*shape[:-1], out)
-
-
-def _conv(rng: np.random.Generator, shape: tuple) -> tuple[dict, tuple]:
-    groups = int(rng.choice([1, 1, 2])) if shape[0] % 2 == 0 else 1
-    kernel, stride, dilation = (
-        int(rng.choice([1, 3, 3, 2])),
-        int(rng.choice([1, 1, 2])),
-        int(rng.choice([1, 1, 2])),
-    )
-    padding = int(rng.choice([0, 1, 2]))
-    size = (shape[1] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-    if size < 2:
-        kernel, stride, dilation, padding, size = 1, 1, 1, 0, shape[1]
-    out = int(rng.choice([4, 6]))
-    mode = (
-        str(rng.choice(["zeros", "zeros", "reflect", "replicate", "circular"])) if padding == 1 else "zeros"
-    )
-    return {"a": shape[0], "b": out, "k": kernel, "stride": stride, "padding": padding, "dilation": dilation,
-            "groups": groups, "mode": mode, "bias": bool(rng.random() < 0.7)}, (out, size, size)  # fmt: skip
-
-
-def _deconv(rng: np.random.Generator, shape: tuple) -> tuple[dict, tuple]:
-    stride, extra = 2, int(rng.choice([0, 1]))
-    size = (shape[1] - 1) * stride - 2 + 3 + extra
-    return {"a": shape[0], "b": 4, "stride": stride, "extra": extra}, (4, size, size)
-
-
-def _pool(rng: np.random.Generator, shape: tuple) -> tuple[dict, tuple]:
-    kernel, stride, padding = 3, int(rng.choice([1, 2])), int(rng.choice([0, 1]))
-    ceil, inside = bool(rng.random() < 0.3), bool(rng.random() < 0.5)
-    if shape[1] < 4:
-        kernel, stride, padding, ceil = 2, 1, 0, False
-    room = shape[1] + 2 * padding - kernel
-    size = (-(-room // stride) if ceil else room // stride) + 1
-    if ceil and (size - 1) * stride >= shape[1] + padding:
-        size -= 1
-    return {"k": kernel, "stride": stride, "padding": padding, "ceil": ceil, "inside": inside}, (
-        shape[0],
-        size,
-        size,
-    )
-
-
-def same(**choices: list) -> Callable:
-    """Options drawn from lists, for a layer that keeps the shape; ``n`` is the number of channels."""
-    return lambda rng, shape: ({"n": shape[0], "last": shape[-1],
-                                **{k: v[rng.integers(len(v))] for k, v in choices.items()}}, shape)  # fmt: skip
-
-
-def norm_attr(affine: bool) -> dict:
-    return {} if affine else {"weight_attr": False, "bias_attr": False}
-
-
-def _recurrent(kind: str) -> tuple:
-    def options(rng: np.random.Generator, shape: tuple) -> tuple[dict, tuple]:
-        both, layers = bool(rng.random() < 0.4), int(rng.choice([1, 2]))
-        return {"a": shape[1], "b": 6, "both": both, "layers": layers}, (shape[0], 12 if both else 6)
-
-    names = {"lstm": ("LSTM", "LSTM"), "gru": ("GRU", "GRU"), "rnn": ("SimpleRNN", "RNN")}[kind]
-
-    def first(layer: Any, nn: Any) -> Any:
-        class First(nn.Layer if nn is P else nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.rnn = layer
-
-            def forward(self, x: Any) -> Any:
-                return self.rnn(x)[0]
-
-        return First()
-
-    return (
-        options,
-        lambda a, b, both, layers: first(
-            getattr(P, names[0])(a, b, layers, direction="bidirect" if both else "forward"), P),
-        lambda a, b, both, layers: first(
-            getattr(T, names[1])(a, b, layers, batch_first=True, bidirectional=both), T),
-        {},
-    )  # fmt: skip
-
-
-def _attention(nn: Any, last: int, heads: int, rate: float) -> Any:
-    class Attention(nn.Layer if nn is P else nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            if nn is P:
-                self.attention = P.MultiHeadAttention(last, heads, dropout=rate)
-            else:
-                self.attention = T.MultiheadAttention(last, heads, dropout=rate, batch_first=True)
-
-        def forward(self, x: Any) -> Any:
-            return self.attention(x, x, x) if nn is P else self.attention(x, x, x)[0]
-
-    return Attention()
-
-
-def _encoder(nn: Any, last: int, first: bool, act: str) -> Any:
-    if nn is P:
-        return P.TransformerEncoderLayer(last, 2, 12, dropout=0.1, activation=act, normalize_before=first)
-    return T.TransformerEncoderLayer(last, 2, 12, 0.1, act, batch_first=True, norm_first=first)
-
-
-ANY: dict[str, tuple] = {
-    "layer_norm": (same(eps=[1e-5, 1e-6, 1e-3]), lambda n, last, eps: P.LayerNorm(last, eps),
-                   lambda n, last, eps: T.LayerNorm(last, eps), {"eps": ([1e-5, 1e-2], "epsilon")}),
-    "residual_linear": (same(), lambda n, last: residual(P, P.Linear(last, last)),
-                        lambda n, last: residual(T, T.Linear(last, last)), {}),
-}  # fmt: skip
-VECTOR: dict[str, tuple] = {
-    "linear": (linear, lambda a, b, bias: P.Linear(a, b, bias_attr=None if bias else False),
-               T.Linear, {"bias": (None, "missing_bias")}),
-    "batch_norm": (same(eps=[1e-5, 1e-3], m=[0.1, 0.01]),
-                   lambda n, last, eps, m: P.BatchNorm1D(n, momentum=1 - m, epsilon=eps),
-                   lambda n, last, eps, m: T.BatchNorm1d(n, eps, m),
-                   {"eps": ([1e-5, 1e-2], "epsilon"), "m": ([0.1, 0.5], "momentum")}),
-    "prelu": (same(), lambda n, last: P.PReLU(n), lambda n, last: T.PReLU(n), {}),
-    "weight_norm": (same(), lambda n, last: paddle.nn.utils.weight_norm(P.Linear(last, last), dim=1),
-                    lambda n, last: torch.nn.utils.weight_norm(T.Linear(last, last)), {}),
-    **ANY,
-}  # fmt: skip
-PICTURE: dict[str, tuple] = {
-    "conv": (_conv,
-             lambda a, b, k, stride, padding, dilation, groups, mode, bias: P.Conv2D(
-                 a, b, k, stride, padding, dilation, groups, padding_mode=mode, bias_attr=None if bias else False),
-             lambda a, b, k, stride, padding, dilation, groups, mode, bias: T.Conv2d(
-                 a, b, k, stride, padding, dilation, groups, bias, mode),
-             {"padding": ([0, 1, 2], "padding dilation shape"), "stride": ([1, 2], "stride shape"),
-              "dilation": ([1, 2], "dilation padding shape"), "bias": (None, "missing_bias"),
-              "mode": (["zeros", "reflect", "replicate"], "padding_mode padding")}),
-    "deconv": (_deconv, lambda a, b, stride, extra: P.Conv2DTranspose(a, b, 3, stride, 1, extra),
-               lambda a, b, stride, extra: T.ConvTranspose2d(a, b, 3, stride, 1, extra),
-               {"extra": ([0, 1], "output_padding shape padding")}),
-    "batch_norm2d": (same(eps=[1e-5, 1e-3], m=[0.1, 0.01], affine=[True, True, False]),
-                     lambda n, last, eps, m, affine: P.BatchNorm2D(n, 1 - m, eps, **norm_attr(affine)),
-                     lambda n, last, eps, m, affine: T.BatchNorm2d(n, eps, m, affine),
-                     {"eps": ([1e-5, 1e-2], "epsilon"), "m": ([0.1, 0.5], "momentum"),
-                      "affine": (None, "missing_affine")}),
-    "group_norm": (same(groups=[1, 2], eps=[1e-5, 1e-3]),
-                   lambda n, last, groups, eps: P.GroupNorm(groups, n, eps),
-                   lambda n, last, groups, eps: T.GroupNorm(groups, n, eps),
-                   {"groups": ([1, 2], "groups normalised_axes"), "eps": ([1e-5, 1e-2], "epsilon")}),
-    "instance_norm": (same(affine=[True, False]),
-                      lambda n, last, affine: P.InstanceNorm2D(n, **norm_attr(affine)),
-                      lambda n, last, affine: T.InstanceNorm2d(n, affine=affine), {"affine": (None, "missing_affine")}),
-    "max_pool": (_pool, lambda k, stride, padding, ceil, inside: P.MaxPool2D(k, stride, padding, ceil_mode=ceil),
-                 lambda k, stride, padding, ceil, inside: T.MaxPool2d(k, stride, padding, ceil_mode=ceil),
-                 {"stride": ([1, 2], "stride shape"), "ceil": (None, "ceil_mode shape")}),
-    "avg_pool": (_pool,
-                 lambda k, stride, padding, ceil, inside: P.AvgPool2D(k, stride, padding, ceil, not inside),
-                 T.AvgPool2d,
-                 {"inside": (None, "count_include_pad"), "stride": ([1, 2], "stride shape")}),
-    "upsample": (lambda rng, s: ({"mode": ["nearest", "bilinear"][rng.integers(2)], "align": bool(rng.random() < 0.5)},
-                                 (s[0], 2 * s[1], 2 * s[2])),
-                 lambda mode, align: P.Upsample(scale_factor=2, mode=mode, align_corners=align and mode != "nearest"),
-                 lambda mode, align: T.Upsample(scale_factor=2, mode=mode,
-                                                align_corners=align if mode != "nearest" else None),
-                 {"mode": (["nearest", "bilinear"], "interpolation_mode align_corners")}),
-    "pad": (lambda rng, s: ({"mode": ["constant", "reflect", "replicate"][rng.integers(3)]},
-                            (s[0], s[1] + 2, s[2] + 2)),
-            lambda mode: P.Pad2D(1, mode), lambda mode: Apply(lambda x: TF.pad(x, (1, 1, 1, 1), mode)).of(T),
-            {"mode": (["constant", "reflect", "replicate"], "padding_mode padding")}),
-    "dropout2d": (same(p=[0.2, 0.4]), lambda n, last, p: P.Dropout2D(p), lambda n, last, p: T.Dropout2d(p),
-                  {"p": ([0.2, 0.4], "dropout_rate")}),
-    "prelu2d": (same(), lambda n, last: P.PReLU(n), lambda n, last: T.PReLU(n), {}),
-    "squeeze": (same(), lambda n, last: squeeze(P, n), lambda n, last: squeeze(T, n), {}),
-    "spectral_norm": (same(), lambda n, last: paddle.nn.utils.spectral_norm(P.Conv2D(n, n, 1)),
-                      lambda n, last: torch.nn.utils.spectral_norm(T.Conv2d(n, n, 1)), {}),
-    "depthwise": (same(), lambda n, last: P.Conv2D(n, n, 3, padding=1, groups=n),
-                  lambda n, last: T.Conv2d(n, n, 3, padding=1, groups=n), {}),
-}  # fmt: skip
-SEQUENCE: dict[str, tuple] = {
-    "linear": VECTOR["linear"],
-    "lstm": _recurrent("lstm"), "gru": _recurrent("gru"), "rnn": _recurrent("rnn"),
-    "attention": (lambda rng, s: ({"last": s[1], "heads": 2, "rate": [0.0, 0.2][rng.integers(2)]}, s),
-                  lambda last, heads, rate: _attention(P, last, heads, rate),
-                  lambda last, heads, rate: _attention(T, last, heads, rate), {}),
-    "encoder": (lambda rng, s: ({"last": s[1], "first": bool(rng.random() < 0.5), "act": "relu"}, s),
-                lambda last, first, act: _encoder(P, last, first, act),
-                lambda last, first, act: _encoder(T, last, first, act), {}),
-    "conv1d": (lambda rng, s: ({"n": s[0], "k": 3, "padding": 1}, s),
-               lambda n, k, padding: P.Conv1D(n, n, k, padding=padding),
-               lambda n, k, padding: T.Conv1d(n, n, k, padding=padding), {}),
-    **ANY,
-}  # fmt: skip
-DOMAINS = {"vector": (VECTOR, (6,)), "picture": (PICTURE, (4, 6, 6)), "sequence": (SEQUENCE, (5, 6))}
-
-
-def residual(nn: Any, inner: Any) -> Any:
-    class Residual(nn.Layer if nn is P else nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, x: Any) -> Any:
-            return x + self.inner(x)
-
-    return Residual()
-
-
-def squeeze(nn: Any, n: int) -> Any:
-    """Squeeze and excitation."""
-
-    class Squeeze(nn.Layer if nn is P else nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.down, self.up = nn.Linear(n, 3), nn.Linear(3, n)
-
-        def forward(self, x: Any) -> Any:
-            y = self.down(x.mean((2, 3)))
-            y = self.up(F.relu(y) if nn is P else TF.relu(y))
-            return x * (F.sigmoid(y) if nn is P else y.sigmoid())[:, :, None, None]
-
-    return Squeeze()
 
 
 # --- a description, and the network of either framework ---------------------------------------------------------------
@@ -320,12 +39,13 @@ def squeeze(nn: Any, n: int) -> Any:
 def draw(number: int) -> Spec:
     """The description of the pair of this number."""
     rng = np.random.default_rng(number)
-    domain = ("vector", "picture", "sequence")[number % 3]
+    domain = ("vector", "picture", "sequence", "picture", "sequence", "volume", "tokens")[number % 7]
     kinds, shape = DOMAINS[domain]
     start, layers = shape, []
     for place in range(int(rng.integers(2, 6))):
         # Some of Paddle's backward passes end the process where the input needs no gradient: a product comes first.
-        kind = str(rng.choice(sorted(kinds))) if place else {"picture": "conv"}.get(domain, "linear")
+        first = {"picture": "conv", "volume": "conv3d", "tokens": "embedding"}.get(domain, "linear")
+        kind = str(rng.choice(sorted(set(kinds) - {"embedding"}))) if place else first
         options, shape = kinds[kind][0](rng, shape)
         layers.append({"kind": kind, "options": options})
         if rng.random() < 0.7:
@@ -339,7 +59,8 @@ def draw(number: int) -> Spec:
                 )
     return {
         "number": number, "domain": domain, "start": start, "end": shape, "layers": layers,
-        "names": str(rng.choice(["same", "same", "other", "sequential"])), "backwards": bool(rng.random() < 0.3),
+        "names": str(rng.choice(["same", "same", "other", "sequential", "list", "dict"])),
+        "backwards": bool(rng.random() < 0.3),
         "again": bool(rng.random() < 0.15), "frozen": bool(rng.random() < 0.15),
         "output": str(rng.choice(["tensor", "tuple", "dict", "list"])),
         "loss": str(rng.choice(["entropy", "mse", "l1", "smooth"])), "smoothing": float(rng.choice([0.0, 0.1])),
@@ -347,13 +68,17 @@ def draw(number: int) -> Spec:
     }  # fmt: skip
 
 
+SCHEDULES = ["none", "step", "cosine", "exponential", "milestones", "polynomial", "restarts", "lambda"]
+
+
 def draw_optimizer(rng: np.random.Generator) -> Spec:
-    kind = str(rng.choice(["sgd", "momentum", "adam", "adamw", "adagrad", "adadelta"]))
+    kind = str(rng.choice(["sgd", "momentum", "adam", "adamw", "adagrad", "adadelta", "nadam", "radam"]))
     return {
         "kind": kind, "rate": float(rng.choice([0.1, 0.01])), "decay": float(rng.choice([0.0, 0.01])),
         "momentum": 0.9, "nesterov": bool(rng.random() < 0.3), "beta1": float(rng.choice([0.9, 0.5])),
         "beta2": float(rng.choice([0.999, 0.99])), "eps": 1e-8, "rho": 0.9,
-        "schedule": str(rng.choice(["none", "step", "cosine", "exponential", "milestones"])), "gamma": 0.5, "every": 3,
+        "schedule": str(rng.choice(SCHEDULES)), "gamma": 0.5, "every": 3,
+        "clip": float(rng.choice([0.0, 0.0, 1.0])) if kind in ("sgd", "momentum", "adamw") else 0.0,
     }  # fmt: skip
 
 
@@ -366,24 +91,32 @@ def layer_of(nn: Any, layer: Spec, domain: str) -> Any:
     return (entry[side] if kind in OPTIONS else entry[1 + side])(*options.values())
 
 
+HOLDERS: dict[str, Callable] = {
+    "sequential": lambda made: P.Sequential(*made),
+    "list": P.LayerList,
+    "dict": lambda made: P.LayerDict({f"n{i}": layer for i, layer in enumerate(made)}),
+}
+
+
 def network(nn: Any, spec: Spec) -> Any:
     """The model of one framework. The port (Paddle) may have names, nesting and an order of registration of its own."""
     ours = nn is P
     count = len(spec["layers"])
-    sequential = ours and spec["names"] == "sequential"
+    held = spec["names"] if ours and spec["names"] in HOLDERS else ""
     names = [f"{'part' if ours and spec['names'] == 'other' else 'layer'}{i}" for i in range(count)]
-    width = int(np.prod(spec["end"][:1] if spec["domain"] == "picture" else spec["end"][-1:]))
+    spatial = len(spec["end"]) > 2
+    width = int(spec["end"][0] if spatial else spec["end"][-1])
 
     class Net(nn.Layer if ours else nn.Module):
         def __init__(self) -> None:
             super().__init__()
             made = [layer_of(nn, layer, spec["domain"]) for layer in spec["layers"]]
-            if sequential:
-                self.body = nn.Sequential(*made)
+            if held:
+                self.body = HOLDERS[held](made)
             order = (
                 range(count)[::-1] if ours and spec["backwards"] and spec["names"] == "same" else range(count)
             )
-            if not sequential:
+            if not held:
                 for i in order:
                     setattr(self, names[i], made[i])
             self.head = nn.Linear(width, 3)
@@ -391,14 +124,15 @@ def network(nn: Any, spec: Spec) -> Any:
 
         def forward(self, x: Any) -> Any:
             for i in range(count):
-                layer = self.body[i] if sequential else getattr(self, names[i])
+                layer = getattr(self, names[i]) if not held else self.body[f"n{i}" if held == "dict" else i]
+                if ours and spec.get("detach") == i:
+                    x = x.detach()
                 y = layer(x)
                 x = layer(y) if spec["again"] and i == 0 and tuple(y.shape) == tuple(x.shape) else y
-            if spec["domain"] == "picture":
-                x = (
-                    x.mean((2, 3)) + x[:, :, 0, 0]
-                )  # A mean alone does not see what a norm before it has undone.
-            elif spec["domain"] == "sequence":
+            if spatial:  # A mean alone does not see what a norm before it has undone.
+                flat = x.reshape([x.shape[0], x.shape[1], -1])
+                x = flat.mean(2) + flat[:, :, 0]
+            elif len(spec["end"]) == 2:
                 x = x.mean(1) + x[:, 0]
             out = self.head(x)
             kind = spec["output"]
@@ -414,7 +148,7 @@ def network(nn: Any, spec: Spec) -> Any:
 
 def initialise(net: Any, nn: Any, spec: Spec) -> None:
     """Weights from one distribution on both sides, biases from one constant; the first matrix frozen where so drawn."""
-    frozen = spec["frozen"]
+    frozen = spec["frozen"] != (nn is P and spec.get("other_frozen", False))
     for name, p in net.named_parameters():
         if name.endswith("weight_g"):
             if nn is P:
@@ -431,6 +165,14 @@ def initialise(net: Any, nn: Any, spec: Spec) -> None:
                 p.set_value(paddle.zeros(p.shape, p.dtype))
             else:
                 T.init.zeros_(p)
+    for layer in net.sublayers() if nn is P else net.modules():
+        if isinstance(layer, nn.Embedding):  # Paddle gives zeros for a padded row whatever is in it.
+            rows = layer.weight.numpy() if nn is P else layer.weight.detach().numpy()
+            rows = rows * (np.arange(len(rows)) > 0)[:, None]
+            if nn is P:
+                layer.weight.set_value(rows)
+            else:
+                layer.weight.data = torch.from_numpy(rows)
     if frozen:
         weight = net.head.weight
         if nn is P:
@@ -447,7 +189,7 @@ def loss_of(nn: Any, spec: Spec) -> Callable:
         if spec["loss"] == "entropy":
             return functional.cross_entropy(out, targets[0], label_smoothing=spec["smoothing"])
         if spec["loss"] == "mse":
-            return functional.mse_loss(out, targets[1])
+            return functional.mse_loss(out, targets[1], reduction=spec.get("reduction", "mean"))
         if spec["loss"] == "l1":
             return functional.l1_loss(out, targets[1])
         return functional.smooth_l1_loss(out, targets[1])
@@ -463,16 +205,23 @@ def optimizer_of(nn: Any, spec: Spec) -> Callable:
              "step": lambda: paddle.optimizer.lr.StepDecay(o["rate"], o["every"], o["gamma"]),
              "cosine": lambda: paddle.optimizer.lr.CosineAnnealingDecay(o["rate"], 20),
              "exponential": lambda: paddle.optimizer.lr.ExponentialDecay(o["rate"], o["gamma"]),
+             "polynomial": lambda: paddle.optimizer.lr.PolynomialDecay(o["rate"], 20, 0.0, 2.0),
+             "restarts": lambda: paddle.optimizer.lr.CosineAnnealingWarmRestarts(o["rate"], 5, 2),
+             "lambda": lambda: paddle.optimizer.lr.LambdaDecay(o["rate"], lambda t: 1 / (1 + t)),
              "milestones": lambda: paddle.optimizer.lr.MultiStepDecay(o["rate"], [o["every"], 9], o["gamma"])}[
                  o["schedule"]]()  # fmt: skip
+        clip = P.ClipGradByGlobalNorm(o["clip"]) if o["clip"] else None
         kinds, q = paddle.optimizer, {"parameters": model.parameters(), "weight_decay": o["decay"] or None}
+        c = q | {"grad_clip": clip}
         rate = s or o["rate"]
         made = {
-            "sgd": lambda: kinds.SGD(rate, **q),
-            "momentum": lambda: kinds.Momentum(rate, o["momentum"], use_nesterov=o["nesterov"], **q),
+            "sgd": lambda: kinds.SGD(rate, **c),
+            "momentum": lambda: kinds.Momentum(rate, o["momentum"], use_nesterov=o["nesterov"], **c),
             "adam": lambda: kinds.Adam(rate, o["beta1"], o["beta2"], o["eps"], **q),
             "adamw": lambda: kinds.AdamW(rate, o["beta1"], o["beta2"], o["eps"], parameters=model.parameters(),
-                                         weight_decay=o["decay"]),
+                                         weight_decay=o["decay"], grad_clip=clip),
+            "nadam": lambda: kinds.NAdam(rate, o["beta1"], o["beta2"], o["eps"], **q),
+            "radam": lambda: kinds.RAdam(rate, o["beta1"], o["beta2"], o["eps"], **q),
             "adagrad": lambda: kinds.Adagrad(rate, 1e-10, **q),
             "adadelta": lambda: kinds.Adadelta(rate, 1e-6, o["rho"], **q),
         }[o["kind"]]()  # fmt: skip
@@ -481,11 +230,14 @@ def optimizer_of(nn: Any, spec: Spec) -> Callable:
     def torch_optimizer(model: Any) -> Any:
         kinds, q = torch.optim, {"lr": o["rate"], "weight_decay": o["decay"]}
         p = list(model.parameters())
+        clipped = lambda kind: clipping(kind, o["clip"])  # noqa: E731
         made = {
-            "sgd": lambda: kinds.SGD(p, **q),
-            "momentum": lambda: kinds.SGD(p, momentum=o["momentum"], nesterov=o["nesterov"], **q),
+            "sgd": lambda: clipped(kinds.SGD)(p, **q),
+            "momentum": lambda: clipped(kinds.SGD)(p, momentum=o["momentum"], nesterov=o["nesterov"], **q),
             "adam": lambda: kinds.Adam(p, betas=(o["beta1"], o["beta2"]), eps=o["eps"], **q),
-            "adamw": lambda: kinds.AdamW(p, betas=(o["beta1"], o["beta2"]), eps=o["eps"], **q),
+            "adamw": lambda: clipped(kinds.AdamW)(p, betas=(o["beta1"], o["beta2"]), eps=o["eps"], **q),
+            "nadam": lambda: kinds.NAdam(p, betas=(o["beta1"], o["beta2"]), eps=o["eps"], **q),
+            "radam": lambda: kinds.RAdam(p, betas=(o["beta1"], o["beta2"]), eps=o["eps"], **q),
             "adagrad": lambda: kinds.Adagrad(p, eps=1e-10, **q),
             "adadelta": lambda: kinds.Adadelta(p, rho=o["rho"], eps=1e-6, **q),
         }[o["kind"]]()
@@ -493,16 +245,35 @@ def optimizer_of(nn: Any, spec: Spec) -> Callable:
         s = {"none": lambda: None, "step": lambda: lr.StepLR(made, o["every"], o["gamma"]),
              "cosine": lambda: lr.CosineAnnealingLR(made, 20),
              "exponential": lambda: lr.ExponentialLR(made, o["gamma"]),
+             "polynomial": lambda: lr.PolynomialLR(made, 20, 2.0),
+             "restarts": lambda: lr.CosineAnnealingWarmRestarts(made, 5, 2),
+             "lambda": lambda: lr.LambdaLR(made, lambda t: 1 / (1 + t)),
              "milestones": lambda: lr.MultiStepLR(made, [o["every"], 9], o["gamma"])}[o["schedule"]]()  # fmt: skip
         return made, s
 
     return paddle_optimizer if nn is P else torch_optimizer
 
 
+def clipping(kind: Any, bound: float) -> Any:
+    """torch's optimizer, clipping gradients by their joint norm as Paddle's does."""
+
+    class Clipping(kind):
+        def step(self, closure: Any = None) -> None:
+            held = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+            norm = sum((p.grad**2).sum() for p in held) ** 0.5
+            for p in held:
+                p.grad = p.grad * (bound / norm.clamp(min=bound))
+            super().step()
+
+    Clipping.__name__ = kind.__name__
+    return Clipping if bound else kind
+
+
 def recipe(nn: Any, spec: Spec) -> Recipe:
     rng = np.random.default_rng(spec["seed"])
     batches = [
-        {"inputs": (rng.standard_normal((BATCH, *spec["start"])).astype("float32"),),
+        {"inputs": (rng.integers(0, 9, (BATCH, *spec["start"])) if spec["domain"] == "tokens" else
+                    rng.standard_normal((BATCH, *spec["start"])).astype("float32"),),
          "targets": (rng.integers(0, 3, BATCH), rng.standard_normal((BATCH, 3)).astype("float32"))}
         for _ in range(3)
     ]  # fmt: skip
@@ -541,6 +312,8 @@ def plant(spec: Spec) -> tuple[Spec, dict[str, Any]] | None:
                 found.append(in_layer(i, option, OPTIONS[kind][2][option], causes))
         elif kind not in UNARY:
             for option, (values, causes) in DOMAINS[spec["domain"]][0][kind][3].items():
+                if option == "mode" and layer["options"].get("padding") == 0:
+                    continue  # It changes nothing.
                 found.append(in_layer(i, option, values, causes))
         elif kind != "identity":
             found.append(lambda i=i: _other_activation(wrong, i, rng))  # type: ignore[misc]
@@ -556,6 +329,17 @@ def plant(spec: Spec) -> tuple[Spec, dict[str, Any]] | None:
         causes |= {"gamma": ("schedule_gamma schedule_kind", [0.5, 0.1])}
     for option, (cause, values) in causes.items():
         found.append(lambda k=option, c=cause, v=values: _in_optimizer(o, k, c, v, rng))  # type: ignore[misc]
+    for i, layer in enumerate(spec["layers"]):
+        if layer["kind"] in OPTIONS and layer["kind"] != "dropout":
+            found.append(lambda i=i: _left_out(wrong, i))  # type: ignore[misc]
+    found.append(lambda: _changed(wrong, {"detach": 1}, "", "detached", "the gradient is cut"))
+    found.append(
+        lambda: _changed(wrong, {"other_frozen": True}, "head.weight", "frozen", "the head's training")
+    )
+    if o["kind"] in ("sgd", "momentum", "adamw"):
+        found.append(lambda: _in_optimizer(o, "clip", "gradient_clipping", [0.0, 1.0, 0.3], rng))
+    if spec["loss"] == "mse":
+        found.append(lambda: _changed(wrong, {"reduction": "sum"}, "loss", "reduction", "reduction"))
     if spec["loss"] == "entropy":
 
         def smoothed() -> dict[str, Any]:
@@ -566,6 +350,18 @@ def plant(spec: Spec) -> tuple[Spec, dict[str, Any]] | None:
     order = rng.permutation(len(found))
     truth = found[order[0]]()
     return (wrong, truth) if truth is not None else None
+
+
+def _left_out(wrong: Spec, i: int) -> dict[str, Any]:
+    before = wrong["layers"][i]["kind"]
+    wrong["layers"][i] = {"kind": "identity", "options": {}}
+    causes = "missing_module activation activation_form scale_factor constant_offset permutation sign"
+    return {"layer": i, "place": "", "causes": causes, "mistake": f"{before} left out"}
+
+
+def _changed(wrong: Spec, change: Spec, place: str, causes: str, mistake: str) -> dict[str, Any]:
+    wrong.update(change)
+    return {"place": place, "causes": causes, "mistake": mistake}
 
 
 def _other_activation(wrong: Spec, i: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -589,7 +385,11 @@ def _in_optimizer(o: Spec, option: str, cause: str, values: list, rng: np.random
 def answer(spec: Spec, port: Spec | None = None, truth: dict[str, Any] | None = None) -> dict[str, Any]:
     """What ``align`` says of a pair; with ``truth``, how right that is."""
     began = time.monotonic()
-    said = align(recipe(P, port or spec), recipe(T, spec))
+    try:
+        said = align(recipe(P, port or spec), recipe(T, spec))
+    except InputError as error:
+        return {"verdict": "refused", "seconds": 0.0, "said": str(error), "mistake": (truth or {}).get("mistake"),
+                "right_place": False, "right_cause": False, "cause": "refused", "certainty": "unknown"}  # fmt: skip
     first, diagnosis = said.first, said.diagnosis
     found: dict[str, Any] = {"verdict": said.verdict, "seconds": round(time.monotonic() - began, 1)}
     if first is not None and diagnosis is not None:
@@ -599,8 +399,11 @@ def answer(spec: Spec, port: Spec | None = None, truth: dict[str, Any] | None = 
         place = found.get("place")
         if "layer" in truth:
             i = truth["layer"]
-            word = {"sequential": f"body.{i}", "other": f"part{i}"}.get(spec["names"], f"layer{i}")
+            names = {"other": f"part{i}", "dict": f"body.n{i}"}
+            names |= dict.fromkeys(("sequential", "list"), f"body.{i}")
+            word = names.get(spec["names"], f"layer{i}")
             right = place is not None and (place == word or str(place).startswith(f"{word}."))
+            right = right or place == truth.get("place")  # A call that is left out belongs to the model too.
         else:
             right = place == truth["place"] or truth["place"] == "optimizer"
         found |= {"mistake": truth["mistake"], "right_place": bool(right),

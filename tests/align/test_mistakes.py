@@ -34,13 +34,21 @@ def model(nn, parts, forward):
     return Net
 
 
-def said(port, reference, inputs, stages=("configuration", "forward"), optimizer=(None, None)):
+def said(
+    port,
+    reference,
+    inputs,
+    stages=("configuration", "forward"),
+    optimizer=(None, None),
+    loss=(F.cross_entropy, torch.nn.functional.cross_entropy),
+    targets=LABELS,
+):
     """The alignment of two models."""
-    batch = {"inputs": (inputs,), "targets": (LABELS[: len(inputs)],)}
+    batch = {"inputs": (inputs,), "targets": (targets[: len(inputs)],)}
     sides = [
         Recipe(model=net, train_data=lambda: [batch], eval_data=lambda: [batch], optimizer=made,
-               loss=lambda out, t, entropy=functional.cross_entropy: entropy(out, t[0]))
-        for net, functional, made in zip((port, reference), (F, torch.nn.functional), optimizer, strict=True)
+               loss=lambda out, t, figure=figure: figure(out, t[0]))
+        for net, figure, made in zip((port, reference), loss, optimizer, strict=True)
     ]  # fmt: skip
     return align(*sides, stages=stages)
 
@@ -146,3 +154,60 @@ def test_steps_that_an_optimizer_makes_of_rounding_noise(rate):
     )  # fmt: skip
     verdict = "aligned" if rate == 0.1 else "diverged"
     assert found.stage("training_steps").verdict == verdict
+
+
+TF = torch.nn.functional
+SHARES = RANDOM.random((3, 3)).astype("float32")
+LOSSES = {
+    "positive weight": (
+        SHARES, F.binary_cross_entropy_with_logits,
+        lambda o, t: TF.binary_cross_entropy_with_logits(o, t, pos_weight=torch.tensor([2.0, 1.0, 1.0], dtype=o.dtype)),
+        "class_weight", "proven",
+    ),
+    "divergence of distributions": (
+        SHARES, lambda o, t: F.kl_div(F.log_softmax(o), t),
+        lambda o, t: TF.kl_div(o.log_softmax(-1), t, reduction="batchmean"),
+        "reduction", "proven",
+    ),
+    "power of a margin": (
+        LABELS, lambda o, t: F.multi_margin_loss(o, t, p=2), TF.multi_margin_loss, "loss_form", "surmised",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_settings_of_losses(name):
+    targets, ours, theirs, cause, certainty = LOSSES[name]
+    nets = [
+        model(nn, lambda nn=nn: {"head": nn.Linear(8, 3)}, lambda s, x: s.head(x).mean(1)) for nn in (P, T)
+    ]
+    found = said(*nets, SEQUENCES, stages=("forward", "loss"), loss=(ours, theirs), targets=targets)
+    assert told(found) == ("loss", "loss", cause, certainty)
+
+
+FUNCTIONS = {
+    "padding of patches": (lambda x: F.unfold(x, 3, 1, 1), lambda x: TF.unfold(x, 3), "padding"),
+    "smoothing before shrinking": (
+        lambda x: F.interpolate(x, size=[5, 5], mode="bilinear").flatten(2),
+        lambda x: TF.interpolate(x, size=[5, 5], mode="bilinear", antialias=True).flatten(2), "interpolation_mode",
+    ),
+    "channels in the sum": (
+        lambda x: F.local_response_norm(x, 5, alpha=0.1).flatten(2),
+        lambda x: TF.local_response_norm(x, 3, alpha=0.1).flatten(2), "kernel_size",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_settings_of_functions_are_called_what_they_are(name):
+    ours, theirs, cause = FUNCTIONS[name]
+    nets = [
+        model(
+            nn,
+            lambda nn=nn: {"head": nn.Linear(3, 3)},
+            lambda s, x, function=function: s.head(function(x)[:, :3].mean(-1)),
+        )
+        for nn, function in ((P, ours), (T, theirs))
+    ]
+    found = said(*nets, PICTURES)
+    assert (found.first.stage, found.diagnosis.cause) == ("forward", cause)

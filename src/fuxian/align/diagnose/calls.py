@@ -212,7 +212,7 @@ def _settings(
         return None
     before = error(made, wanted) if made is not None else divergence.error
     names = differing(one, two)
-    if "loss" in run.operation or "entropy" in run.operation or run.operation == "bce":
+    if "loss" in run.operation or "entropy" in run.operation or "bce" in run.operation:
         for name in ("class_weight", "pos_weight"):
             if (run.settings.get(name) is None) != (not _has_tensor(port, name)):
                 one[name], two[name] = None, run.settings.get(name)
@@ -257,8 +257,12 @@ def _setting_cause(name: str, one: dict, two: dict, operation: str) -> str:
         )
     if name == "axis":
         return "softmax_axis" if "softmax" in operation else "axis"
-    if name == "padding" and one.get("dilation") != two.get("dilation"):
+    if name == "padding" and "dilation" in one and "dilation" in two and one["dilation"] != two["dilation"]:
         return "dilation"
+    if name == "p" and "dropout" not in operation and "attention" not in operation:
+        return "loss_form" if "loss" in operation else "norm_kind"
+    if name == "size" and "interpolate" not in operation:
+        return "kernel_size"
     if name == "alpha" and operation == "add":
         return "scale_factor"
     return CAUSES[name]

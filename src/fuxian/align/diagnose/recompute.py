@@ -165,6 +165,15 @@ def _distance(kind: str) -> Callable[[dict[str, np.ndarray], dict[str, Any]], np
     return run
 
 
+def _divergence(t: dict[str, np.ndarray], s: dict[str, Any]) -> np.ndarray:
+    label = t["label"]
+    logarithm = label if s.get("log_target") else np.log(np.maximum(label, 1e-300))
+    values = (np.exp(label) if s.get("log_target") else label) * (logarithm - t["x"])
+    if s.get("reduction") == "batchmean":
+        return np.asarray(values.sum() / len(values))
+    return kernels.reduced(values, s.get("reduction", "mean"))
+
+
 _OTHERS: dict[str, Callable[[dict[str, np.ndarray], dict[str, Any]], np.ndarray]] = {
     "linear": _linear,
     "batch_norm": lambda t, s: kernels.batch_norm(t["x"], t, s),
@@ -190,6 +199,7 @@ _OTHERS: dict[str, Callable[[dict[str, np.ndarray], dict[str, Any]], np.ndarray]
     "cross_entropy": lambda t, s: kernels.cross_entropy(t["x"], t["label"], s),
     "bce_with_logits": lambda t, s: kernels.binary_cross_entropy(t["x"], t["label"], s),
     "bce": lambda t, s: kernels.binary_cross_entropy(t["x"], t["label"], {**s, "probabilities": True}),
+    "kl_div": _divergence,
     "mse_loss": _distance("squared error"),
     "l1_loss": _distance("absolute error"),
     "smooth_l1_loss": _distance("smooth"),

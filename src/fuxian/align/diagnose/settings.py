@@ -62,13 +62,14 @@ COMMON: dict[str, dict[str, Any]] = {
     "pool": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True},
     "_norm": {"epsilon": 1e-5},
     "normalize": {"epsilon": 1e-12, "axis": 1, "p": 2.0},
-    "interpolate": {"mode": "nearest", "align_corners": False, "align_mode": 0},
+    "interpolate": {"mode": "nearest", "align_corners": False, "align_mode": 0, "antialias": False},
     "leaky_relu": {"negative_slope": 0.01},
     "elu": {"alpha": 1.0},
     "softplus": {"beta": 1.0, "threshold": 20.0},
     "cross_entropy": {"reduction": "mean", "label_smoothing": 0.0, "ignore_index": -100, "use_softmax": True},
     "nll_loss": {"reduction": "mean", "ignore_index": -100},
     "loss": {"reduction": "mean"},
+    "kl_div": {"reduction": "mean", "log_target": False},
     "bce": {"reduction": "mean"},
     "dropout": {"p": 0.5, "mode": "upscale_in_train", "training": True},
     "gelu": {"approximate": False},
@@ -135,6 +136,8 @@ def canonical(scene: Scene, call: Call) -> dict[str, Any]:
         found["momentum"] = round(1.0 - float(found["momentum"]), 12)
     if operation == "cross_entropy" and "axis" not in found:
         found["axis"] = 1 if scene.framework == "torch" else -1
+    if operation == "interpolate":
+        found["align_corners"] = bool(found["align_corners"])  # torch's None is False.
     if operation in ("grid_sample", "affine_grid"):
         found["align_corners"] = bool(found.get("align_corners", scene.framework == "paddle"))
     if "batch_first" in scene.attributes and layer:
