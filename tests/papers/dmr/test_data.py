@@ -7,9 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fuxian.datasets import find_root
+from fuxian.datasets import find_root, movielens
 from fuxian.errors import InputError
-from fuxian.papers.dmr import movielens
 from fuxian.papers.dmr.alimama import COLUMNS, StreamedBatches, blocks, examples
 from fuxian.papers.dmr.data import TestBatches, TrainBatches, clicks
 from fuxian.papers.dmr.draw import draw

@@ -18,8 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from fuxian.papers.dmr import movielens
-from fuxian.papers.dmr.movielens import MovieLens
+from fuxian.datasets import movielens
+from fuxian.datasets.movielens import MovieLens
 from fuxian.papers.dmr.sampling import log_uniform, sample
 from fuxian.papers.dmr.settings import Field, Layout, Setting
 from fuxian.recipe import Batch

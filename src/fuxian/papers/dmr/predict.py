@@ -10,11 +10,11 @@ from typing import Annotated
 import numpy as np
 import paddle
 
+from fuxian.datasets.movielens import AGES
 from fuxian.errors import InputError
 from fuxian.papers.contract import Prediction
 from fuxian.papers.dmr.data import Clicks, clicks
 from fuxian.papers.dmr.model import DMR
-from fuxian.papers.dmr.movielens import AGES
 from fuxian.papers.dmr.settings import MOVIES
 from fuxian.papers.user_files import read_rows
 from fuxian.weights import load_tensors

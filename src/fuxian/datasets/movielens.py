@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuxian.datasets import find_root
+from fuxian.datasets.root import find_root
 from fuxian.errors import InputError
 
 GENRES = 19
