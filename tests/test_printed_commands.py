@@ -3,8 +3,10 @@
 tests/test_docs.py holds each to the options that there are; this runs those that take seconds and need no data.
 """
 
+import ast
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ import typer
 
 from fuxian.cli.commands import FIRST_STEPS
 from fuxian.cli.main import app
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from test_docs import parse, words
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -91,3 +97,37 @@ def test_a_short_command_runs_as_printed(name, tmp_path, monkeypatch, capfd):
     assert caught.value.code in (0, 1, 2, 3), err
     assert "internal error" not in err and "Traceback" not in err
     assert out if caught.value.code != 2 else err.startswith("fuxian: ")
+
+
+IN_MESSAGE = re.compile(r"(?:`|run: |run |: )fuxian ([a-z][^`;,)\n<\u3002]*)")
+
+
+def messages():
+    """The commands that messages and contest pages name, with ``1`` for each value that is put in."""
+    for file in sorted((ROOT / "src/fuxian").rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        parts = {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
+        parts |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        for node in ast.walk(tree):
+            text = ""
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(part.value if isinstance(part, ast.Constant) else "1" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+                text = node.value
+            yield from ((file.name, line) for line in IN_MESSAGE.findall(re.sub(r"\{\w+\}", "1", text)))
+    for file in sorted((ROOT / "src/fuxian/contest/web/templates").rglob("*.html")):
+        text = re.sub(r"\{\{.*?\}\}", "1", file.read_text(encoding="utf-8"))
+        yield from ((file.name, line) for line in re.findall(r"<code>fuxian ([^<]*)", text))
+
+
+def test_commands_in_messages_exist_and_take_these_options(monkeypatch):
+    monkeypatch.setenv("FUXIAN_CONTEST_PASSWORD", "asked for otherwise")
+    found = sorted(set(messages()))
+    assert len(found) > 30, "the pattern no longer finds what messages name"
+    for file, line in found:
+        try:
+            parse(words(line.rstrip(". ")), named_only=True)
+        except (AssertionError, pytest.fail.Exception) as error:
+            raise AssertionError(f"{file}: {error}") from error
