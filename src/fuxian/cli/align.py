@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from fuxian.align.stage_names import STAGES
-from fuxian.cli.options import AsJson, print_json
+from fuxian.cli.options import AsJson, print_json, print_json_line
 from fuxian.errors import InputError
 from fuxian.recipe import Recipe
 
@@ -141,6 +141,45 @@ def _of_paper(name: str) -> tuple[Recipe, Recipe | str]:
     folder, entry = find_entry(name)
     reference = folder.reference(entry)
     return folder.aligned(entry), reference if isinstance(reference, Recipe) else str(reference)
+
+
+@app.command()
+def watch(
+    port: Annotated[str, typer.Argument(help="The port's recipe file.")],
+    reference: Annotated[
+        str, typer.Argument(help="The reference's recipe file, or a folder `record` wrote.")
+    ],
+    stages: Stages = None,
+    dtype: Dtype = None,
+    oracle: Oracle = True,
+    mapping: Map = None,
+    as_json: AsJson = False,
+) -> None:
+    """Align now, and again each time the port is saved, until Ctrl-C; with --json, one document a line.
+
+    The frameworks stay imported and the reference stays recorded, so that a run takes what the port's own passes take.
+
+    Example: fuxian align watch port.py reference.py --stages forward,backward
+    """
+    from fuxian.cli.watching import Watched
+    from fuxian.cli.watching import watch as keep_watching
+
+    def show(alignment: Alignment) -> int:
+        if as_json:
+            print_json_line(alignment.as_dict())
+            return EXIT_CODES[alignment.verdict]
+        from fuxian.align.terminal import show
+
+        show(alignment, Console())
+        return EXIT_CODES[alignment.verdict]
+
+    def tell(problem: str) -> None:
+        typer.echo(f"fuxian: {problem}", err=True)
+        if as_json:
+            print_json_line({"error": problem})
+
+    settings = (_stages(stages), dtype and dtype.value, oracle, mapping)
+    raise typer.Exit(keep_watching(Watched(port, reference, *settings, show, tell)))
 
 
 @app.command()

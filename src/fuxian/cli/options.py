@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ def set_device(device: Device) -> None:
 
 
 _held: list[str] | None = None
+_kept: int | None = None
 
 
 def print_json(document: Any) -> None:
@@ -84,18 +86,29 @@ def print_json(document: Any) -> None:
         _held.append(text)
 
 
+def print_json_line(document: Any) -> None:
+    """One of several documents, at once and on one line: from a command that goes on."""
+    line = json.dumps(json.loads(json_text(document)), ensure_ascii=False) + "\n"
+    if _kept is None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    else:
+        os.write(_kept, line.encode())
+
+
 @contextmanager
 def stdout_for_json_alone() -> Iterator[None]:
     """While open, all that is printed goes to stderr, by a user's recipe too; documents follow at the end."""
-    global _held
+    global _held, _kept  # noqa: PLW0603
     sys.stdout.flush()
     kept, _held = os.dup(1), []
+    _kept = kept
     os.dup2(2, 1)
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        documents, _held = _held, None
+        documents, _held, _kept = _held, None, None
         sys.stderr.flush()
         os.dup2(kept, 1)
         os.close(kept)
