@@ -100,7 +100,11 @@ def _once(watched: Watched, kept: Path) -> int:
     code = 2
     try:
         overrides = load_overrides(watched.mapping) if watched.mapping is not None else None
-        settings: dict[str, Any] = {"stages": watched.stages, "oracle": watched.oracle, "overrides": overrides}
+        settings: dict[str, Any] = {
+            "stages": watched.stages,
+            "oracle": watched.oracle,
+            "overrides": overrides,
+        }
         if (recorded / "recording.json").is_file():
             code = watched.show(align(watched.port, Recording(recorded), **settings))
         else:
