@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuxian.align.alignment import Alignment, once_more
+from fuxian.align.diagnose.view import view
 from fuxian.align.mend.source import Edit, Source, applied
 from fuxian.align.recording import Recording
 from fuxian.align.stages import StageResult
@@ -131,8 +131,7 @@ def moved_on(before: Alignment, after: Alignment) -> bool:
         left = [set(a.facts.get("unmatched", ())) for a in (_of(before, stage), _of(after, stage))]
         return bool(left[1] < left[0])
     if stage in ("forward", "loss"):
-        places = [_position(a) for a in (before, after)]
-        return places[0] is not None and places[1] is not None and places[1] > places[0]
+        return _reproduced(before, after)
     names = [{t.name for t in _of(a, stage).tensors if t.differs} for a in (before, after)]
     return names[1] < names[0]
 
@@ -141,12 +140,12 @@ def _of(alignment: Alignment, stage: str) -> StageResult:
     return alignment.stage(stage)
 
 
-def _position(alignment: Alignment) -> int | None:
-    """When the port made what differs first: its tensors are counted as they are made."""
-    scene = alignment.first.port if alignment.first is not None else None
-    names = scene.call.outputs if scene is not None and scene.call is not None else []
-    numbers = [re.search(r"(\d+)$", name) for name in names]
-    return min((int(number[1]) for number in numbers if number), default=None)
+def _reproduced(before: Alignment, after: Alignment) -> bool:
+    """Whether what the reference gave where the port first differed is now among what the port gives."""
+    assert before.first is not None and after.first is not None  # noqa: S101
+    scene, seen = before.first.reference, view(after.first)
+    names = scene.calls[-1].outputs if scene is not None and scene.calls else []
+    return seen is not None and bool(names) and all(seen.same_in_port(name) for name in names)
 
 
 def worse(before: Alignment, after: Alignment) -> bool:
