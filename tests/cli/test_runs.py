@@ -29,6 +29,8 @@ def test_runs_are_listed_and_put_on_a_page(fuxian, two_runs, tmp_path):
     assert all(row["state"] == "stopped at step 6 of 6" for row in document["runs"])
     page = (tmp_path / "runs/index.html").read_text(encoding="utf-8")
     assert page.count("<tr>") == 3 and "<script" not in page
+    code, out, _ = fuxian("runs")
+    assert all(row["run"] in out for row in document["runs"]), "a run's name is to be copied"
     code, out, _ = fuxian("runs", "--lang", "zh")
     assert "未判定" in out
     assert 'lang="zh-CN"' in (tmp_path / "runs/index.html").read_text(encoding="utf-8")

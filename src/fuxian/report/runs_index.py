@@ -110,11 +110,13 @@ def _reached(folder: Path, config: dict[str, Any], say: Say) -> str:
 def print_rows(console: Console, rows: list[RunRow], lang: str) -> None:
     """A line for each run."""
     say = translator(lang)
-    heads = (say(f"col_{name}") for name in ("claim", "ours", "verdict", "when", "run"))
-    table = Table(*(Column(head, overflow="fold") for head in heads), box=box.SIMPLE_HEAD, pad_edge=False)
+    names = ("run", "ours", "verdict", "when")
+    # A run's name is to be copied: it stays in one line, with the claim below it.
+    heads = (Column(say(f"col_{name}"), overflow="fold", no_wrap=name == "run") for name in names)
+    table = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         verdict = f"{SYMBOLS[row.verdict]} {say(row.verdict)}"
-        table.add_row(*map(Text, (row.claim, row.figure or row.state, verdict, row.when, row.run)))
+        table.add_row(*map(Text, (f"{row.run}\n{row.claim}", row.figure or row.state, verdict, row.when)))
     console.print(table)
 
 
