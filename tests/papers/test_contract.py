@@ -11,6 +11,7 @@ from fuxian.papers.contract import ABSENT
 from fuxian.papers.find import find_claim, reproduced_papers
 from fuxian.papers.weights_entries import get_weights
 from fuxian.recipe import leaves
+from fuxian.training.checkpoints import load_evaluated
 
 PAPER = """
 id = "doubled"
@@ -324,3 +325,18 @@ def test_every_drawn_test_has_the_form_of_the_contract(name):
 
     first, again, other = map(as_bytes, batches)
     assert first == again and first != other
+
+
+COMMITTED = [
+    (folder, claim)
+    for folder in reproduced_papers()
+    for claim in folder.paper.claims
+    if (folder.paper.folder / "weights" / f"{claim.id}.safetensors").is_file()
+]
+
+
+@pytest.mark.parametrize(("folder", "claim"), COMMITTED, ids=[f"{f.name}/{c.id}" for f, c in COMMITTED])
+def test_committed_weights_are_loaded_without_the_data(folder, claim, tmp_path, monkeypatch):
+    """As in a ruling, where the network sees the drawn inputs alone."""
+    monkeypatch.setenv("FUXIAN_DATA", str(tmp_path))
+    assert load_evaluated(folder.recipe(claim), folder.weights(claim.id)).state_dict()
