@@ -309,6 +309,8 @@ def plant(spec: Spec) -> tuple[Spec, dict[str, Any]] | None:
         kind = layer["kind"]
         if kind in OPTIONS:
             for option, causes in OPTIONS[kind][3].items():
+                if option == "axis" and spec["domain"] == "vector":
+                    continue  # There is but one.
                 found.append(in_layer(i, option, OPTIONS[kind][2][option], causes))
         elif kind not in UNARY:
             for option, (values, causes) in DOMAINS[spec["domain"]][0][kind][3].items():
@@ -458,16 +460,18 @@ def show(number: int, made: dict[str, Any]) -> None:
 
 def _false_alarm(faithful: dict[str, Any]) -> bool:
     """A defect of the framework that is named as one is none: the pair really differs."""
-    return faithful["verdict"] != "aligned" and faithful.get("cause") != "framework_defect"
+    return faithful["verdict"] not in ("aligned", "refused") and faithful.get("cause") != "framework_defect"
 
 
 def summary(state: dict[str, Any]) -> dict[str, Any]:
     """Counts over all pairs that were run. A cause that is wrong is worse than none: they are counted apart."""
+    refused = [number for number, made in state.items() if made["faithful"]["verdict"] == "refused"]
+    state = {number: made for number, made in state.items() if number not in refused}
     planted = [made["planted"] for made in state.values() if "planted" in made]
     found = [p for p in planted if p["verdict"] == "diverged"]
     wrong = [p for p in found if not p["right_cause"] and p["cause"] != "unknown"]
     return {
-        "pairs": len(state),
+        "pairs": len(state), "networks that torch refuses": len(refused),
         "false alarms": sum(_false_alarm(made["faithful"]) for made in state.values()),
         "defects of the framework": sum(
             made["faithful"].get("cause") == "framework_defect" for made in state.values()

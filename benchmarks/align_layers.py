@@ -97,6 +97,11 @@ class Block(Both):
         return x + s.second(getattr(f, self.act)(s.norm(s.first(x))))
 
 
+def heads(width: int) -> int:
+    """Two, where the width allows."""
+    return 2 if width % 2 == 0 else 1
+
+
 class Decoder(Both):
     def __init__(self, last: int, first: bool) -> None:
         self.last, self.first = last, first
@@ -104,10 +109,14 @@ class Decoder(Both):
     def parts(self, nn: Any) -> dict[str, Any]:
         if nn is P:
             return {
-                "layer": P.TransformerDecoderLayer(self.last, 2, 8, dropout=0.1, normalize_before=self.first)
+                "layer": P.TransformerDecoderLayer(
+                    self.last, heads(self.last), 8, dropout=0.1, normalize_before=self.first
+                )
             }
         return {
-            "layer": T.TransformerDecoderLayer(self.last, 2, 8, 0.1, batch_first=True, norm_first=self.first)
+            "layer": T.TransformerDecoderLayer(
+                self.last, heads(self.last), 8, 0.1, batch_first=True, norm_first=self.first
+            )
         }
 
     def run(self, s: Any, nn: Any, f: Any, x: Any) -> Any:
@@ -340,8 +349,10 @@ def _attention(nn: Any, last: int, heads: int, rate: float) -> Any:
 
 def _encoder(nn: Any, last: int, first: bool, act: str) -> Any:
     if nn is P:
-        return P.TransformerEncoderLayer(last, 2, 12, dropout=0.1, activation=act, normalize_before=first)
-    return T.TransformerEncoderLayer(last, 2, 12, 0.1, act, batch_first=True, norm_first=first)
+        return P.TransformerEncoderLayer(
+            last, heads(last), 12, dropout=0.1, activation=act, normalize_before=first
+        )
+    return T.TransformerEncoderLayer(last, heads(last), 12, 0.1, act, batch_first=True, norm_first=first)
 
 
 ANY: dict[str, tuple] = {
@@ -445,7 +456,7 @@ PICTURE: dict[str, tuple] = {
 SEQUENCE: dict[str, tuple] = {
     "linear": VECTOR["linear"],
     "lstm": _recurrent("lstm"), "gru": _recurrent("gru"), "rnn": _recurrent("rnn"),
-    "attention": (lambda rng, s: ({"last": s[1], "heads": 2, "rate": [0.0, 0.2][rng.integers(2)]}, s),
+    "attention": (lambda rng, s: ({"last": s[1], "heads": heads(s[1]), "rate": [0.0, 0.2][rng.integers(2)]}, s),
                   lambda last, heads, rate: _attention(P, last, heads, rate),
                   lambda last, heads, rate: _attention(T, last, heads, rate), {}),
     "encoder": (lambda rng, s: ({"last": s[1], "first": bool(rng.random() < 0.5), "act": "relu"}, s),

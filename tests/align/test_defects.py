@@ -8,7 +8,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from fuxian.align.defects import CRASHES, PADDLE
+from fuxian.align.defects import CLIPPED, CRASHES, PADDLE
 from fuxian.align.tracing import Call
 
 RANDOM = np.random.default_rng(3)
@@ -58,6 +58,14 @@ def test_silu_far_below_zero():
 def test_leaky_relu_at_zero():
     assert gradient(lambda x: F.leaky_relu(x, 0.2), [0.0]) == 1.0
     assert gradient(lambda x: paddle.where(x > 0, x, 0.2 * x), [0.0]) == 0.2
+
+
+def test_log_softmax_far_below_zero():
+    x = paddle.to_tensor([[100.0, 0.0]])
+    assert F.log_softmax(x).min() == CLIPPED
+    assert F.cross_entropy(x, paddle.to_tensor([1])) == -CLIPPED
+    assert F.nll_loss(x - paddle.logsumexp(x, -1, keepdim=True), paddle.to_tensor([1])) == 100.0
+    assert (x - paddle.logsumexp(x, -1, keepdim=True)).min() == -100.0
 
 
 @pytest.mark.parametrize(("extreme", "place"), [(paddle.max, paddle.argmax), (paddle.min, paddle.argmin)])

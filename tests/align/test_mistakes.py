@@ -211,3 +211,59 @@ def test_settings_of_functions_are_called_what_they_are(name):
     ]
     found = said(*nets, PICTURES)
     assert (found.first.stage, found.diagnosis.cause) == ("forward", cause)
+
+
+def test_a_defect_of_paddles_log_softmax_is_named():
+    def net(nn, log_softmax):
+        return model(
+            nn, lambda: {"head": nn.Linear(8, 3)}, lambda s, x: log_softmax(200.0 * s.head(x), -1).mean(1)
+        )
+
+    found = said(net(P, F.log_softmax), net(T, TF.log_softmax), SEQUENCES)
+    assert told(found) == ("forward", "", "framework_defect", "proven")
+    assert "logsumexp" in found.diagnosis.evidence
+    around = net(P, lambda x, axis: x - paddle.logsumexp(x, axis, keepdim=True))
+    assert said(around, net(T, TF.log_softmax), SEQUENCES).verdict == "aligned"
+
+
+def test_a_defect_of_paddles_cross_entropy_is_named():
+    nets = [
+        model(nn, lambda nn=nn: {"head": nn.Linear(8, 3)}, lambda s, x: 300.0 * s.head(x).mean(1))
+        for nn in (P, T)
+    ]
+    found = said(*nets, SEQUENCES, stages=("forward", "loss"))
+    assert told(found) == ("loss", "loss", "framework_defect", "proven")
+
+
+def test_what_is_not_trained_goes_before_the_decay_that_it_lacks():
+    def net(nn, frozen):
+        class Net(nn.Layer if nn is P else nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.head = nn.Linear(8, 4), nn.Linear(4, 3)
+                if frozen:
+                    self.first.weight.stop_gradient = True
+
+            def forward(self, x):
+                return self.head(0.0 * self.first(x)).mean(1)
+
+        return Net
+
+    found = said(
+        net(P, True), net(T, False), SEQUENCES, stages=("configuration", "backward", "optimizer"),
+        optimizer=(
+            lambda m: (paddle.optimizer.AdamW(0.01, parameters=m.parameters(), weight_decay=0.05), None),
+            lambda m: (torch.optim.AdamW(m.parameters(), 0.01, weight_decay=0.05), None),
+        ),
+    )  # fmt: skip
+    assert told(found) == ("optimizer", "first.weight", "frozen", "proven")
+
+
+def test_an_activation_that_changed_nothing_is_placed_all_the_same():
+    def net(nn, names, layer):
+        parts = lambda: dict(zip(names, (nn.Linear(8, 4), layer(), nn.Linear(4, 3)), strict=True))  # noqa: E731
+        return model(nn, parts, lambda s, x: getattr(s, names[2])(
+            getattr(s, names[1])(0.1 * getattr(s, names[0])(x))).mean(1))  # fmt: skip
+
+    found = said(net(P, "abc", P.Hardtanh), net(T, "xyz", T.Tanh), SEQUENCES)
+    assert told(found) == ("forward", "b", "activation", "proven")

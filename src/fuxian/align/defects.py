@@ -100,6 +100,14 @@ PADDLE = (
 )  # fmt: skip
 """Of Paddle's gradients."""
 
+CLIPPED = -64.0
+"""Below the largest logit: what lies lower is taken to lie there."""
+OF_SOFTMAX = {
+    "log_softmax": "paddle 3.3.1: log_softmax takes logits that lie more than 64 below the largest to lie 64 below it;"
+    " write x - paddle.logsumexp(x, axis, keepdim=True)",
+    "cross_entropy": "paddle 3.3.1: cross_entropy takes logits that lie more than 64 below the largest to lie 64 below"
+    " it; give F.nll_loss x - paddle.logsumexp(x, axis, keepdim=True)",
+}
 SECOND_ORDER = (
     "paddle 3.3.1: paddle.grad(..., create_graph=True) through a convolution gives the gradient of first order alone"
     " unless the gradient of the convolution's input is asked for too; put the input in the list:"

@@ -28,6 +28,18 @@ MAKERS = {
     "ones_like", "full_like", "empty_like", "shape", "new_zeros", "new_ones", "new_full", "new_tensor", "fill_constant",
 }  # fmt: skip
 """Operations that make constants."""
+MAY_CHANGE_NOTHING = (
+    "clip",
+    "hardtanh",
+    "relu",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "celu",
+    "thresholded_relu",
+    "threshold",
+)
+"""Activations that leave alone what lies where they are the identity."""
 CORRESPOND = re.compile(r"(\S+) and (\S+) correspond by")
 """How the matching of weights says that two tensors belong together, and are not of one shape."""
 WHOLE = "optimizer"
@@ -264,12 +276,12 @@ def forward_place(
 
 def _idle(side: Graph, call: Call, other: Call, agrees: dict[str, list[str]]) -> Call:
     """The call before this one, where it is of the other side's operation on the same tensor and changed nothing: a
-    multiplication by one is a call all the same."""
+    multiplication by one is a call all the same, and so is a clipping of what lies within its bounds."""
     if plain(call.operation) == plain(other.operation):
         return call
     for name in call.inputs:
         maker = side.maker.get(name)
-        if maker is None or plain(maker.operation) != plain(other.operation):
+        if maker is None or plain(maker.operation) not in {plain(other.operation), *MAY_CHANGE_NOTHING}:
             continue
         if any(set(agrees.get(name, ())) & set(agrees.get(n, ())) & set(other.inputs) for n in maker.inputs):
             return maker

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fuxian.align import defects
 from fuxian.align.diagnose import attention, blocks, kernels, losses, relations, search, structure
 from fuxian.align.diagnose.recompute import Run, rerun
 from fuxian.align.diagnose.settings import CAUSES, canonical, differing
@@ -42,6 +43,7 @@ def _attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | None]:
     """What each hypothesis says of the divergence, the more specific ones first."""
     assert divergence.port is not None and divergence.reference is not None  # noqa: S101
     port, reference = divergence.port.call, divergence.reference.call
+    yield _clipped_by_paddle(divergence)
     yield _dropout(divergence, seen)
     yield _running_statistics(divergence)
     yield _narrowed(divergence, seen)
@@ -90,6 +92,25 @@ def _last_attempts(divergence: Divergence, seen: View) -> Iterator[Diagnosis | N
     yield first_proven([_functions(divergence, seen), structure.diagnose(divergence, seen)])
     yield _bad_numbers(divergence)
     yield _lasting_shape(divergence)
+
+
+def _clipped_by_paddle(divergence: Divergence) -> Diagnosis | None:
+    """Paddle's log_softmax and cross_entropy, which cut logits off far below the largest: run with such logits the
+    call gives the port's result, and with those it was given it does not."""
+    scene = divergence.port
+    made = _outputs_of(divergence)[0]
+    if scene is None or scene.call is None or made is None or scene.framework != "paddle":
+        return None
+    said = defects.OF_SOFTMAX.get(plain(scene.call.operation))
+    run = rerun(scene, scene.call, lambda _: None) if said is not None else None
+    if said is None or run is None:
+        return None
+    before, x = error(run(), made), run.tensors["x"]
+    run.tensors["x"] = np.maximum(
+        x - x.max(int(run.settings.get("axis", -1)), keepdims=True), defects.CLIPPED
+    )
+    chosen = best([Hypothesis("framework_defect", said, before, error(run(), made), 0)])
+    return None if chosen is None else Diagnosis("framework_defect", said, scene.line, proven=chosen.proves)
 
 
 def _together(divergence: Divergence) -> Divergence:

@@ -23,7 +23,7 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     if divergence.recordings is None:
         return None
     seen = view(divergence)
-    for attempt in (_frozen, _slopes):
+    for attempt in (frozen, _slopes):
         found = attempt(divergence)
         if found is not None:
             return found
@@ -110,7 +110,7 @@ def _same_gradient(
     return None
 
 
-def _frozen(divergence: Divergence) -> Diagnosis | None:
+def frozen(divergence: Divergence) -> Diagnosis | None:
     """Parameters that one side does not train."""
     assert divergence.recordings is not None  # noqa: S101
     port, reference = divergence.recordings
@@ -126,7 +126,8 @@ def _frozen(divergence: Divergence) -> Diagnosis | None:
                 and entry["trainable"] != theirs[other]["trainable"]
             ):
                 word = "is trained" if entry["trainable"] else "is not trained"
-                return Diagnosis("frozen", f"{entry['name']} {word}, unlike in the reference", proven=True)
+                said = f"{entry['name']} {word}, unlike in the reference"
+                return Diagnosis("frozen", said, proven=True, place=entry["name"])
     return None
 
 

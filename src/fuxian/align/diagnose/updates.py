@@ -11,7 +11,7 @@ import numpy as np
 
 from fuxian.align import defects
 from fuxian.align.compare import FLOAT32, FLOAT64
-from fuxian.align.diagnose import averages
+from fuxian.align.diagnose import averages, gradients
 from fuxian.align.diagnose.optimizers import KINDS, Rule, rules, updates
 from fuxian.align.diagnose.tried import Hypothesis, best, number
 from fuxian.align.divergence import Diagnosis, Divergence
@@ -66,6 +66,9 @@ def diagnose(divergence: Divergence) -> Diagnosis | None:
     """The cause of other updates, states or decays."""
     if divergence.recordings is None:
         return None
+    frozen = gradients.frozen(divergence)
+    if frozen is not None:
+        return frozen
     both = optimised(divergence)
     if divergence.stage == "regularisation":
         return _decay(both) or _settings(both)
