@@ -121,11 +121,10 @@ def frozen(divergence: Divergence) -> Diagnosis | None:
         if entry["name"].removeprefix("gradients/") not in {n.removeprefix("gradients/") for n in wanted}:
             continue
         for other in links.reference_names(entry["name"]):
-            if (
-                entry["kind"] == theirs[other]["kind"] == "parameter"
-                and entry["trainable"] != theirs[other]["trainable"]
-            ):
-                word = "is trained" if entry["trainable"] else "is not trained"
+            if entry["kind"] == theirs[other]["kind"] == "parameter" and entry.get("trainable") != theirs[
+                other
+            ].get("trainable"):
+                word = "is trained" if entry.get("trainable") else "is not trained"
                 said = f"{entry['name']} {word}, unlike in the reference"
                 return Diagnosis("frozen", said, proven=True, place=entry["name"])
     return None

@@ -602,4 +602,22 @@ def steps(divergence: Divergence) -> Diagnosis | None:
     if names and all(name.startswith("evaluated/") for name in names):
         return averages.diagnose(divergence)
     # Given the same gradients the optimizers do the same, clipping included: that stage comes first.
+    return _without_gradient(divergence)
+
+
+def _without_gradient(divergence: Divergence) -> Diagnosis | None:
+    """A parameter that no gradient reaches on one side, and one of zeros on the other, where it decays."""
+    assert divergence.recordings is not None  # noqa: S101
+    port, reference = divergence.recordings
+    links = links_from_json(port.data["links"])
+    for name in divergence.facts.get("names", []):
+        others = links.reference_names(name)
+        reached = [
+            f"train/gradients/{name}" in port,
+            any(f"train/gradients/{o}" in reference for o in others),
+        ]
+        if others and reached[0] != reached[1]:
+            who, cause = ("port", "detached") if reached[1] else ("reference", "not_detached")
+            evidence = f"no gradient reaches {name} in the {who}; on the other side it is zero, and the weight decays"
+            return Diagnosis(cause, evidence)
     return None
