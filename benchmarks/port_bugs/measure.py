@@ -433,6 +433,7 @@ FRAMEWORKS_OWN = {
     ("*", "training_mode"): 1e-6,  # and batch norm's momentum
     ("cnn", "loss"): 1e-7,  # and label smoothing,
     ("cnn", "backward"): 1e-7,
+    ("mobilenet_v2", "backward"): 1e-7,  # and hard sigmoid's slope,
     ("unet", "forward"): 1e-6,  # and the places of an interpolation with align_corners
     ("unet", "backward"): 1e-6,
     ("unet", "training_steps"): 1e-5,

@@ -9,8 +9,11 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fuxian.align.diagnose.view import view
+from fuxian.align.divergence import Divergence
 from fuxian.align.mend.arguments import Target
 from fuxian.align.mend.source import Edit, Source, called, without_argument
+from fuxian.align.tracing import plain
 
 if TYPE_CHECKING:
     from fuxian.align.mend.proposals import Proposer
@@ -34,18 +37,17 @@ def of_call(asked: Proposer) -> Iterator[list[Edit]]:
     assert scene is not None  # noqa: S101
     cause = asked.cause.cause
     lines = dict.fromkeys([asked.cause.line, *(call.line for call in scene.calls[:3]), scene.line])
-    if cause in (
-        "extra_module",
-        "logits",
-        "activation",
-        "precision",
-        "wrong_order",
-        "activation_form",
-        "detached",
-    ):
+    lines |= dict.fromkeys(_before(asked.found))
+    yield from _other_names(asked, lines)
+    if cause in DROPPED:
         for where in lines:
             for source, node in _on(asked, where):
                 yield from _dropped(source, node)
+    yield from _scaled(asked, lines)
+    if cause in ("residual", "missing_module"):
+        yield from _added(asked, lines)
+    if cause == "qkv_order":
+        yield from _unpacked(asked, lines)
     if reference is not None and reference.call is not None:
         names = _paddle_names(reference.call.name, reference.module)
         yield from _replaced(asked, names)
@@ -101,8 +103,9 @@ def _scaled(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
             if not isinstance(node, ast.expr) or not node.lineno <= int(number) <= (node.end_lineno or 0):
                 continue
             if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
-                if own is not None:
-                    yield [source.replaced(node.right, factor)]
+                for operand in (node.right, node.left) if own is not None else ():
+                    if isinstance(operand, (ast.Name, ast.Attribute, ast.Constant)):
+                        yield [source.replaced(operand, factor)]
                 yield [source.replaced(node, f"{source.of(node)} * {factor}")]
             elif isinstance(node, ast.Call) and asked.cause.cause in (
                 "scale_factor",
@@ -125,7 +128,7 @@ def _exact(factor: float) -> str:
 def _added(asked: Proposer, lines: dict[str, None]) -> Iterator[list[Edit]]:
     """What a function was given, added to what the line gives: a shortcut that the port leaves out."""
     reference = asked.found.reference
-    if reference is None or not any(call.operation == "add" for call in reference.calls):
+    if reference is None or not any(plain(call.operation) == "add" for call in reference.calls):
         return
     for where in lines:
         for source, function, number in _functions(asked, where):
@@ -180,6 +183,15 @@ def renamed(source: Source, call: ast.Call, name: str) -> Iterator[list[Edit]]:
     elif isinstance(function, ast.Name):
         for held in ("paddle.nn", "paddle.nn.functional", "paddle.optimizer"):
             yield [source.replaced(function, source.spelled(f"{held}.{name}"))]
+
+
+def _before(found: Divergence) -> list[str]:
+    """The lines of the calls that gave what the port's call at the place takes."""
+    seen = view(found)
+    if seen is None or found.port is None or found.port.call is None:
+        return []
+    taken = set(found.port.call.inputs)
+    return [call.line for call in seen.port.calls if call.line and taken & set(call.outputs)][-2:]
 
 
 def _on(asked: Proposer, line: str) -> Iterator[tuple[Source, ast.Call]]:
@@ -273,6 +285,9 @@ def _replaced(asked: Proposer, names: list[str]) -> Iterator[list[Edit]]:
                 unknown = [k.arg for k in call.keywords if k.arg and not target.takes(k.arg)]
                 more = [edit for n in unknown for edit in without_argument(source, call, n)]
                 yield [*edits, *more]
+        if not layer and not sites:  # The function is called by another name.
+            for source, node in _on(asked, scene.call.line or scene.line):
+                yield [source.replaced(node.func, source.spelled(name))]
 
 
 _OTHER_CALL = {
