@@ -1,7 +1,7 @@
 """What six stages are for: AP after each of them, and beside a network of one stage.
 
     python benchmarks/sparse_rcnn_stages.py WEIGHTS [--one-stage WEIGHTS] [--split validation] [--json]
-    python benchmarks/sparse_rcnn_stages.py --overfit 60
+    python benchmarks/sparse_rcnn_stages.py --overfit 800
 
 WEIGHTS are of sparse-rcnn/bccd, trained with `fuxian train sparse-rcnn/bccd`; those of the ablation with
 `--set stages=1`. Intervals (95 %) are jackknives over 20 groups of pictures, the same groups for gains.
