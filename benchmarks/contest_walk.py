@@ -12,7 +12,7 @@ The terms do not ask for the training to be shown: MAML's committed weights are 
 ruling replays. What such a submission shows is that the weights handed in reach the figure on a test drawn after the
 commit, in the organiser's own model, and that worthless weights do not; not that they were trained from a seed. Which
 it must be is for the organiser to decide, in ``must_pass``. Steps that apply are run all the same, and fail it where
-they fail; of the log, one step is replayed and not ten.
+they fail; of the log, one step is replayed and not ten. It takes a quarter of an hour on two busy cores.
 """
 
 from __future__ import annotations
