@@ -855,7 +855,7 @@ def _drifted(tensor: TensorComparison, drift: float) -> bool:
 
 
 def _of_noise(both: Pair) -> set[str]:
-    """The port's parameters without a true gradient: it is rounding noise, or exactly zero on one side alone.
+    """The port's parameters without a true gradient: it is rounding noise, or exactly zero and may be noise later.
 
     So is that of a bias before batch normalisation and that of attention's keys. An optimizer such as Adam makes whole
     steps of it, which agree in nothing.
@@ -880,7 +880,7 @@ def _of_noise(both: Pair) -> set[str]:
             )
             theirs = theirs if part is None else float(np.abs(part).max(initial=0.0))
         ours = size(both.port, name)
-        if ours <= noise and theirs <= noise and (ours or theirs):
+        if ours <= noise and theirs <= noise:
             found.add(name)
     return found
 
