@@ -10,9 +10,11 @@ import pytest
 
 from fuxian.errors import InputError
 from fuxian.paper import load_paper
+from fuxian.verify import ruling
 from fuxian.verify.drawing import Draw, commitment
 from fuxian.verify.examiner import draw_test
-from fuxian.verify.reasons import Reason
+from fuxian.verify.intervals import Training
+from fuxian.verify.reasons import Failed, Reason
 from fuxian.verify.terms import STEPS, Terms, load_terms, same_claim
 from fuxian.verify.verify import verify
 
@@ -276,3 +278,17 @@ def test_a_claim_is_the_same_by_what_it_says():
     assert same_claim(ours, renamed) == []
     assert same_claim(ours, ours.model_copy(update={"margin": 0.5, "seeds": (9,)})) == ["margin", "seeds"]
     assert Terms.of_paper(load_paper(ORGANISER / "paper.toml"), ours).digest
+
+
+@pytest.mark.parametrize(("shown", "verdict"), [("pass", "accepted"), ("not_applicable", "inconclusive")])
+def test_losses_that_rounding_hides_matter_where_the_training_was_not_made_here(
+    ruled, monkeypatch, shown, verdict
+):
+    def unstable(at, steps):
+        raise Failed(Reason.REPLAY_UNSTABLE, "from step 2 on, rounding alone moves the loss.")
+
+    monkeypatch.setattr(ruling, "replay_log", unstable)
+    monkeypatch.setattr(ruling, "training", lambda *_: Training(shown, "as the test says"))
+    done = ruled(terms=terms_of(must_pass=STEPS if shown == "pass" else LENIENT))
+    assert done.verdict == verdict, done.detail
+    assert steps_of(done)["replay"] == ("not_applicable" if shown == "pass" else "inconclusive")
