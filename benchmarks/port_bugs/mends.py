@@ -45,6 +45,9 @@ def mended(case: Faithful, dtype: str) -> tuple[Alignment, Mend, str]:
             return found, made, ""
         for name, text in made.texts.items():
             (folder / name).write_text(text)
-        gaps = observe(load_recipe(port), load_recipe(reference))
+        try:
+            gaps = observe(load_recipe(port), load_recipe(reference))
+        except (ValueError, RuntimeError, TypeError) as error:
+            return found, made, f"wrong: it raises {type(error).__name__}"
         beyond = {s: gaps[s] for s in ORDER if gaps.get(s, 0.0) > bound(case.architecture, s)}
         return found, made, f"wrong: {beyond}" if beyond else "right"

@@ -149,6 +149,11 @@ def _reproduced(before: Alignment, after: Alignment) -> bool:
 
 
 def worse(before: Alignment, after: Alignment) -> bool:
-    """Whether a stage that agreed before does not now."""
+    """Whether a stage that agreed before does not now, or the port raises what it did not."""
+    raised = [
+        {r.stage for r in a.stages if "error" in r.facts or "message" in r.facts} for a in (before, after)
+    ]
+    if raised[1] - raised[0] or (after.first is not None and "message" in after.first.facts):
+        return True
     agreed = {result.stage for result in before.stages if result.verdict == "aligned"}
     return any(result.stage in agreed and result.verdict == "diverged" for result in after.stages)
