@@ -277,10 +277,10 @@ def test_a_training_on_another_makers_processor_is_made_again_whole(
     assert ("trained again here from seed 3, all of its 40 steps" in made.detail) == again
     if again:
         assert replays.asked == [(0, 40)]
-        for verdict in ("rejected", "inconclusive"):
+        for verdict, reason in (("rejected", Reason.NOT_SHOWN), ("inconclusive", Reason.UNDECIDED)):
             with pytest.raises(Failed, match=f"gives 0.9, which is {verdict}") as error:
                 go(verdict)
-            assert error.value.reason is Reason.NOT_SHOWN
+            assert error.value.reason is reason
         monkeypatch.setattr(training, "logged_cost", lambda at: 600.0)
         long = go("accepted")
         assert (long.status, "about 400 minutes" in long.detail) == ("not_applicable", True)

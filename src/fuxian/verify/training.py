@@ -124,8 +124,9 @@ def _trained_again(at: Workspace, chain: Chain, standard: Standard, why: str) ->
     evaluated = place / EVALUATED
     ruling = standard.rule(evaluated if evaluated.is_file() else place / MODEL)
     if ruling.verdict != "accepted":
+        # Two honest trainings differ: what the second leaves open is for more examples or seeds, and then for a person.
         raise Failed(
-            Reason.NOT_SHOWN,
+            Reason.NOT_SHOWN if ruling.verdict == "rejected" else Reason.UNDECIDED,
             f"{why}; trained again here from seed {chain.seed}, it gives {_shown(ruling.value)}, which is"
             f" {ruling.verdict}.",
         )
