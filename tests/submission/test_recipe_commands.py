@@ -15,6 +15,33 @@ claims = ["sinusoid-10shot"]
 recipe = "recipe.py"
 """
 
+SMALLER_LAST = """
+import numpy as np
+import paddle
+
+from fuxian import Recipe
+from fuxian.metrics import Mean
+
+
+def batches(*sizes):
+    draws = np.random.default_rng(0)
+    return [
+        {"inputs": (x := draws.standard_normal((size, 5)).astype("float32")), "targets": x.sum(1)} for size in sizes
+    ]
+
+
+def recipe(claim, **named):
+    return Recipe(
+        model=lambda: paddle.nn.Linear(5, 1),
+        forward=lambda model, inputs: paddle.tanh(model(inputs)),
+        train_data=lambda: batches(4),
+        eval_data=lambda: batches(4, 3),
+        loss=lambda outputs, targets: (outputs[:, 0] - targets).square().mean(),
+        optimizer=lambda model: paddle.optimizer.SGD(0.1, parameters=model.parameters()),
+        metric=lambda: Mean(lambda outputs, targets, meta: {"mse_after_1": np.square(outputs[:, 0] - targets)}),
+    )
+"""
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
@@ -53,3 +80,21 @@ def test_a_network_of_another_batch_size_is_one_sentence(exported, tmp_path):
     )
     with pytest.raises(InputError, match="takes batches of 25, and the test split has one of 20"):
         run_recipe_command(other, "infer", "--exported=output/exported", "--out=output/infer")
+
+
+def test_a_smaller_last_batch_goes_through_a_network_of_one_size(tmp_path):
+    """A forward of one's own is exported at the first batch's size."""
+    (tmp_path / "fuxian.toml").write_text(MANIFEST)
+    (tmp_path / "recipe.py").write_text(SMALLER_LAST)
+    weights = "--checkpoint=output/model.safetensors"
+    run_recipe_command(tmp_path, "train", "--steps=1", "--out=output")
+    run_recipe_command(tmp_path, "predict", weights, "--out=output/predict")
+    run_recipe_command(tmp_path, "export", weights, "--out=output/exported")
+    run_recipe_command(tmp_path, "infer", "--exported=output/exported", "--out=output/infer")
+    predicted, inferred = (
+        load_tensors(tmp_path / f"output/{name}/predictions.npz") for name in ("predict", "infer")
+    )
+    assert sorted(len(one) for one in predicted.values()) == [3, 4]
+    assert predicted.keys() == inferred.keys()
+    for name, outputs in predicted.items():
+        np.testing.assert_allclose(inferred[name], outputs, rtol=1e-5, atol=1e-6)

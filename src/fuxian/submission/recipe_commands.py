@@ -257,18 +257,26 @@ def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Pat
     handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
     sizes = [handle.shape()[0] for handle in handles]  # 0 or less where it was left open
 
+    def run(given: list[np.ndarray], missing: list[int]) -> list[np.ndarray]:
+        for handle, array, more in zip(handles, given, missing, strict=True):
+            # The last batch of a split is often smaller: its last example stands in for those that are missing.
+            handle.copy_from_cpu(np.concatenate([array, *[array[-1:]] * more]))
+        predictor.run()
+        return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+
     def outputs() -> Iterable[Any]:
         for batch in _test_data(make_recipe(manifest, claim)):
             given = [np.ascontiguousarray(leaf) for _, leaf in leaves(batch["inputs"])]
-            for handle, size, array in zip(handles, sizes, given, strict=True):
-                if size > 0 and size != len(array):
-                    raise InputError(
-                        f"{exported}: the network takes batches of {size}, and the test split has one of"
-                        f" {len(array)}; make its batches of one size."
-                    )
-                handle.copy_from_cpu(array)
-            predictor.run()
-            yield [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+            missing = [size - len(array) if size > 0 else 0 for size, array in zip(sizes, given, strict=True)]
+            too_many = min(missing, default=0) < 0
+            made = [] if too_many else run(given, missing)
+            by_example = all(one.ndim and len(one) == sizes[0] for one in made)
+            if too_many or (any(missing) and not by_example):
+                raise InputError(
+                    f"{exported}: the network takes batches of {sizes[0]}, and the test split has one of"
+                    f" {len(given[0])}; make its batches of one size."
+                )
+            yield [one[: len(given[0])] for one in made] if any(missing) else made
 
     return _write_predictions(out, outputs())
 
