@@ -1,5 +1,6 @@
 """Writes the toy submission: a numpy classifier that takes no time, and passes the checklist."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,12 @@ def write_toy(folder: Path) -> Path:
     subprocess.run(
         [sys.executable, "-B", "tools/train.py", f"--out={out}"], cwd=folder, check=True, capture_output=True
     )
-    (out / "log.jsonl").rename(folder / "logs/log.jsonl")
+    # Times make another digest each time, and with it another draw: so small a network may by chance start well.
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    even = {"reader_cost": 0.0001, "batch_cost": 0.001, "ips": 64_000.0}
+    lines = [line | even if "loss" in line else line for line in lines]
+    (folder / "logs/log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (out / "log.jsonl").unlink()
     (out / "model.npz").rename(folder / "weights/model.npz")
     out.rmdir()
     return folder
