@@ -284,6 +284,9 @@ def test_a_training_on_another_makers_processor_is_made_again_whole(
         monkeypatch.setattr(training, "logged_cost", lambda at: 600.0)
         long = go("accepted")
         assert (long.status, "about 400 minutes" in long.detail) == ("not_applicable", True)
+        for cost in (float("inf"), float("nan")):
+            monkeypatch.setattr(training, "logged_cost", lambda at, cost=cost: cost)
+            assert go("accepted").status == "not_applicable"
 
 
 def test_a_training_in_the_fast_mode_is_made_again_where_it_does_not_come_out(

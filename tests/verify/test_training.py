@@ -11,7 +11,7 @@ from fuxian.verify.reasons import Failed, Reason
 
 def started(value, *, own=0.95, worthless=(0.25, 0.3), target=0.9, direction="higher"):
     ruling = SimpleNamespace(value=own, target=target, margin=0.02)
-    standard = training.Standard(lambda file: value, ruling, worthless)
+    standard = training.Standard(lambda file: value, ruling, worthless, lambda file: ruling)
     training._require_worthless(SimpleNamespace(direction=direction), standard, value)
 
 

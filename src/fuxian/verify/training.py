@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,7 @@ class Standard:
     figure_of: Callable[[Path], float | None]
     ruling: Verdict
     worthless: Sequence[float]
-    rule: Callable[[Path], Verdict] | None = None
+    rule: Callable[[Path], Verdict]
     """Rules on a file of weights as on the submitted ones."""
 
 
@@ -113,10 +112,10 @@ def _trained_again(at: Workspace, chain: Chain, standard: Standard, why: str) ->
     """
     step = submitted_step(at, chain)
     seconds = step * logged_cost(at)
-    if seconds > AGAIN_SECONDS or standard.rule is None:
+    if not seconds <= AGAIN_SECONDS:  # the log may say inf or nan
         return Training(
             "not_applicable",
-            f"{why}; training again would take about {math.ceil(seconds / 60)} minutes, more than"
+            f"{why}; training again would take about {seconds / 60:.0f} minutes, more than"
             f" {AGAIN_SECONDS / 60:.0f}: rule on it on a processor like its own",
         )
     made = own_training(at, f"again-{len(at.done) + 1:02d}", seed=chain.seed, until=step, variables=PORTABLE)
