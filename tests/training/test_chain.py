@@ -42,6 +42,30 @@ def test_every_checkpoint_is_a_link_and_the_kept_ones_have_the_digest_that_the_l
         assert chain.stored_digest(place) == states[int(place.name.removeprefix("step_"))]
 
 
+def test_a_fast_log_names_the_variables_that_its_bits_depend_on(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    fit(recipe, tmp_path / "run", seed=3, length=LENGTH)
+    lines = read_log(tmp_path / "run" / "log.jsonl")
+    assert chain.read_chain(lines).variables["MKL_DEBUG_CPU_TYPE"] == "5"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"LD_PRELOAD": "x.so"},
+        {"MKL_CBWR": "a b"},
+        {"MKL_CBWR": 5},
+        {"MKL_CBWR": "A" * 21},
+        "MKL_CBWR=1",
+        None,
+    ],
+)
+def test_a_log_sets_no_variable_but_those_and_these_to_plain_words(trained, said):
+    lines = read_log(trained / "log.jsonl")
+    lines[0]["variables"] = said
+    assert chain.read_chain(lines).variables == {}
+
+
 def test_a_replay_from_a_kept_checkpoint_arrives_at_the_next_ones_digest(trained, recipe, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(trained / "checkpoints" / "step_00000006", again / "checkpoints" / "step_00000006")

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuxian.submission.log_lines import Figure, LogLine
+from fuxian.training.chain import Chain
 from fuxian.verify.reasons import Failed, Reason
-from fuxian.verify.replay import judge
+from fuxian.verify.replay import PORTABLY, as_logged, judge
 
 
 def lines(*losses, half_digit=0.0):
@@ -27,7 +28,7 @@ def ruling(logged, *, portable=False, otherwise=None, **runs):
         return given.get(variant.name, otherwise or plain)
 
     try:
-        made = judge(logged, run, portable=portable)
+        made = judge(logged, run, PORTABLY if portable else None)
     except Failed as error:
         return error.reason, asked
     return made, asked
@@ -99,6 +100,17 @@ def test_a_portable_log_is_replayed_to_the_last_digit_in_one_run():
     made, asked = ruling(lines(2.0, 0.1), portable=True, plain=lines(2.0, 0.1))
     assert made.exact
     assert asked == ["portable"]
+
+
+def test_a_fast_log_is_replayed_with_the_variables_that_it_names():
+    chain = Chain(0, "fast", (), variables={"MKL_DEBUG_CPU_TYPE": "5", "OMP_NUM_THREADS": "1"})
+    way = as_logged(chain)
+    assert dict(way.variables) == dict(chain.variables)
+    logged, seen = lines(2.0, 0.1), []
+    made = judge(logged, lambda variant: seen.append(variant) or logged, way)
+    assert (made.exact, made.runs, seen) == (True, ("as-logged",), [way])
+    assert as_logged(None) is as_logged(Chain(0, "fast", ())) is None
+    assert as_logged(Chain(0, "portable", ())) == PORTABLY
 
 
 def test_no_way_to_round_is_run_twice():

@@ -12,14 +12,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fuxian.errors import InputError
-from fuxian.training.numeric_mode import Mode
+from fuxian.training.numeric_mode import Mode, deciding
 from fuxian.weights import load_tensors
 
 BEST = "best.safetensors"
@@ -52,6 +52,8 @@ class Chain:
     """By step, beginning with step 0."""
     maker: str = ""
     """Of the processor, as the log says: of logs that do not, empty. It is no part of the hashes."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment, those that bits depend on in the fast mode, as the log says. No part of the hashes."""
 
 
 def state_digest(files: Mapping[str, Tensors], schedules: Mapping[str, Any]) -> str:
@@ -122,8 +124,14 @@ def read_chain(lines: Iterable[Mapping[str, Any]]) -> Chain | None:
             raise InputError(
                 f"the log's chain of checkpoints is broken at step {link.step}; a line of it was changed."
             )
-    said = first.get("processor")
-    return Chain(seed, mode, tuple(links), said if isinstance(said, str) else "")  # type: ignore[arg-type]
+    said, variables = first.get("processor"), first.get("variables")
+    return Chain(
+        seed,
+        mode,  # type: ignore[arg-type]
+        tuple(links),
+        said if isinstance(said, str) else "",
+        deciding(variables) if isinstance(variables, Mapping) else {},
+    )
 
 
 def stride(checkpoints: int, bytes_each: int, budget: int) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.training.chain import Chain, Link, read_chain
-from fuxian.training.numeric_mode import Mode, maker
+from fuxian.training.numeric_mode import Mode, deciding, maker
 
 
 class TrainingLog:
@@ -47,8 +47,13 @@ class TrainingLog:
                 writer.add_scalar(name, value, step)
 
     def write_link(self, link: Link, seed: int | None = None, mode: Mode | None = None) -> None:
-        """One more link of the chain; the first with the seed, the numeric mode and the processor's maker."""
-        first = {} if mode is None else {"seed": seed, "numeric_mode": mode, "processor": maker()}
+        """One more link of the chain; the first with the seed, the numeric mode, the processor's maker, and in the fast
+        mode the variables that bits depend on."""
+        first: dict[str, Any] = (
+            {} if mode is None else {"seed": seed, "numeric_mode": mode, "processor": maker()}
+        )
+        if mode == "fast":
+            first["variables"] = deciding(os.environ)
         self.file.write(json.dumps({"step": link.step, **first, **link.as_dict()}) + "\n")
         self.file.flush()
         self.link = link

@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fuxian.errors import PlatformError
 
@@ -22,6 +24,17 @@ PORTABLE = {"MKL_CBWR": "COMPATIBLE", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS":
 """Variables of the environment that make the portable mode, to be set before Paddle is imported."""
 OVERRULES = "MKL_DEBUG_CPU_TYPE"
 """On an AMD processor it chooses MKL's code path whatever ``MKL_CBWR`` says."""
+DECIDING = (
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    OVERRULES,
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "ONEDNN_MAX_CPU_ISA",
+)
+"""Variables of the environment that bits depend on: a log of the fast mode names those that were set."""
+_VALUE = re.compile(r"[A-Za-z0-9_,.]{1,20}")
 
 
 def maker() -> str:
@@ -32,6 +45,15 @@ def maker() -> str:
         lines = []
     said = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
     return next(said, "") or platform.machine()
+
+
+def deciding(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the variables that bits depend on; what is no plain word is left out, as a log may say anything."""
+    return {
+        name: value
+        for name in DECIDING
+        if isinstance(value := environment.get(name), str) and _VALUE.fullmatch(value)
+    }
 
 
 def current() -> Mode:

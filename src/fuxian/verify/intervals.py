@@ -21,7 +21,7 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
 from fuxian.training.chain import Chain, Link, read_chain, stored_digest
-from fuxian.training.numeric_mode import PORTABLE, maker
+from fuxian.training.numeric_mode import PORTABLE, deciding, maker
 from fuxian.untrusted import parsed
 from fuxian.verify.commands import GIVEN, OUT, Workspace, run_command
 from fuxian.verify.entrant_weights import MEMORY, load_weights
@@ -67,7 +67,7 @@ def read_log_chain(at: Workspace) -> Chain | None:
     if found is None:
         return None
     links = tuple(Link(*link) for link in found["links"])
-    return Chain(found["seed"], found["mode"], links, found["maker"])
+    return Chain(found["seed"], found["mode"], links, found["maker"], deciding(found["variables"]))
 
 
 def other_bits(chain: Chain) -> str:
@@ -77,6 +77,11 @@ def other_bits(chain: Chain) -> str:
     return (
         f"the log says that its processor was {chain.maker}'s, and this one of {maker()} computes other bits"
     )
+
+
+def as_logged(chain: Chain) -> dict[str, str]:
+    """The variables of the environment that the log's training ran with, so that its bits may be had again."""
+    return PORTABLE if chain.numeric_mode == "portable" else {**FAST, **chain.variables}
 
 
 def submitted_step(at: Workspace, chain: Chain) -> int:
@@ -131,7 +136,13 @@ def _chain_of(file: Path) -> dict[str, Any] | None:
         return None
     links = [[link.step, link.state, link.chain] for link in chain.links]
     maker = "".join(c for c in chain.maker if c.isalnum() or c in " -_.")[:40]
-    return {"seed": chain.seed, "mode": chain.numeric_mode, "links": links, "maker": maker}
+    return {
+        "seed": chain.seed,
+        "mode": chain.numeric_mode,
+        "links": links,
+        "maker": maker,
+        "variables": dict(chain.variables),
+    }
 
 
 def check_chain(at: Workspace, terms: Terms, chain: Chain) -> dict[int, Path]:
@@ -273,7 +284,7 @@ def _replay(at: Workspace, chain: Chain, begin: Path | None, end: int, wanted: s
         seed=chain.seed,
         until=end,
         resume=begin,
-        variables=PORTABLE if chain.numeric_mode == "portable" else FAST,
+        variables=as_logged(chain),
     )
     if _state(made, end) != wanted:
         where = "from the seed" if begin is None else f"from {begin.name}"

@@ -3,11 +3,11 @@
 The training is started as it was, and stopped as soon as its log has the steps that are compared; so a schedule over
 all steps is the one of the log. The submitted log is taken out of the submission first.
 
-A log of the portable numeric mode is replayed in that mode, and must come out to the last digit. Where it does not,
-and for every other log, float32 decides what may be asked: processors round differently, and a training amplifies it.
-So the training runs with one thread and with two; where the log is not what these give, it runs with other instruction
-sets and perturbed weights too, and what all these differ by, step by step, is what the log may differ by. From the
-step on at which they part, nothing is compared.
+A log of the portable numeric mode is replayed in that mode, and one of the fast mode with the variables that it names;
+there it may come out to the last digit. Where it does not, and for every other log, float32 decides what may be asked:
+processors round differently, and a training amplifies it. So the training runs with one thread and with two; where the
+log is not what these give, it runs with other instruction sets and perturbed weights too, and what all these differ by,
+step by step, is what the log may differ by. From the step on at which they part, nothing is compared.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from fuxian.submission.log_lines import LogLine, parse_log_lines
 from fuxian.submission.recipe_commands import PERTURBATION_VARIABLE
+from fuxian.training.chain import Chain
 from fuxian.training.numeric_mode import OVERRULES, PORTABLE
 from fuxian.verify.commands import OUT, WORK, Done, Workspace, output_place, run_command
 from fuxian.verify.environment import PACKAGE
@@ -122,23 +123,34 @@ def replay(at: Workspace, steps: int) -> Replay:
     def run(variant: Variant) -> list[LogLine]:
         return _losses(at, _log_of_run(at, path, len(first), variant))
 
-    chain = read_log_chain(at)
-    return judge(first, run, portable=chain is not None and chain.numeric_mode == "portable")
+    return judge(first, run, as_logged(read_log_chain(at)))
 
 
-def judge(logged: list[LogLine], run: Callable[[Variant], list[LogLine]], *, portable: bool) -> Replay:
-    """Compares a log with what ``run`` gives, in as many variants as it takes.
+def as_logged(chain: Chain | None) -> Variant | None:
+    """The way to run that the log names, in which every digit may come out; None where it names none."""
+    if chain is None:
+        return None
+    if chain.numeric_mode == "portable":
+        return PORTABLY
+    return Variant("as-logged", 1, chain.variables) if chain.variables else None
+
+
+def judge(
+    logged: list[LogLine], run: Callable[[Variant], list[LogLine]], exactly: Variant | None = None
+) -> Replay:
+    """Compares a log with what ``run`` gives, in as many variants as it takes; first the one in which every digit may
+    come out.
 
     Raises Failed where the training draws without its seed, or the log is not what it gives.
     """
     made: dict[str, list[LogLine]] = {}
-    if portable:
-        made[PORTABLY.name] = run(PORTABLY)
-        steps = compare(logged, [made[PORTABLY.name]])
+    if exactly is not None:
+        made[exactly.name] = run(exactly)
+        steps = compare(logged, [made[exactly.name]])
         digits = [2 * line.fields["loss"].half_digit for line in logged]
         if all(abs(step.logged - step.low) <= digit for step, digit in zip(steps, digits, strict=True)):
             detail = f"{len(steps)} logged losses were replayed to the last digit"
-            return Replay("pass", detail, steps, (PORTABLY.name,), exact=True)
+            return Replay("pass", detail, steps, (exactly.name,), exact=True)
     names: list[str] = []
     runs: list[list[LogLine]] = []
     for variant in (*AS_IT_IS, *OTHERWISE):

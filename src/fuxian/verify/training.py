@@ -12,7 +12,6 @@ from fuxian.paper import Claim
 from fuxian.submission.checklist.weights_origin import share_of_reference
 from fuxian.training.chain import Chain
 from fuxian.training.checkpoints import EVALUATED
-from fuxian.training.numeric_mode import PORTABLE
 from fuxian.verdict import Verdict
 from fuxian.verify.commands import Workspace, run_command
 from fuxian.verify.control import gain, reaches
@@ -21,6 +20,7 @@ from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.intervals import (
     MODEL,
     Training,
+    as_logged,
     check_chain,
     other_bits,
     own_training,
@@ -118,7 +118,9 @@ def _trained_again(at: Workspace, chain: Chain, standard: Standard, why: str) ->
             f"{why}; training again would take about {seconds / 60:.0f} minutes, more than"
             f" {AGAIN_SECONDS / 60:.0f}: rule on it on a processor like its own",
         )
-    made = own_training(at, f"again-{len(at.done) + 1:02d}", seed=chain.seed, until=step, variables=PORTABLE)
+    made = own_training(
+        at, f"again-{len(at.done) + 1:02d}", seed=chain.seed, until=step, variables=as_logged(chain)
+    )
     place = made / "checkpoints" / f"step_{step:08d}"
     evaluated = place / EVALUATED
     ruling = standard.rule(evaluated if evaluated.is_file() else place / MODEL)
