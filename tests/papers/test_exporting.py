@@ -18,11 +18,14 @@ pathlib.Path(request["answer"]).write_text(json.dumps({answer}))
 
 
 @pytest.fixture
-def export(tmp_path, monkeypatch):
+def export(tmp_path, tmp_path_factory, monkeypatch):
     """``export(program)`` exports with this program in the place of the child; returns its answer."""
+    place = tmp_path_factory.mktemp("child")
+    monkeypatch.setenv("PYTHONPATH", str(place))
 
     def run(program):
-        monkeypatch.setattr(exporting, "CHILD", ("-c", program))
+        (place / "in_its_place.py").write_text(program)
+        monkeypatch.setattr(exporting, "MODULE", "in_its_place")
         monkeypatch.setattr(exporting, "describe_export", lambda _folder, _examples: {"onednn": True})
         folder, claim = find_claim("maml/sinusoid-10shot")
         return exporting.export(folder, claim, Path("weights"), tmp_path / "out", {"steps": 3})

@@ -14,9 +14,7 @@ ONNX and runs that (``fuxian.papers.onnx_export``). An exported folder holds
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -28,14 +26,14 @@ import numpy as np
 
 from fuxian.errors import InputError, PlatformError
 from fuxian.json_files import json_text, write_json
+from fuxian.own_process import run_module
 from fuxian.paper import Claim
 from fuxian.papers import onnx_export
 from fuxian.papers.contract import ExportedInput, ExportedNetwork, ExportedOutput, PaperFolder
 from fuxian.papers.find import find_claim
 from fuxian.training.inference import DESCRIPTION, NETWORK, describe_export, predictor
 
-# -P: a module that happens to lie in the working directory must not be imported.
-CHILD = ("-P", "-m", "fuxian.papers.exporting")
+MODULE = "fuxian.papers.exporting"
 TIMEOUT = 600.0
 """Seconds."""
 TOLERANCE = 5e-5
@@ -102,22 +100,9 @@ def export(
 def _ask_child(request: dict[str, Any]) -> dict[str, Any]:
     answer_file = Path(request["place"]) / f"answer-{request['do']}.json"
     answer_file.unlink(missing_ok=True)
-    try:
-        child = subprocess.run(  # noqa: S603
-            [sys.executable, *CHILD],
-            input=json_text({**request, "answer": answer_file}),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PlatformError(
-            f"the exporter took longer than {TIMEOUT:g} s and was ended; run it again."
-        ) from error
-    if os.environ.get("FUXIAN_TRACEBACK"):
-        sys.stderr.write(child.stderr)
+    late = f"the exporter took longer than {TIMEOUT:g} s and was ended; run it again."
+    asked = json_text({**request, "answer": answer_file})
+    child = run_module(MODULE, seconds=TIMEOUT, late=late, stdin=asked)
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         raise PlatformError(

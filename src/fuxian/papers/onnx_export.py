@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from fuxian.errors import InputError, PlatformError
+from fuxian.own_process import run_module
 from fuxian.training.inference import NETWORK
 
 ONNX = f"{NETWORK}.onnx"
 OPSET = 17
 PACKAGES = ("paddle2onnx", "onnxruntime")
 SECONDS = 300.0
-CHILD = ("-P", "-m", "fuxian.papers.onnx_export")
+MODULE = "fuxian.papers.onnx_export"
 OLD_NAMES = {
     **{
         name: f"elementwise_{old}"
@@ -66,17 +66,8 @@ def convert(
     Returns ``file`` and ``opset``. Raises PlatformError where an operator has no counterpart.
     """
     # paddle2onnx ends its process on what it does not know.
-    try:
-        child = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, *CHILD, str(folder)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PlatformError(f"paddle2onnx took longer than {SECONDS:.0f} s and was ended.") from error
+    late = f"paddle2onnx took longer than {SECONDS:.0f} s and was ended."
+    child = run_module(MODULE, str(folder), seconds=SECONDS, late=late)
     if child.returncode != 0 or not (folder / ONNX).is_file():
         raise PlatformError(f"{_why_not(folder, child.stdout + child.stderr)}; export it without --onnx.")
 

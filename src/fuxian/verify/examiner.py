@@ -8,8 +8,6 @@ Nothing of a submission is imported here, and of its files only numbers that wer
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fuxian.errors import InputError, PlatformError
+from fuxian.own_process import run_module
 from fuxian.paper import Claim
 from fuxian.recipe import Metric, tree_of, update_metric
 from fuxian.verdict import Measurements, Run, measured_run, read_measurements, write_measurements
@@ -26,7 +25,7 @@ from fuxian.verify.batches import batch_name, read_tree, write_tree
 from fuxian.verify.terms import Terms
 
 SECONDS = 3600.0
-CHILD = ("-P", "-m", "fuxian.verify.examiner")
+MODULE = "fuxian.verify.examiner"
 INPUTS, TARGETS, IDS = "inputs", "targets", "ids.json"
 Labels = Literal["drawn by the organiser", "public labels"]
 
@@ -82,20 +81,8 @@ def score_predictions(
 def _ask(terms: Terms, request: dict[str, Any], place: Path) -> Any:
     answer = place / "answer.json"
     whole = {**request, "paper": str(terms.paper_folder), "claim": terms.claim.id, "answer": str(answer)}
-    try:
-        child = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, *CHILD],
-            input=json.dumps(whole),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PlatformError(f"drawing or scoring took more than {SECONDS / 60:.0f} minutes.") from error
-    if os.environ.get("FUXIAN_TRACEBACK"):
-        sys.stderr.write(child.stderr)
+    late = f"drawing or scoring took more than {SECONDS / 60:.0f} minutes."
+    child = run_module(MODULE, seconds=SECONDS, late=late, stdin=json.dumps(whole))
     try:
         document = json.loads(answer.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
