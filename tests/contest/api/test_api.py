@@ -88,6 +88,17 @@ def test_no_figure_is_shown_before_the_ruling_is_final(arena, client):
     assert seen["mine"]["report"] is None and seen["mine"]["detail"] is None
 
 
+def test_a_void_submission_says_why(arena, client):
+    a, b = arena.team()[0], arena.team()[0]
+    arena.submit(a)
+    id = arena.submit(b)["submission"]
+    arena.rule("accepted")
+    seen = client.get(f"/api/v1/submissions/{id}").json()
+    assert seen["status"] == "void"
+    assert seen["status_said"]["en"] == "Submission #2 is void: another team reached the accuracy first"
+    assert "已有队伍达到精度" in seen["status_said"]["zh"]
+
+
 def test_another_team_sees_no_reasons(arena, client):
     a, b = arena.team()[0], arena.team()[0]
     id = arena.submit(a)["submission"]

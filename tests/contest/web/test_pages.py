@@ -306,6 +306,7 @@ def test_an_organisers_day(arena, browse):
     assert "Winner: #2 → #1" in page and "#2: Won → Void" in page
     assert "is applied" in words(boss.fill("/admin/rejudges/1/apply"))
     assert arena.statuses() == ["won", "void"]
+    assert "another team reached the accuracy first" in words(browse(other).get("/submissions/2"))
     fields = {
         "title_zh": "结果",
         "text_zh": "已公布",

@@ -15,6 +15,7 @@ from fuxian.contest import jobs
 from fuxian.contest.board.criterion import criterion
 from fuxian.contest.service import tallies
 from fuxian.contest.service.context import Actor, Context, missing, team_of
+from fuxian.contest.service.race import status_said
 from fuxian.contest.service.submissions import commitment, may_see, queue_place
 from fuxian.contest.settings import Paper
 from fuxian.contest.store.database import Database
@@ -195,6 +196,7 @@ def submission(at: Context, actor: Actor | None, id: int) -> dict[str, Any]:
         found["timeline"] = [
             {"at": change.at.isoformat(), "status": change.status, "note": change.note} for change in changes
         ]
+        found["status_said"] = status_said(row)
         found["source"] = row.source
         found["bundle"] = row.bundle
         found["secret_hash"] = None if row.secret is None else commitment(row.secret)

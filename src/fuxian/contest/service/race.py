@@ -40,6 +40,14 @@ SAID = {
 }
 
 
+def status_said(submission: Submission) -> dict[str, str] | None:
+    """What a submission's status means, as ``{"zh": ..., "en": ...}``; None before it is in the race."""
+    if submission.number is None or submission.status not in set(SAID):
+        return None
+    zh, en = SAID[Status(submission.status)]
+    return {"zh": f"提交 #{submission.number}：{zh}", "en": f"Submission #{submission.number} {en}"}
+
+
 def entry_of(submission: Submission, team: Team) -> Entry:
     assert submission.number is not None  # noqa: S101 - incomplete ones are not in the race
     return Entry(
@@ -107,15 +115,10 @@ def _change(at: Context, session: Session, submission: Submission, status: Statu
         jobs.cancel(session, at.now(), submission.id)
     if status not in (Status.queued, Status.review, Status.provisional):
         open_secret(at, session, submission)
-    zh, en = SAID[status]
-    notify(
-        at,
-        session,
-        members_of(session, submission.team_id),
-        zh=f"提交 #{submission.number}：{zh}",
-        en=f"Submission #{submission.number} {en}",
-        link=f"/submissions/{submission.id}",
-    )
+    said = status_said(submission)
+    assert said is not None  # noqa: S101 - the race knows no other status
+    members = members_of(session, submission.team_id)
+    notify(at, session, members, **said, link=f"/submissions/{submission.id}")
 
 
 def next_kind(submission: Submission) -> str:
