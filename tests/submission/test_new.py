@@ -37,8 +37,9 @@ def test_only_its_placeholders_fail_the_checklist(demo, tmp_path):
         "placeholders": "fail",
     }
     named = lines["placeholders"].what
-    for field in ("title", "url", "venue", "authors"):
+    for field in ("title", "url", "venue", "year", "authors"):
         assert f"paper.{field}" in named
+    assert "claim waveforms: notes" in named
     for field in ("name", "number", "repo", "email", "members"):
         assert f"team.{field}" in named
 

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fuxian.cli.options import AsJson, Language, LanguageOption, print_json
+from fuxian.errors import InputError
 from fuxian.invocation import command
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def check(folder: Folder, lang: LanguageOption = Language.en, as_json: AsJson = 
     Example: fuxian check my-paper
     """
     from fuxian.submission.checklist import check_manifest
+    from fuxian.submission.checklist.translate import unreadable
     from fuxian.submission.describe import WITHOUT, undescribed
     from fuxian.submission.manifest import FILE_NAME, load_manifest, missing
 
@@ -122,7 +124,11 @@ def check(folder: Folder, lang: LanguageOption = Language.en, as_json: AsJson = 
         if as_json:
             print_json({"error": missing(folder), "findings": [f.as_dict() for f in findings]})
             raise typer.Exit(2)
-    findings = check_manifest(load_manifest(folder))
+    try:
+        manifest = load_manifest(folder)
+    except InputError as error:
+        raise type(error)(unreadable(str(error), lang)) from error
+    findings = check_manifest(manifest)
     _show(findings, console, lang)
     _count(findings, console, lang)
     if as_json:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fuxian.errors import InputError
+from fuxian.submission.checklist.placeholders import TEMPLATE_YEAR
 from fuxian.submission.checklist.submitted_files import SubmittedFiles, look
 from fuxian.submission.manifest import FILE_NAME, Environment, Manifest, MetricSource
 from fuxian.untrusted import parsed
@@ -232,7 +233,7 @@ def _text(folder: Path, found: dict[str, Any]) -> str:
         'title = "fill in"',
         'authors = ["fill in"]',
         'venue = "fill in"',
-        "year = 2021",
+        f"year = {TEMPLATE_YEAR}  # fill in",
         'url = "https://example.org/fill-in"',
         "",
         "[[claim]]",

@@ -86,6 +86,8 @@ def test_a_wheel_that_is_carried_resolves_what_no_index_has(submission):
         ('members = ["Ada", "Bo"]', 'members = ["Your name"]', "team.members"),
         ('number = "42"', 'number = "0"', "team.number"),
         ("github.com/mixers/mixer", "github.com/your-name/mixer", "team.repo"),
+        ("year = 2021", "year = 1900", "paper.year"),
+        ("iterations = 100", 'iterations = 100\nnotes = "The task of the template."', "claim top1: notes"),
         ('title = "Digits, top-1 accuracy"', 'title = "fill in"', "claim top1: title"),
         ("https://arxiv.org/abs/2105.01601", "https://example.org/the-paper", "paper.url"),
     ],
@@ -102,6 +104,14 @@ def test_a_readme_of_a_template_is_named(submission):
         file.write("Write to you@example.org\n")
     found = finding(submission, "placeholders")
     assert (found.status, found.file) == ("fail", "README.md") and found.line
+
+
+def test_the_record_of_the_templates_reference_is_named(submission):
+    (submission / "reference").mkdir()
+    text = 'record = {"repo": "https://example.org: the repository of the reference"}\n'
+    (submission / "reference/run.py").write_text(text)
+    found = finding(submission, "placeholders")
+    assert (found.status, found.file, found.line) == ("fail", "reference/run.py", 1)
 
 
 def test_names_are_in_snake_case(submission):

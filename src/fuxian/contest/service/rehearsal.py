@@ -13,7 +13,7 @@ from fuxian.contest.service import submissions
 from fuxian.contest.service.context import Actor, Context
 from fuxian.errors import InputError, PlatformError, Stopped
 from fuxian.submission.checklist import check
-from fuxian.submission.checklist.translate import translated
+from fuxian.submission.checklist.translate import translated, unreadable
 from fuxian.verify.reasons import Failed
 from fuxian.verify.source import pin
 
@@ -62,7 +62,7 @@ def _files(submission: str) -> list[dict[str, Any]]:
         return [_line("fail", f"文件无法使用：{error.sentence}", error.sentence)]
     except InputError as error:
         said = str(error).rpartition("/work/")[2]
-        return [_line("fail", f"文件无法使用：{said}", said)]
+        return [_line("fail", f"文件无法使用：{unreadable(said, 'zh')}", said)]
     except (PlatformError, Stopped) as error:
         said = str(error)
         return [_line("not_applicable", f"未能检查文件：{said}", f"Its files were not checked: {said}")]

@@ -10,12 +10,14 @@ from fuxian.submission.manifest import FILE_NAME, Manifest
 
 IN_TEXTS = re.compile(
     r"(?i)github\.com/your-name|you@example\.(org|com)|example\.org/(the-paper|fill-in)|: the title of the paper"
-    r"|the authors of the paper"
+    r"|the authors of the paper|example\.org: the repository of the reference|the task of the template"
 )
 """Words of Fuxian's templates, wherever they stand."""
 IN_FIELDS = re.compile(rf"{IN_TEXTS.pattern}|^fill in|^your name$|^your team$")
 """What is no name of anybody."""
-TEXTS = re.compile(r"(?i)(readme[^/]*\.md|method[^/]*\.md|submission/[^/]+\.(txt|md))")
+TEXTS = re.compile(r"(?i)(readme[^/]*\.md|method[^/]*\.md|submission/[^/]+\.(txt|md)|reference/[^/]+\.py)")
+TEMPLATE_YEAR = 1900
+"""No paper's: a year that could be the paper's own would be believed."""
 
 
 def placeholders(tree: SubmittedFiles) -> Result:
@@ -25,10 +27,12 @@ def placeholders(tree: SubmittedFiles) -> Result:
         left.append("team.number")
     if tree.manifest.paper.venue == "venue":
         left.append("paper.venue")
+    if tree.manifest.paper.year == TEMPLATE_YEAR:
+        left.append("paper.year")
     if left:
         files = FILE_NAME if any(name.startswith("team") for name in left) else "paper.toml"
         return failed(
-            f"still the template's: {listed(left, 12)}",
+            f"still the template's: {listed(left, 16)}",
             f"write your own into {FILE_NAME} and paper.toml",
             files if files in tree.files else FILE_NAME,
         )
@@ -51,6 +55,9 @@ def _said(manifest: Manifest) -> list[tuple[str, str]]:
         said.append(("paper.reference.repo", paper.reference.repo))
     for claim in (paper.claim(name) for name in manifest.claims):
         said += [(f"claim {claim.id}: title", claim.title), (f"claim {claim.id}: dataset", claim.dataset)]
+        said.append((f"claim {claim.id}: notes", claim.notes))
+        if claim.reference is not None:
+            said.append((f"claim {claim.id}: reference.repo", claim.reference.repo))
     if team is not None:
         said += [("team.name", team.name), ("team.repo", team.repo), ("team.email", team.email)]
         said += [("team.members", name) for name in team.members]

@@ -17,6 +17,7 @@ from fuxian.submission.checklist.finding import Finding
 
 WAIVED = "; waived: "
 _MORE = re2.compile(r"(?s)(.*) and (\d+) more")
+_PLACE = re2.compile(r"(?s)(.+?), line (\d+): (?:claim (.+?), )?field (.+?): (.+)\.")
 _CELL = re2.compile(r"(?s)cell (\d+), line (\d+|None): (.*)")
 
 
@@ -39,6 +40,18 @@ def sentence(text: str, lang: str) -> str:
         return f"第 {number} 个单元格第 {line} 行：{sentence(said, lang)}"
     values = _values(text, "sentences")
     return text if values is None else values[0].format(*map(_value, values[1]))
+
+
+def unreadable(text: str, lang: str) -> str:
+    """Why a manifest or a paper.toml cannot be read, in a language; as it is where the table has no such sentence."""
+    if lang == "en":
+        return text
+    if place := _PLACE.fullmatch(text):
+        file, line, claim, field, what = place.groups()
+        where = f"指标 {claim}，字段 {field}" if claim else f"字段 {field}"
+        return f"{file} 第 {line} 行：{where}：{unreadable(what, lang)}。"
+    values = _values(text, "reading")
+    return text if values is None else values[0].format(*(unreadable(part, lang) for part in values[1]))
 
 
 def _value(text: str) -> str:
