@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fuxian.training import chain as chains
+from fuxian.training.exact_roots import fingerprint
 from fuxian.verify import intervals, training
 from fuxian.verify.intervals import check_chain, read_log_chain, replay_intervals
 from fuxian.verify.reasons import Failed, Reason
@@ -38,7 +39,7 @@ def submission(tmp_path):
     shutil.rmtree(places[0])  # what a training starts from is not kept
     shutil.copy(places[40] / "model.safetensors", folder / "weights.safetensors")
     lines = [{"step": link.step, **link.as_dict()} for link in links]
-    lines[0] |= {"seed": SEED, "numeric_mode": "portable"}
+    lines[0] |= {"seed": SEED, "numeric_mode": "portable", "roots": fingerprint()}
     lines.insert(1, {"step": 1, "loss": 2.0})
     place = tmp_path / "runs"
     place.mkdir()
@@ -206,7 +207,10 @@ def keep_too(submission, steps):
     for step in sorted(states):
         links.append(chains.next_link(links[-1], step, states[step]))
     lines = [{"step": link.step, **link.as_dict()} for link in links]
-    write_log(submission.folder, [lines[0] | {"seed": SEED, "numeric_mode": "portable"}, *lines[1:]])
+    write_log(
+        submission.folder,
+        [lines[0] | {"seed": SEED, "numeric_mode": "portable", "roots": fingerprint()}, *lines[1:]],
+    )
 
 
 def test_a_long_interval_is_not_hidden_among_many_short_ones(submission, replays):
@@ -255,16 +259,28 @@ def standard_of(verdict, ruled):
     return training.Standard(lambda file: 0.9, SimpleNamespace(), (), rule)
 
 
-@pytest.mark.parametrize(("maker", "again"), [("AuthenticAMD", True), ("GenuineIntel", False), ("", False)])
-def test_a_training_on_another_makers_processor_is_made_again_whole(
-    submission, replays, monkeypatch, maker, again
+def test_a_portable_training_that_does_not_come_out_on_a_processor_like_its_own_is_turned_away(
+    submission, replays
 ):
-    """Its bits do not come out here; what does is ruled on."""
-    monkeypatch.setattr(intervals, "maker", lambda: "GenuineIntel")
-    monkeypatch.setattr(training, "logged_cost", lambda at: 0.1)
-    submission.lines[0]["processor"] = maker
+    submission.lines[0]["roots"] = fingerprint()
     write_log(submission.folder, submission.lines)
-    replays.invented |= {40} if again else set()
+    replays.invented.add(40)
+    submission.terms.intervals = 4
+    chain = read_log_chain(submission.at)
+    with pytest.raises(Failed) as error:
+        training.chained(submission.at, submission.terms, chain, 0, standard_of("accepted", []))
+    assert error.value.reason is Reason.REPLAY_MISMATCH
+
+
+@pytest.mark.parametrize("roots", ["0123abcd", "", None])
+def test_a_training_whose_processor_took_other_roots_is_made_again_whole(
+    submission, replays, monkeypatch, roots
+):
+    """Its bits need not come out here; what does is ruled on."""
+    monkeypatch.setattr(training, "logged_cost", lambda at: 0.1)
+    submission.lines[0]["roots"] = roots
+    write_log(submission.folder, submission.lines)
+    replays.invented.add(40)
     submission.terms.intervals, ruled = 4, []
 
     def go(verdict):
@@ -273,20 +289,19 @@ def test_a_training_on_another_makers_processor_is_made_again_whole(
 
     made = go("accepted")
     assert made.status == "pass"
-    assert ruled == ([[1.0] * 4] if again else [])
-    assert ("trained again here from seed 3, all of its 40 steps" in made.detail) == again
-    if again:
-        assert replays.asked == [(0, 40)]
-        for verdict, reason in (("rejected", Reason.NOT_SHOWN), ("inconclusive", Reason.UNDECIDED)):
-            with pytest.raises(Failed, match=f"gives 0.9, which is {verdict}") as error:
-                go(verdict)
-            assert error.value.reason is reason
-        monkeypatch.setattr(training, "logged_cost", lambda at: 600.0)
-        long = go("accepted")
-        assert (long.status, "about 400 minutes" in long.detail) == ("not_applicable", True)
-        for cost in (float("inf"), float("nan")):
-            monkeypatch.setattr(training, "logged_cost", lambda at, cost=cost: cost)
-            assert go("accepted").status == "not_applicable"
+    assert ruled == [[1.0] * 4]
+    assert "trained again here from seed 3, all of its 40 steps" in made.detail
+    assert replays.asked[-1] == (0, 40)
+    for verdict, reason in (("rejected", Reason.NOT_SHOWN), ("inconclusive", Reason.UNDECIDED)):
+        with pytest.raises(Failed, match=f"gives 0.9, which is {verdict}") as error:
+            go(verdict)
+        assert error.value.reason is reason
+    monkeypatch.setattr(training, "logged_cost", lambda at: 600.0)
+    long = go("accepted")
+    assert (long.status, "about 400 minutes" in long.detail) == ("not_applicable", True)
+    for cost in (float("inf"), float("nan")):
+        monkeypatch.setattr(training, "logged_cost", lambda at, cost=cost: cost)
+        assert go("accepted").status == "not_applicable"
 
 
 def test_a_training_in_the_fast_mode_is_made_again_where_it_does_not_come_out(

@@ -38,7 +38,7 @@ Reproducible = Annotated[
     bool,
     typer.Option(
         "--reproducible",
-        help="Train with the same bits on every processor of a maker, so that a replay is exact; takes twice the time.",
+        help="Train with the same bits on every processor, so that a replay is exact.",
     ),
 ]
 Workers = Annotated[

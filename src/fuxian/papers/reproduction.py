@@ -119,7 +119,7 @@ def reproduce(
         device: "cpu" or "gpu".
         processes: how many share each batch, each on a device of its own or on this processor.
         workers: processes that draw the batches ahead; any number gives the same result.
-        reproducible: train with the same bits on every processor of a maker; Paddle must not have been imported yet.
+        reproducible: train with the same bits on every processor; Paddle must not have been imported yet.
         lang: the report's language, "en" or "zh".
         listener: hears an event after every step.
         cancel: once it is set, the next step raises ``fuxian.errors.Stopped``; the run can be resumed.

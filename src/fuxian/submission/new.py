@@ -64,7 +64,7 @@ def new(folder: Path, paper: str, team: Mapping[str, Any] | None = None) -> Pack
         if source.is_file() and "__pycache__" not in source.parts:
             _write(source, folder, id=paper, team=known)
     manifest = load_manifest(folder)
-    # In the mode that a ruling can replay on any processor of the same maker.
+    # In the mode that a ruling can replay on any processor.
     run_recipe_command(folder, "train", "--reproducible", "--out=output")
     for name, target in KEPT_OF_RUN.items():
         _keep(folder / "output" / name, folder / target.format(claim=manifest.claim().id))

@@ -342,7 +342,7 @@ def _parser(name: CommandName | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--reproducible",
         action="store_true",
-        help="train: the same bits on every processor of a maker, in about twice the time",
+        help="train: the same bits on every processor",
     )
     parser.add_argument("--inputs", default="", help="a folder of drawn batches; the test split, if empty")
     parser.add_argument(

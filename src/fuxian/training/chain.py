@@ -2,8 +2,7 @@
 
 Each link is the SHA-256 of the link before, the step, and the digest of the whole state at that step (weights,
 moments, schedules). The first link holds the seed, the numeric mode and the freshly initialised state. Whoever trains
-again from one kept checkpoint to the next, in the portable mode and on a processor of the same maker, must arrive at
-the digest that the log says.
+again from one kept checkpoint to the next, in the portable mode, must arrive at the digest that the log says.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ class Chain:
     numeric_mode: Mode
     links: tuple[Link, ...]
     """By step, beginning with step 0."""
-    maker: str = ""
-    """Of the processor, as the log says: of logs that do not, empty. It is no part of the hashes."""
+    roots: str = ""
+    """Fingerprint of its processor's approximate roots, as the log says. It is no part of the hashes."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Of the environment, those that bits depend on in the fast mode, as the log says. No part of the hashes."""
 
@@ -124,7 +123,7 @@ def read_chain(lines: Iterable[Mapping[str, Any]]) -> Chain | None:
             raise InputError(
                 f"the log's chain of checkpoints is broken at step {link.step}; a line of it was changed."
             )
-    said, variables = first.get("processor"), first.get("variables")
+    said, variables = first.get("roots"), first.get("variables")
     return Chain(
         seed,
         mode,  # type: ignore[arg-type]

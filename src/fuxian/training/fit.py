@@ -18,6 +18,7 @@ from fuxian.training import chain, checkpoints, numeric_mode
 from fuxian.training.batches import batches, examples
 from fuxian.training.distributed import from_first, mean, wait, world
 from fuxian.training.evaluate import evaluate
+from fuxian.training.exact_roots import exact_roots
 from fuxian.training.interrupt import deferred
 from fuxian.training.log import TrainingLog
 from fuxian.training.seeds import seed_everything
@@ -98,6 +99,8 @@ def fit(
     # Paddle names an optimizer's moments when it first steps, and numbers the names unless they are its first ones:
     # without names of its own, a run would not find the moments of one that followed another run in its process.
     with paddle.utils.unique_name.guard(), ExitStack() as opened:
+        if numeric_mode.current() == "portable":
+            opened.enter_context(exact_roots())
         return _fit(recipe, folder, seed, length, workers, best, progress, opened)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from fuxian.training.chain import Chain, Link, read_chain
-from fuxian.training.numeric_mode import Mode, deciding, maker
+from fuxian.training.exact_roots import fingerprint
+from fuxian.training.numeric_mode import Mode, deciding
 
 
 class TrainingLog:
@@ -47,10 +48,10 @@ class TrainingLog:
                 writer.add_scalar(name, value, step)
 
     def write_link(self, link: Link, seed: int | None = None, mode: Mode | None = None) -> None:
-        """One more link of the chain; the first with the seed, the numeric mode, the processor's maker, and in the fast
-        mode the variables that bits depend on."""
+        """One more link of the chain; the first with the seed, the numeric mode, the fingerprint of the processor's
+        approximate roots, and in the fast mode the variables that bits depend on."""
         first: dict[str, Any] = (
-            {} if mode is None else {"seed": seed, "numeric_mode": mode, "processor": maker()}
+            {} if mode is None else {"seed": seed, "numeric_mode": mode, "roots": fingerprint()}
         )
         if mode == "fast":
             first["variables"] = deciding(os.environ)

@@ -1,16 +1,14 @@
-"""The numeric mode of a training: fast on this processor, or the same bits on every one of its maker.
+"""The numeric mode of a training: fast on this processor, or the same bits on every one.
 
 Matrix products take the code that suits the processor, and float32 then differs in its last digits, which a training
-soon amplifies. In the portable mode MKL takes one code path for all processors, on one thread. What is left is Paddle's
-square root of float32 (batch and layer normalisation, Adam), which refines an approximation that the processor gives
-(``rsqrtps``): makers have tables of their own for it.
+soon amplifies. In the portable mode MKL takes its AVX2 code on processors of every make, on one thread, and square
+roots are exact (``exact_roots``).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import sys
 from collections.abc import Mapping
@@ -20,31 +18,27 @@ from typing import Any, Literal
 from fuxian.errors import PlatformError
 
 Mode = Literal["fast", "portable"]
-PORTABLE = {"MKL_CBWR": "COMPATIBLE", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""Variables of the environment that make the portable mode, to be set before Paddle is imported."""
-OVERRULES = "MKL_DEBUG_CPU_TYPE"
-"""On an AMD processor it chooses MKL's code path whatever ``MKL_CBWR`` says."""
+PORTABLE = {
+    "MKL_CBWR": "AVX2",
+    "MKL_DEBUG_CPU_TYPE": "5",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""Variables of the environment that make the portable mode, to be set before Paddle is imported. Intel's processors
+heed the first; on others MKL would take its slowest code, but for the second."""
+OVERRULES = "MKL_ENABLE_INSTRUCTIONS"
+"""It chooses MKL's code path whatever the others say."""
 DECIDING = (
     "DNNL_MAX_CPU_ISA",
     "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
     OVERRULES,
-    "MKL_ENABLE_INSTRUCTIONS",
     "MKL_NUM_THREADS",
     "OMP_NUM_THREADS",
     "ONEDNN_MAX_CPU_ISA",
 )
 """Variables of the environment that bits depend on: a log of the fast mode names those that were set."""
 _VALUE = re.compile(r"[A-Za-z0-9_,.]{1,20}")
-
-
-def maker() -> str:
-    """Who made this processor, as it says itself (GenuineIntel, AuthenticAMD); else its kind (aarch64)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    said = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
-    return next(said, "") or platform.machine()
 
 
 def deciding(environment: Mapping[str, Any]) -> dict[str, str]:

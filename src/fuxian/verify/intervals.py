@@ -21,7 +21,8 @@ from fuxian.errors import InputError
 from fuxian.paper import Claim
 from fuxian.submission.manifest import Manifest
 from fuxian.training.chain import Chain, Link, read_chain, stored_digest
-from fuxian.training.numeric_mode import PORTABLE, deciding, maker
+from fuxian.training.exact_roots import fingerprint
+from fuxian.training.numeric_mode import PORTABLE, deciding
 from fuxian.untrusted import parsed
 from fuxian.verify.commands import GIVEN, OUT, Workspace, run_command
 from fuxian.verify.entrant_weights import MEMORY, load_weights
@@ -67,16 +68,16 @@ def read_log_chain(at: Workspace) -> Chain | None:
     if found is None:
         return None
     links = tuple(Link(*link) for link in found["links"])
-    return Chain(found["seed"], found["mode"], links, found["maker"], deciding(found["variables"]))
+    return Chain(found["seed"], found["mode"], links, found["roots"], deciding(found["variables"]))
 
 
 def other_bits(chain: Chain) -> str:
-    """A clause on why a training does not come out bit for bit on this processor; empty where it should."""
-    if chain.numeric_mode != "portable" or not chain.maker or chain.maker == maker():
-        return ""
-    return (
-        f"the log says that its processor was {chain.maker}'s, and this one of {maker()} computes other bits"
-    )
+    """A clause on why a training need not come out bit for bit on this processor; empty where it has to."""
+    if chain.numeric_mode != "portable":
+        return "it was made in the fast numeric mode, whose bits differ between processors: train with --reproducible"
+    if chain.roots != fingerprint():
+        return "its processor approximates square roots otherwise, which some operators heed in the portable mode too"
+    return ""
 
 
 def as_logged(chain: Chain) -> dict[str, str]:
@@ -135,12 +136,11 @@ def _chain_of(file: Path) -> dict[str, Any] | None:
     if chain is None:
         return None
     links = [[link.step, link.state, link.chain] for link in chain.links]
-    maker = "".join(c for c in chain.maker if c.isalnum() or c in " -_.")[:40]
     return {
         "seed": chain.seed,
         "mode": chain.numeric_mode,
         "links": links,
-        "maker": maker,
+        "roots": "".join(c for c in chain.roots if c.isalnum())[:64],
         "variables": dict(chain.variables),
     }
 
@@ -288,11 +288,10 @@ def _replay(at: Workspace, chain: Chain, begin: Path | None, end: int, wanted: s
     )
     if _state(made, end) != wanted:
         where = "from the seed" if begin is None else f"from {begin.name}"
-        if chain.numeric_mode != "portable":
+        why = other_bits(chain)
+        if why:
             raise Failed(
-                Reason.NOT_SHOWN,
-                f"the training {where} to step {end} does not come out as logged; it was made in the fast numeric mode,"
-                " whose bits differ between processors: train with --reproducible.",
+                Reason.NOT_SHOWN, f"the training {where} to step {end} does not come out as logged; {why}."
             )
         raise Failed(
             Reason.REPLAY_MISMATCH,

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from fuxian.submission.log_lines import LogLine, parse_log_lines
 from fuxian.submission.recipe_commands import PERTURBATION_VARIABLE
 from fuxian.training.chain import Chain
-from fuxian.training.numeric_mode import OVERRULES, PORTABLE
+from fuxian.training.numeric_mode import PORTABLE
 from fuxian.verify.commands import OUT, WORK, Done, Workspace, output_place, run_command
 from fuxian.verify.environment import PACKAGE
 from fuxian.verify.intervals import read_log_chain
@@ -60,8 +60,14 @@ AS_IT_IS = (Variant("1-thread"), Variant("2-threads", 2))
 PORTABLY = Variant("portable", 1, PORTABLE)
 OTHERWISE = (
     PORTABLY,
-    Variant("avx", 1, {OVERRULES: "4", "MKL_ENABLE_INSTRUCTIONS": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX"}),
-    Variant("avx2", 1, {OVERRULES: "5", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    Variant(
+        "avx", 1, {"MKL_DEBUG_CPU_TYPE": "4", "MKL_ENABLE_INSTRUCTIONS": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX"}
+    ),
+    Variant(
+        "avx2",
+        1,
+        {"MKL_DEBUG_CPU_TYPE": "5", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    ),
     Variant("perturbed", 1, {PERTURBATION_VARIABLE: PERTURBATION}),
 )
 """Instruction sets that the log's processor may have used. Only commands of a recipe heed the perturbation."""

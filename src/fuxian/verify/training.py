@@ -22,7 +22,6 @@ from fuxian.verify.intervals import (
     Training,
     as_logged,
     check_chain,
-    other_bits,
     own_training,
     read_log_chain,
     replay_intervals,
@@ -91,13 +90,10 @@ def chained(at: Workspace, terms: Terms, chain: Chain, seed: int, standard: Stan
     """What the log's chain shows: intervals that ``seed`` draws come out bit for bit. Where bits cannot be had again on
     this processor, the whole training is made here, and its weights must be accepted too."""
     kept = check_chain(at, terms, chain)
-    why = other_bits(chain)
-    if why:
-        return _trained_again(at, chain, standard, why)
     try:
         return replay_intervals(at, chain, kept, terms.intervals, seed)
     except Failed as error:
-        if error.reason is not Reason.NOT_SHOWN or chain.numeric_mode == "portable":
+        if error.reason is not Reason.NOT_SHOWN:
             raise
         return _trained_again(at, chain, standard, error.sentence.rstrip("."))
 
