@@ -42,6 +42,10 @@ test-setup: $(VENV)/.tested
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get install -y -qq chromium fonts-noto-cjk >/dev/null || echo "Chromium could not be installed: the pages' tests in a browser will skip" >&2; \
 	else echo "Chromium is not installed (apt-get install chromium): the pages' tests in a browser will skip" >&2; fi
+	@if command -v qemu-x86_64 >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get install -y -qq --no-install-recommends qemu-user >/dev/null || echo "QEMU could not be installed: the tests on processors of other makes will skip" >&2; \
+	else echo "QEMU is not installed (apt-get install qemu-user): the tests on processors of other makes will skip" >&2; fi
 
 test: test-setup lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
