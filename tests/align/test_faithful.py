@@ -512,3 +512,25 @@ def test_decay_of_a_weight_that_the_reference_holds_fused(decay, cause):
     assert found.verdict == ("aligned" if cause is None else "diverged")
     if cause is not None:
         assert (found.diagnosis.cause, found.diagnosis.certainty) == (cause, "proven")
+
+
+def deep(library, norm):
+    """Ten norms over three rows: what float32 rounds off grows a thousandfold in each training step."""
+    layers = [library.nn.Linear(8, 32)]
+    for _ in range(9):
+        layers += [norm(32), library.nn.ReLU(), library.nn.Linear(32, 32)]
+    return library.nn.Sequential(*layers, norm(32), library.nn.Linear(32, 3))
+
+
+@pytest.mark.parametrize(("momentum", "verdict"), [(0.9, "aligned"), (0.8, "diverged")])
+def test_training_in_which_float32_loses_itself(momentum, verdict):
+    def model():
+        return deep(paddle, lambda width: paddle.nn.BatchNorm1D(width, momentum=momentum))
+
+    result = compared(
+        model, lambda: deep(torch, torch.nn.BatchNorm1d), inputs=SEQUENCES[:, 0], stages=("training_steps",),
+        optimizer=SGD,
+    )  # fmt: skip
+    assert result.verdict == verdict
+    if verdict == "aligned":
+        assert "were not compared: there the reference in float32 is" in result.stages[0].notes[0]

@@ -194,7 +194,8 @@ class Judge:
 
     ``known`` is the largest relative perturbation that a known difference of the frameworks makes. How much such a
     perturbation grows on the way is taken from the tensor's own error in float32 where ``amplified``, and from the
-    error ``growth`` in any case.
+    error ``growth`` in any case. A tensor that is what ``steps`` training steps made of a weight may besides differ by
+    what these make of the relative perturbation ``trained``.
     """
 
     port: Recording
@@ -202,6 +203,8 @@ class Judge:
     known: float = 0.0
     amplified: bool = True
     growth: float = 0.0
+    steps: int = 0
+    trained: float = 0.0
 
     @property
     def precision(self) -> str:
@@ -226,11 +229,20 @@ class Judge:
         own = max(max(errors, default=0.0) / (max(sizes, default=1.0) or 1.0), typical)
         grown = max(1.0, self.growth / FLOAT32, own / FLOAT32 if self.amplified else 0.0)
         amplified = 4 * self.known * grown
+        if self.steps:
+            amplified += self.trained * max(self.lost(n) for n in reference_names) / FLOAT32
         floor = FLOOR[self.precision]
         if self.precision == "float64":
             return floor + SAFETY["float64"] * own * FLOAT64 / FLOAT32 + amplified, 0.0
         ports = float(self.port.data.get("rounding", {}).get(port_name, 0.0))
         return floor + SAFETY["float32"] * (own + ports) + amplified, 0.0
+
+    def lost(self, name: str) -> float:
+        """How far a tensor that ``steps`` training steps made is off in float32, relative to its largest element,
+        beyond what rounding its weight after each step explains."""
+        own = float((self.reference.data.get("rounding") or {}).get(name, 0.0))
+        size, weight = self._size(name), self._size(f"weights/{name.split('/', 3)[-1]}")
+        return max(own - self.steps * FLOAT32 * weight / size, 0.0) if size and np.isfinite(own) else own
 
     def _size(self, name: str) -> float:
         return sketches.scale(self.reference.sketch(name)) if name in self.reference else 0.0

@@ -819,13 +819,25 @@ def training_steps(both: Pair) -> StageResult:
     number = both.reference.stages.get("training_steps", {}).get("steps")
     if not number:
         return StageResult("training_steps", "not given", notes=["there are no batches, or there is no loss"])
-    known = [*in_calls(both.port, both.reference, "train", backward=True), OPTIMIZER]
+    passes = in_calls(both.port, both.reference, "train", backward=True)
+    known = [*passes, OPTIMIZER]
     # A step's update is a small difference of large weights: its own float32 error says nothing of how much a
     # perturbation grows, that of the gradients does.
-    judge = both.judge(known, amplified=False, growth=both.judge().typical("train/gradients/"))
-    tensors, first, noise = [], None, _of_noise(both)
+    of_steps = replace(
+        both.judge(known, amplified=False, growth=both.judge().typical("train/gradients/")),
+        trained=max(sum(k.bound for k in passes), FLOAT32) if passes else 0.0,
+    )
+    tensors, first, noise, notes = [], None, _of_noise(both), []
     for step in range(number):
         prefix = f"steps/{step}/"
+        judge = replace(of_steps, steps=step + 1)
+        lost = _lost(both, judge, prefix) if judge.trained else 0.0
+        if step and lost > LOST:
+            notes.append(
+                f"step {step + 1} and those after it were not compared: there the reference in float32 is {lost:.0%} "
+                "off its own float64 run, and the frameworks differ by about what float32 does"
+            )
+            break
         found = [
             replace(_compare_scalars(both, judge, name, f"{prefix}losses/"), name=f"losses/{name}")
             for name in _names(both, f"{prefix}losses/")
@@ -842,9 +854,19 @@ def training_steps(both: Pair) -> StageResult:
             first, tensors = step, found
             break
         tensors += found
-    return _verdict(
-        "training_steps", tensors, known=known, facts={"step": first} if first is not None else {}
-    )
+    facts = {"step": first} if first is not None else {}
+    return _verdict("training_steps", tensors, known=known, notes=notes, facts=facts)
+
+
+LOST = 0.25
+"""Where training in float32 is off by more than this share of what it moved, a perturbation of float32's size has grown
+to all there is."""
+
+
+def _lost(both: Pair, judge: Judge, prefix: str) -> float:
+    """How far the reference's weights after a step are off in float32, of half of them."""
+    moved = [f"{prefix}parameters/{name}" for name in both.reference.names(f"{prefix}parameters/")]
+    return float(np.median([judge.lost(name) for name in moved])) if moved else 0.0
 
 
 def _drifted(tensor: TensorComparison, drift: float) -> bool:

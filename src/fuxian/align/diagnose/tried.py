@@ -45,7 +45,7 @@ class Hypothesis:
     @property
     def sentence(self) -> str:
         if not np.isfinite(self.before):
-            return f"{self.change} the difference, which had no finite size before, is {self.after:.2g}"
+            return f"{self.change} the difference is {self.after:.2g}; as it is, the shapes differ or an element is no number"
         return f"{self.change} the difference falls from {self.before:.2g} to {self.after:.2g}"
 
 
