@@ -387,6 +387,7 @@ def test_another_width_is_the_headline_and_costs_no_other_layer():
     reference = net(torch.nn, torch.nn.Conv2d, 6, ("a", "b", "c"))
     found = compared(port, reference, inputs=PICTURES)
     assert (found.first.stage, found.first.place, found.diagnosis.cause) == ("configuration", "two", "shape")
+    assert found.first.reference_place == "b"
     assert "[5, 4, 1, 1] in place of [6, 4, 1, 1]" in found.diagnosis.evidence
 
 

@@ -455,10 +455,14 @@ def locate(both: Pair, result: StageResult) -> Divergence:
     if result.facts.get("unmatched"):
         side, name = result.facts["unmatched"][0]
         holder = name.rpartition(".")[0]
-        told = [CORRESPOND.match(text) for text in both.links.problems]
-        partner = next((m[1] for m in told if m is not None and m[2] == name), "")
-        theirs = partner.rpartition(".")[0] if partner else _module_in_port(both, name)
-        return divergence(holder if side == "port" else theirs, holder, "inventory")
+        told = [m for m in (CORRESPOND.match(text) for text in both.links.problems) if m is not None]
+        if side == "port":
+            partner = next((m[2] for m in told if m[1] == name), "")
+            other = partner.rpartition(".")[0] if partner else _module_in_reference(both, holder)
+            return divergence(holder, other, "inventory")
+        partner = next((m[1] for m in told if m[2] == name), "")
+        mine = partner.rpartition(".")[0] if partner else _module_in_port(both, name)
+        return divergence(mine, holder, "inventory")
     if "error" in result.facts:
         failure = result.facts["error"]
         facts["message"], facts["line"] = failure["message"], failure["line"]
@@ -731,6 +735,15 @@ def _module_in_port(both: Pair, name: str) -> str:
             if plain(user.operation) == plain(call.operation):
                 return user.path
     return _in_port(both, holder)
+
+
+def _module_in_reference(both: Pair, holder: str) -> str:
+    """The reference's module that holds the other tensors of the port's module, or goes by its name; ``""`` if none."""
+    for entry in both.port.data["parameters"]:
+        if entry["name"].rpartition(".")[0] == holder:
+            for other in both.links.reference_names(entry["name"]):
+                return other.rpartition(".")[0]
+    return holder if any(m["path"] == holder for m in both.reference.data["modules"]) else ""
 
 
 def _common(one: str, two: str) -> str:
