@@ -1,7 +1,8 @@
-"""A model of paddle.vision, named by ZOO_MODEL, as a recipe."""
+"""A model of paddle.vision, named by ZOO_MODEL, as a recipe; with ZOO_MENDED its source is changed as mends.py says."""
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,14 @@ from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from batches import CLASSES, NAME, batches, loss_of
+from mends import mended
 
 
 def model() -> paddle.nn.Layer:
     name, normed = NAME.removesuffix("_bn"), NAME.endswith("_bn")
     options = {"batch_norm": True} if normed else {}
-    return getattr(paddle.vision.models, name)(num_classes=CLASSES, **options)
+    source = mended(name) if "ZOO_MENDED" in os.environ else paddle.vision.models
+    return getattr(source, name)(num_classes=CLASSES, **options)
 
 
 def forward(network: paddle.nn.Layer, inputs: tuple):
