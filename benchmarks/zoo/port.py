@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 import paddle
@@ -13,7 +12,7 @@ from paddle.nn import functional
 from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from batches import CLASSES, NAME, batches, loss_of
+from batches import CLASSES, NAME, RATE, batches, loss_of
 from mends import mended
 
 
@@ -37,8 +36,8 @@ def recipe() -> Recipe:
         forward=forward,
         train_data=batches,
         eval_data=batches,
-        loss=partial(loss_of, functional.cross_entropy),
+        loss=lambda outputs, targets: loss_of(functional.cross_entropy, outputs, targets),
         optimizer=lambda network: paddle.optimizer.Momentum(
-            0.01, momentum=0.9, parameters=network.parameters()
+            RATE, momentum=0.9, parameters=network.parameters()
         ),
     )

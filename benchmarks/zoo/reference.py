@@ -7,7 +7,6 @@ no classifier uses; the import needs two of their schemas.
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn import functional
 from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from batches import CLASSES, NAME, batches, loss_of
+from batches import CLASSES, NAME, RATE, batches, loss_of
 
 SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")
 if not hasattr(torch.ops.torchvision, "nms"):
@@ -50,6 +49,6 @@ def recipe() -> Recipe:
         forward=forward,
         train_data=batches,
         eval_data=batches,
-        loss=partial(loss_of, functional.cross_entropy),
-        optimizer=lambda network: torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9),
+        loss=lambda outputs, targets: loss_of(functional.cross_entropy, outputs, targets),
+        optimizer=lambda network: torch.optim.SGD(network.parameters(), lr=RATE, momentum=0.9),
     )

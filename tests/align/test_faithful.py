@@ -535,3 +535,18 @@ def test_training_in_which_float32_loses_itself(momentum, verdict):
     assert result.verdict == verdict
     if verdict == "aligned":
         assert "were not compared: there the reference in float32 is" in result.stages[0].notes[0]
+
+
+def test_a_loss_that_training_drives_beyond_what_cross_entropy_computes():
+    """A large first step over one example under three labels makes two of its losses larger than 64."""
+    rates = (
+        lambda m: paddle.optimizer.SGD(500.0, parameters=m.parameters()),
+        lambda m: torch.optim.SGD(m.parameters(), lr=500.0),
+    )
+    found = compared(
+        lambda: paddle.nn.Linear(8, 3), lambda: torch.nn.Linear(8, 3), inputs=SEQUENCES[[0, 0, 0], 0],
+        stages=("loss", "training_mode", "training_steps"), optimizer=rates,
+    )  # fmt: skip
+    assert [stage.verdict for stage in found.stages] == ["aligned", "aligned", "diverged"]
+    assert found.diagnosis.cause == "framework_defect"
+    assert "the loss alone differs" in found.diagnosis.evidence

@@ -45,7 +45,8 @@ class Hypothesis:
     @property
     def sentence(self) -> str:
         if not np.isfinite(self.before):
-            return f"{self.change} the difference is {self.after:.2g}; as it is, the shapes differ or an element is no number"
+            as_it_is = "as it is, the shapes differ or an element is no number"
+            return f"{self.change} the difference is {self.after:.2g}; {as_it_is}"
         return f"{self.change} the difference falls from {self.before:.2g} to {self.after:.2g}"
 
 

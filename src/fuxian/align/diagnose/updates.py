@@ -601,8 +601,34 @@ def steps(divergence: Divergence) -> Diagnosis | None:
     names = divergence.facts.get("names", [])
     if names and all(name.startswith("evaluated/") for name in names):
         return averages.diagnose(divergence)
+    if names and all(name.startswith("losses/") for name in names):
+        return _cut_off(divergence)
     # Given the same gradients the optimizers do the same, clipping included: that stage comes first.
     return _without_gradient(divergence)
+
+
+def _cut_off(divergence: Divergence) -> Diagnosis | None:
+    """A step's loss that alone differs, its weights agreeing before and after, where an example's loss is beyond what
+    Paddle's log_softmax and cross_entropy give."""
+    assert divergence.recordings is not None  # noqa: S101
+    port, reference = divergence.recordings
+    calls = reference.data.get("trace", {}).get("train", {}).get("calls", ())
+    call = next((c for c in calls if c["operation"] in defects.OF_SOFTMAX and c["inputs"]), None)
+    shape = reference.shape(f"train/values/{call['inputs'][0]}") if call is not None else ()
+    full = f"steps/{divergence.facts['step']}/losses/total"
+    if (
+        port.framework != "paddle"
+        or call is None
+        or not shape
+        or not all(full in side for side in (port, reference))
+    ):
+        return None
+    ours, theirs = (float(side.get(full)) for side in (port, reference))
+    if not (ours < theirs and theirs * math.prod((shape[0], *shape[2:])) > -defects.CLIPPED):
+        return None
+    said = defects.OF_SOFTMAX[call["operation"]]
+    evidence = f"the loss alone differs, {number(ours)} in place of {number(theirs)}: {said}"
+    return Diagnosis("framework_defect", evidence)
 
 
 def _without_gradient(divergence: Divergence) -> Diagnosis | None:
