@@ -8,6 +8,7 @@ import pytest
 
 from fuxian.align.diagnose.arguments import NO_EFFECT, NOT_TRIED, SEEN_OTHERWISE, TENSORS
 from fuxian.align.diagnose.optimizers import NAMES as OF_OPTIMIZERS
+from fuxian.align.diagnose.optimizers import PAIRS
 from fuxian.align.diagnose.settings import CAUSES, NAMES
 
 OTHERS = {*TENSORS, *NO_EFFECT, *SEEN_OTHERWISE, *NOT_TRIED}
@@ -37,5 +38,5 @@ def test_every_argument_of_a_function_is_accounted_for():
 )
 def test_every_argument_of_an_optimizer_is_accounted_for(name):
     arguments = list(inspect.signature(getattr(paddle.optimizer, name).__init__).parameters)[1:]
-    known = {*OF_OPTIMIZERS, *OTHERS}
+    known = {*OF_OPTIMIZERS, *PAIRS, *OTHERS}
     assert [a for a in arguments if a not in known] == []

@@ -267,3 +267,57 @@ def test_an_activation_that_changed_nothing_is_placed_all_the_same():
 
     found = said(net(P, "abc", P.Hardtanh), net(T, "xyz", T.Tanh), SEQUENCES)
     assert told(found) == ("forward", "b", "activation", "proven")
+
+
+OPTIMIZERS = {
+    "nadam": (
+        lambda m, decay=0.004, beta=0.9: paddle.optimizer.NAdam(
+            0.02, beta, momentum_decay=decay, parameters=m
+        ),
+        lambda m: torch.optim.NAdam(m, 0.02),
+    ),
+    "radam": (
+        lambda m, beta=0.9: paddle.optimizer.RAdam(0.02, beta, 0.6, parameters=m),
+        lambda m: torch.optim.RAdam(m, 0.02, (0.9, 0.6)),
+    ),
+    "adagrad": (
+        lambda m: paddle.optimizer.Adagrad(0.02, 1e-10, m),
+        lambda m, decay=0.0: torch.optim.Adagrad(m, 0.02, lr_decay=decay),
+    ),
+    "rprop": (
+        lambda m, etas=(0.5, 1.2), bounds=(1e-6, 50): paddle.optimizer.Rprop(0.02, bounds, m, etas),
+        lambda m: torch.optim.Rprop(m, 0.02),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours", "theirs", "cause", "evidence"),
+    [
+        ("nadam", {}, {}, "", ""),
+        ("nadam", {"decay": 0.1}, {}, "beta", "momentum decay 0.004 in place of 0.1"),
+        ("nadam", {"beta": 0.8}, {}, "beta", "beta1 0.9 in place of 0.8"),
+        ("radam", {}, {}, "", ""),
+        ("radam", {"beta": 0.8}, {}, "beta", "beta1 0.9 in place of 0.8"),
+        ("adagrad", {}, {"decay": 0.1}, "learning_rate", "decay of the learning rate 0.1 in place of 0"),
+        ("rprop", {}, {}, "", ""),
+        ("rprop", {"etas": (0.4, 1.2)}, {}, "learning_rate", "eta of a turned gradient 0.5 in place of 0.4"),
+        ("rprop", {"etas": (0.5, 1.3)}, {}, "learning_rate", "eta of a steady gradient 1.2 in place of 1.3"),
+        ("rprop", {"bounds": (9e-3, 50)}, {}, "learning_rate", "smallest step 1e-06 in place of 0.009"),
+        ("rprop", {"bounds": (1e-6, 0.021)}, {}, "learning_rate", "the port's largest step is 0.021"),
+    ],
+)
+def test_an_argument_of_an_optimizer(kind, ours, theirs, cause, evidence):
+    port, reference = OPTIMIZERS[kind]
+    found = said(
+        lambda: P.Linear(8, 3), lambda: T.Linear(8, 3), SEQUENCES[:, 0], stages=("optimizer", "training_steps"),
+        optimizer=(
+            lambda m: port(m.parameters(), **ours),
+            lambda m: reference(m.parameters(), **theirs),
+        ),
+    )  # fmt: skip
+    assert found.verdict == ("diverged" if cause else "aligned")
+    if cause:
+        seen = "steps" in found.first.stage
+        assert (found.diagnosis.cause, found.diagnosis.certainty) == (cause, "surmised" if seen else "proven")
+        assert evidence in found.diagnosis.evidence

@@ -222,6 +222,8 @@ def use_rate(optimizer: Any, rate: float) -> None:
         for group in groups(optimizer)
     ]
     base = rate / (max(shares) or 1.0)
+    if hasattr(optimizer, "_initial_learning_rate"):  # Rprop's: each parameter's own rate starts from it.
+        optimizer._initial_learning_rate = base
     if isinstance(optimizer._learning_rate, paddle.optimizer.lr.LRScheduler):
         optimizer.set_lr_scheduler(paddle.optimizer.lr.LambdaDecay(base, lambda _: 1.0))
     else:

@@ -50,6 +50,6 @@ NOT_TRIED = frozenset({
     "distance_function",
     # of optimizers
     "batch_num", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size", "line_search_fn",
-    "always_adapt", "rescale_grad", "momentum_decay", "learning_rate_range", "etas",
+    "always_adapt", "rescale_grad",
 })  # fmt: skip
 """Arguments that no hypothesis tries: a difference in them is found and placed, and its cause is ``unknown``."""

@@ -25,10 +25,15 @@ CAUSE_OF = {
     "beta2": "beta", "epsilon": "optimizer_epsilon", "decay": "weight_decay", "decay_kind": "weight_decay_kind",
     "epsilon_place": "optimizer_epsilon", "amsgrad": "optimizer_kind",
     "initial": "optimizer_state", "smoothing": "beta", "centred": "optimizer_kind", "kind": "optimizer_kind",
+    "momentum_decay": "beta", "rate_decay": "learning_rate", "fall": "learning_rate", "rise": "learning_rate",
+    "least": "learning_rate", "most": "learning_rate",
 }  # fmt: skip
 WORDS = {"rate": "learning rate", "decay": "weight decay", "initial": "initial accumulator", "kind": "rule",
          "decay_kind": "kind of weight decay",
-         "epsilon_place": "epsilon", "smoothing": "smoothing constant", "centred": "centring"}  # fmt: skip
+         "epsilon_place": "epsilon", "smoothing": "smoothing constant", "centred": "centring",
+         "momentum_decay": "momentum decay", "rate_decay": "decay of the learning rate",
+         "fall": "eta of a turned gradient", "rise": "eta of a steady gradient", "least": "smallest step",
+         "most": "largest step"}  # fmt: skip
 PLACES = ("inside the root", "outside the root", "beside the gradient", "beside the norm")
 SOME = 12
 """Parameters on which a rule is tried."""
@@ -180,23 +185,24 @@ def _rule_hypotheses(both: Optimised) -> Iterator[Hypothesis]:
         yield from _free(both, ours, clip, before)
 
 
+OF_KINDS = {
+    "beta1": ("adam", "adamax", "nadam", "radam"), "beta2": ("adam", "adamax", "nadam", "radam"), "amsgrad": ("adam",),
+    "epsilon_place": ("rmsprop", "adamax"), "smoothing": ("rmsprop", "adadelta"), "initial": ("adagrad",),
+    "momentum_decay": ("nadam",), "rate_decay": ("adagrad",), "fall": ("rprop",), "rise": ("rprop",),
+    "least": ("rprop",), "most": ("rprop",),
+}  # fmt: skip
+"""The rules that use a setting, where not all do."""
+
+
 def _idle(field: str, ours: dict[str, Rule], theirs: dict[str, Rule]) -> bool:
     """Settings that do not matter: where the rule does not use them."""
     rules_used = [*ours.values(), *theirs.values()]
-    if field in ("beta1", "beta2"):
-        return not any(rule.kind in ("adam", "adamax") for rule in rules_used)
-    if field == "amsgrad":
-        return not any(rule.kind == "adam" for rule in rules_used)
-    if field == "epsilon_place":
-        return not any(rule.kind in ("rmsprop", "adamax") for rule in rules_used)
+    if field in OF_KINDS:
+        return not any(rule.kind in OF_KINDS[field] for rule in rules_used)
     if field == "epsilon":
-        return all(rule.kind == "sgd" for rule in rules_used)
+        return all(rule.kind in ("sgd", "rprop") for rule in rules_used)
     if field == "decay_kind":
         return all(rule.decay == 0 for rule in rules_used)
-    if field == "smoothing":
-        return not any(rule.kind in ("rmsprop", "adadelta") for rule in rules_used)
-    if field == "initial":
-        return not any(rule.kind == "adagrad" for rule in rules_used)
     return field == "rate" and all(np.isclose(ours[n].rate, theirs[n].rate, rtol=1e-5) for n in ours)
 
 
@@ -604,7 +610,13 @@ def steps(divergence: Divergence) -> Diagnosis | None:
     if names and all(name.startswith("losses/") for name in names):
         return _cut_off(divergence)
     # Given the same gradients the optimizers do the same, clipping included: that stage comes first.
-    return _without_gradient(divergence)
+    return _without_gradient(divergence) or _bounded(divergence)
+
+
+def _bounded(divergence: Divergence) -> Diagnosis | None:
+    """Rprop's bounds, which its steps may reach in training alone."""
+    both = optimised(divergence)
+    return _settings(both) if any(rule.kind == "rprop" for rule in both.theirs.values()) else None
 
 
 def _cut_off(divergence: Divergence) -> Diagnosis | None:
