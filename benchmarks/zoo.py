@@ -2,8 +2,8 @@
 [--json].
 
 Each pair goes through ``fuxian align run PORT REFERENCE --json`` at ten classes and two pictures of 64 to 128 pixels,
-with the stages that compare what the two compute: initial values are left out, since each library draws them in its
-own way and says so. What was run is kept in ``--state``, and is not run again. With ``--mended`` the models that
+with the stages that the model decides: initial values are left out, since each library draws them in its own way and
+says so. What was run is kept in ``--state``, and is not run again. With ``--mended`` the models that
 differ run once more with the lines of Paddle's sources changed that ``zoo/mends.py`` names: they are then aligned, so
 that the causes are complete.
 
@@ -27,7 +27,8 @@ from fuxian.temporary import temporary_folder
 sys.path.insert(0, str(Path(__file__).parent / "zoo"))
 from mends import MENDS
 
-STAGES = "configuration,eval_data,train_data,forward,loss,backward,optimizer,training_mode,training_steps"
+STAGES = "configuration,eval_data,train_data,forward,loss,backward,training_mode"
+"""What the model decides: its parts, outputs, gradients, and running statistics. The optimizer is the recipe's."""
 FOLDER = Path(__file__).parent / "zoo"
 SHARED = (
     "alexnet",
