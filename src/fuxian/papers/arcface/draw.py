@@ -11,7 +11,7 @@ from fuxian.papers.arcface.settings import FOLDS, FoldSetting
 from fuxian.recipe import Batch
 
 PAIRS = 1000
-"""Of each kind in each fold. The official test's 300 leave as much uncertain as the margin; the people stay the same."""
+"""Of each kind in each fold. The official test's 300 leave as much uncertain as the margin; the people stay."""
 PUBLIC_LABELS = ("lfw-folds",)
 
 
