@@ -68,8 +68,8 @@ def _rounded(operator: Callable[..., Any], running: bool) -> Callable[..., Any]:
     def computed(*arguments: Any, **named: Any) -> Any:
         import paddle
 
-        first = arguments[0] if arguments else named["x"]
-        if first.dtype != paddle.float32:
+        first = next(iter((*arguments, *named.values())))
+        if first.dtype != paddle.float32 or named.get("out") is not None:
             return operator(*arguments, **named)
         wide = [_widened(one) for one in arguments]
         made = operator(*wide, **{name: _widened(one) for name, one in named.items()})
