@@ -99,7 +99,7 @@ def without(claim: str, seed: int, own: Variant) -> Callable[[Variant], list[Log
 def steps_compared(log: list[LogLine], run: Callable[[Variant], list[LogLine]]) -> int:
     """How many steps were compared of a log that passes; 0 for one that is turned away."""
     try:
-        return len(judge(log, run, portable=False).steps)
+        return len(judge(log, run).steps)
     except Failed:
         return 0
 

@@ -117,7 +117,7 @@ def test_no_way_to_round_is_run_twice():
     other = lines(2.0, 0.1002)
     made, asked = ruling(other, portable=True, plain=lines(2.0, 0.1), avx2=other)
     assert made.status == "pass"
-    assert asked == ["portable", "1-thread", "2-threads", "avx", "avx2"]
+    assert asked == ["portable", "1-thread", "2-threads", "sse", "avx", "avx2"]
 
 
 def test_a_portable_log_that_does_not_come_out_exactly_is_held_to_what_rounding_does():

@@ -60,6 +60,7 @@ AS_IT_IS = (Variant("1-thread"), Variant("2-threads", 2))
 PORTABLY = Variant("portable", 1, PORTABLE)
 OTHERWISE = (
     PORTABLY,
+    Variant("sse", 1, {"MKL_CBWR": "COMPATIBLE"}),
     Variant(
         "avx", 1, {"MKL_DEBUG_CPU_TYPE": "4", "MKL_ENABLE_INSTRUCTIONS": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX"}
     ),
