@@ -63,7 +63,7 @@ def test_a_log_of_another_instruction_set_passes_within_what_those_differ_by():
     }
     made, asked = ruling(lines(2.0, 1.005, 0.5015), **runs)
     assert (made.status, len(made.steps), made.exact) == ("pass", 3, False)
-    assert asked == ["1-thread", "2-threads", "portable", "avx", "avx2", "perturbed"]
+    assert asked == ["1-thread", "2-threads", "portable", "sse", "avx", "avx2", "perturbed"]
     assert reason(lines(2.001, 1.0, 0.5), **runs) is Reason.REPLAY_MISMATCH
     assert reason(lines(2.0, 1.02, 0.5), **runs) is Reason.REPLAY_MISMATCH
 
