@@ -8,7 +8,8 @@ import numpy as np
 
 NAME = os.environ.get("ZOO_MODEL", "resnet18")
 CLASSES = 10
-SIDE = {"inception_v3": 128, "alexnet": 224, "googlenet": 224}.get(NAME, 64)
+OWN_SIDES = {"inception_v3": "128", "alexnet": "224", "googlenet": "224"}
+SIDE = int(os.environ.get("ZOO_SIDE", OWN_SIDES.get(NAME, "64")))
 RATE = 0.01
 AUXILIARY = 0.3
 """Weight of each auxiliary head's loss, as in the papers."""

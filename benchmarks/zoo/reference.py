@@ -1,8 +1,4 @@
-"""The model of torchvision of the same name, as a recipe.
-
-torchvision's wheel is built for a CUDA build of PyTorch. Beside a CPU build its compiled operators are missing, which
-no classifier uses; the import needs two of their schemas.
-"""
+"""The model of torchvision of the same name, as a recipe."""
 
 from __future__ import annotations
 
@@ -15,15 +11,8 @@ from torch.nn import functional
 from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
+import beside_cpu  # noqa: F401
 from batches import CLASSES, NAME, RATE, batches, loss_of
-
-SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")
-if not hasattr(torch.ops.torchvision, "nms"):
-    SCHEMAS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    SCHEMAS.define(
-        "qnms(Tensor dets, Tensor scores, float iou_threshold, Tensor scale, Tensor point) -> Tensor"
-    )
-
 from torchvision import models
 
 OPTIONS = {

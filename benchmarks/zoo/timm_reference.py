@@ -1,0 +1,28 @@
+"""timm's model of the pair that ZOO_MODEL names, as a recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from fuxian import Recipe
+
+sys.path.insert(0, str(Path(__file__).parent))
+import beside_cpu  # noqa: F401
+import timm
+from batches import CLASSES, NAME, RATE, batches, loss_of
+from clas_pairs import PAIRS
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        model=lambda: timm.create_model(PAIRS[NAME].timm, num_classes=CLASSES),
+        forward=lambda network, inputs: network(*inputs),
+        train_data=batches,
+        eval_data=batches,
+        loss=lambda outputs, targets: loss_of(functional.cross_entropy, outputs, targets),
+        optimizer=lambda network: torch.optim.SGD(network.parameters(), lr=RATE, momentum=0.9),
+    )
