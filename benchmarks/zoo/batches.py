@@ -27,3 +27,9 @@ def loss_of(cross_entropy, outputs, targets):
     return sum(
         (AUXILIARY * cross_entropy(one, targets[0]) for one in others), cross_entropy(main, targets[0])
     )
+
+
+def square(outputs, targets):
+    """A loss for networks whose untrained logits lie further apart than Paddle's cross_entropy follows."""
+    del targets
+    return (outputs**2).mean()

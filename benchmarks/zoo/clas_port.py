@@ -12,13 +12,12 @@ from pathlib import Path
 from types import ModuleType
 
 import paddle
-from paddle.nn import functional
 
 from fuxian import Recipe
 from fuxian.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from batches import CLASSES, NAME, RATE, batches, loss_of
+from batches import CLASSES, NAME, RATE, batches, square
 from clas_pairs import PAIRS
 
 SOURCE = Path(os.environ.get("PADDLECLAS", "PaddleClas")) / "ppcls"
@@ -62,7 +61,7 @@ def recipe() -> Recipe:
         forward=lambda network, inputs: network(*inputs),
         train_data=batches,
         eval_data=batches,
-        loss=lambda outputs, targets: loss_of(functional.cross_entropy, outputs, targets),
+        loss=square,
         optimizer=lambda network: paddle.optimizer.Momentum(
             RATE, momentum=0.9, parameters=network.parameters()
         ),

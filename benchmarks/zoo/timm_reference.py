@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 
 from fuxian import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 import beside_cpu  # noqa: F401
 import timm
-from batches import CLASSES, NAME, RATE, batches, loss_of
+from batches import CLASSES, NAME, RATE, batches, square
 from clas_pairs import PAIRS
 
 
@@ -23,6 +22,6 @@ def recipe() -> Recipe:
         forward=lambda network, inputs: network(*inputs),
         train_data=batches,
         eval_data=batches,
-        loss=lambda outputs, targets: loss_of(functional.cross_entropy, outputs, targets),
+        loss=square,
         optimizer=lambda network: torch.optim.SGD(network.parameters(), lr=RATE, momentum=0.9),
     )
