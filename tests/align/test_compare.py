@@ -90,7 +90,14 @@ def test_the_error_is_the_smallest_tolerance_that_passes(reference, amount):
 def test_the_worst_elements_of_a_large_tensor():
     reference = np.zeros(50_000).reshape(100, 500)
     port = reference.copy()
-    for size, place in ((5.0, (99, 499)), (4.0, (0, 0)), (3.0, (50, 3)), (2.0, (8, 95)), (1.0, (8, 96)), (0.5, (1, 1))):
+    for size, place in (
+        (5.0, (99, 499)),
+        (4.0, (0, 0)),
+        (3.0, (50, 3)),
+        (2.0, (8, 95)),
+        (1.0, (8, 96)),
+        (0.5, (1, 1)),
+    ):
         port[place] = size
     reference[20, 20] = port[20, 20] = 10.0
     worst = compare("w", port, reference, 1e-6).worst
