@@ -1,6 +1,7 @@
 """Trains the PyTorch reference on MovieLens and records the area under the curve of each seed.
 
-python -m fuxian.papers.dmr.reference.movielens_runs --iterations 800 --seeds 100 101 102 103 104 105 106 107 --out movielens.json
+python -m fuxian.papers.dmr.reference.movielens_runs --iterations 800 --seeds 100 101 102 103 104 105 106 107 \
+    --out movielens.json
 """
 
 from __future__ import annotations
