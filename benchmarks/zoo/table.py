@@ -14,8 +14,9 @@ from typing import Any
 
 from fuxian.temporary import temporary_folder
 
-STAGES = "configuration,eval_data,train_data,forward,loss,backward,training_mode"
-"""What the model decides: its parts, outputs, gradients, and running statistics. The optimizer is the recipe's."""
+STAGES = "configuration,eval_data,train_data,forward,training_mode"
+"""What the model decides: its parts and outputs, and in training its gradients and running statistics. The optimizer is
+the recipe's."""
 FOLDER = Path(__file__).parent
 SAID = ("aligned", "diverged", "inconclusive")
 KEPT = ("stage", "place", "reference_place", "cause", "certainty", "evidence", "error")
