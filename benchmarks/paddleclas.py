@@ -17,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent / "zoo"))
 from clas_pairs import PAIRS
 from table import options, table
 
+STAGES = "configuration,eval_data,forward,backward"
+"""In evaluation mode: the rates of dropout and of dropped paths are the recipe's."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -25,7 +28,7 @@ def main() -> None:
     options(parser, list(PAIRS), "runs/paddleclas.json")
     given = parser.parse_args()
     pairs = {name: {"ZOO_MODEL": name, "ZOO_SIDE": str(PAIRS[name].side)} for name in given.only}
-    table(pairs, ("clas_port.py", "timm_reference.py"), given)
+    table(pairs, ("clas_port.py", "timm_reference.py"), STAGES, given)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent / "zoo"))
 from mends import MENDS
 from table import options, table
 
+STAGES = "configuration,eval_data,train_data,forward,training_mode"
+"""What the model decides: its parts and outputs, and in training its gradients and running statistics. The optimizer is
+the recipe's."""
 SHARED = (
     "alexnet",
     *(f"densenet{depth}" for depth in (121, 161, 169, 201)),
@@ -54,7 +57,7 @@ def main() -> None:
         pairs = {f"{n} mended": {"ZOO_MODEL": n, "ZOO_MENDED": "1"} for n in given.only if n in MENDS}
     else:
         pairs = {name: {"ZOO_MODEL": name} for name in given.only}
-    table(pairs, ("port.py", "reference.py"), given)
+    table(pairs, ("port.py", "reference.py"), STAGES, given)
 
 
 if __name__ == "__main__":

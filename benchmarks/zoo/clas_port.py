@@ -1,17 +1,22 @@
-"""A backbone of PaddleClas, named by ZOO_MODEL, as a recipe; PADDLECLAS is the folder that holds ``ppcls``.
+"""A backbone of PaddleClas, named by ZOO_MODEL, as its own configuration makes it.
 
-The backbone's file alone is imported: the packages around it import what no backbone needs.
+PADDLECLAS is the folder that holds ``ppcls``. The backbone's file alone is imported: the packages
+around it import what no backbone needs.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import paddle
+import yaml
 
 from fuxian import Recipe
 from fuxian.errors import InputError
@@ -51,8 +56,23 @@ def backbones() -> ModuleType:
     return importlib.import_module(f"ppcls.arch.backbone.{PAIRS[NAME].file}")
 
 
+def options() -> dict[str, Any]:
+    """What PaddleClas' own configuration gives the backbone, with its numbers in words read as numbers."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: read(one) for name, one in value.items()}
+        with contextlib.suppress(ValueError, SyntaxError):
+            return ast.literal_eval(value) if isinstance(value, str) else value
+        return value
+
+    files = sorted(SOURCE.glob(f"configs/ImageNet/*/{NAME}.yaml"))
+    given = yaml.safe_load(files[0].read_text(encoding="utf-8"))["Arch"] if files else {}
+    return {name: read(value) for name, value in given.items() if name not in ("name", "pretrained")}
+
+
 def model() -> paddle.nn.Layer:
-    return getattr(backbones(), NAME)(class_num=CLASSES)
+    return getattr(backbones(), NAME)(**{**options(), "class_num": CLASSES})
 
 
 def recipe() -> Recipe:

@@ -14,9 +14,6 @@ from typing import Any
 
 from fuxian.temporary import temporary_folder
 
-STAGES = "configuration,eval_data,train_data,forward,training_mode"
-"""What the model decides: its parts and outputs, and in training its gradients and running statistics. The optimizer is
-the recipe's."""
 FOLDER = Path(__file__).parent
 SAID = ("aligned", "diverged", "inconclusive")
 KEPT = ("stage", "place", "reference_place", "cause", "certainty", "evidence", "error")
@@ -29,14 +26,16 @@ def options(parser: argparse.ArgumentParser, names: list[str], state: str) -> No
     parser.add_argument("--json", action="store_true", help="a list of rows instead of a table")
 
 
-def table(pairs: Mapping[str, Mapping[str, str]], files: tuple[str, str], given: argparse.Namespace) -> None:
+def table(
+    pairs: Mapping[str, Mapping[str, str]], files: tuple[str, str], stages: str, given: argparse.Namespace
+) -> None:
     """Run what ``given.state`` has not, and print all. ``pairs``: by name, what the recipe files read from the
     environment; ``files``: the port's and the reference's recipe."""
     state: dict[str, Any] = json.loads(given.state.read_text()) if given.state.is_file() else {}
     given.state.parent.mkdir(parents=True, exist_ok=True)
     for name, environment in pairs.items():
         if name not in state:
-            state[name] = run(files, environment)
+            state[name] = run(files, stages, environment)
             given.state.write_text(json.dumps(state, indent=1), encoding="utf-8")
             print(line(name, state[name]), file=sys.stderr, flush=True)
     rows = [{"model": name, **state[name]} for name in pairs]
@@ -49,12 +48,12 @@ def table(pairs: Mapping[str, Mapping[str, str]], files: tuple[str, str], given:
     print(f"{same} of {len(rows)} aligned")
 
 
-def run(files: tuple[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
+def run(files: tuple[str, str], stages: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """What the command says of one pair: verdict, first divergence, every stage's verdict, seconds."""
     began = time.monotonic()
     command = [
         str(Path(sys.executable).with_name("fuxian")),
-        *("align", "run", *(str(FOLDER / file) for file in files), "--stages", STAGES, "--json"),
+        *("align", "run", *(str(FOLDER / file) for file in files), "--stages", stages, "--json"),
     ]
     # torch.compile's own start would import operators that are not there.
     own = {"TORCHDYNAMO_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
