@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import sys
 from pathlib import Path
 
@@ -22,6 +24,12 @@ OPTIONS = {
 
 
 def model() -> torch.nn.Module:
+    """A copy of one model: VGG's weights take longer to draw than its passes do to run."""
+    return copy.deepcopy(drawn())
+
+
+@functools.cache
+def drawn() -> torch.nn.Module:
     return getattr(models, NAME)(weights=None, num_classes=CLASSES, **OPTIONS.get(NAME, {}))
 
 
