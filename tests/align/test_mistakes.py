@@ -321,3 +321,29 @@ def test_an_argument_of_an_optimizer(kind, ours, theirs, cause, evidence):
         seen = "steps" in found.first.stage
         assert (found.diagnosis.cause, found.diagnosis.certainty) == (cause, "surmised" if seen else "proven")
         assert evidence in found.diagnosis.evidence
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cause", "evidence"),
+    [
+        ((2, 3), (2, 3), "", ""),
+        ((3, 3), (2, 3), "pool_kind", "norm_type=2 in place of 3"),
+        ((2, 2, 3), (2, 3, 3), "kernel_size", "kernel_size=3 in place of 2"),
+        ((2, 3, 2), (2, 3, 3), "stride", "stride=3 in place of 2"),
+        ((2, 3, 2, 1), (2, 3, 2), "padding", "padding=0 in place of 1"),
+        ((2, 4, 4, 0, True), (2, 4, 4, True), "framework_defect", "a window over the edge for a whole one"),
+    ],
+)
+def test_an_argument_of_lp_pooling(ours, theirs, cause, evidence):
+    def forward(m, x):
+        return m.head(m.pool(m.conv(x) ** 2).mean((2, 3)))
+
+    found = said(
+        model(P, lambda: {"conv": P.Conv2D(3, 4, 3), "pool": P.LPPool2D(*ours), "head": P.Linear(4, 3)}, forward),
+        model(T, lambda: {"conv": T.Conv2d(3, 4, 3), "pool": T.LPPool2d(*theirs), "head": T.Linear(4, 3)}, forward),
+        PICTURES, stages=("configuration", "forward", "backward"),
+    )  # fmt: skip
+    assert found.verdict == ("diverged" if cause else "aligned")
+    if cause:
+        assert told(found) == ("forward", "pool", cause, "proven")
+        assert evidence in found.diagnosis.evidence

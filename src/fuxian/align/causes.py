@@ -35,7 +35,7 @@ CAUSES: dict[str, str] = {
     "kernel_size": "another kernel or window size",
     "ceil_mode": "another ceil_mode",
     "count_include_pad": "padding counted in the average, or not (exclusive, count_include_pad)",
-    "pool_kind": "average in place of maximum, or the reverse",
+    "pool_kind": "another kind of pooling (average, maximum, another norm)",
     "align_corners": "another align_corners or align_mode",
     "interpolation_mode": "another interpolation mode",
     "softmax_axis": "softmax over another axis",

@@ -113,6 +113,11 @@ SECOND_ORDER = (
     " unless the gradient of the convolution's input is asked for too; put the input in the list:"
     " paddle.grad(loss, [*parameters, x], create_graph=True)[:-1]"
 )
+LP_POOL = (
+    "torch's lp_pool takes a window over the edge for a whole one of the same mean, Paddle's sums what is there; pad"
+    " the input and leave ceil_mode off on both sides"
+)
+"""A difference of the frameworks under ceil_mode; torch 2.13 leaves the documented formula."""
 CRASHES = {
     "grid_sample": "paddle 3.3.1: grid_sample's backward pass ends the process where its input needs no gradient; set"
     " x.stop_gradient = False before it",

@@ -42,7 +42,7 @@ SEEN_OTHERWISE = {
 """Arguments whose effect is looked at in another way than by their value."""
 NOT_TRIED = frozenset({
     # of functions
-    "data_format", "dim1", "dim2", "cutoffs", "num_samples", "norm_type", "scale_grad_by_freq", "window_size",
+    "data_format", "dim1", "dim2", "cutoffs", "num_samples", "scale_grad_by_freq", "window_size",
     "softcap",
     "varlen_padded", "enable_gqa",
     "k", "margin1", "margin2", "margin3", "num_experts", "tokens_per_expert",

@@ -257,6 +257,8 @@ def _settings(
 def _setting_words(name: str, mine: object, other: object) -> str:
     shown = "the reference's" if isinstance(other, np.ndarray) else number(other)
     before = "the port's" if isinstance(mine, np.ndarray) else number(mine)
+    if name == "scaled":
+        return f"what the other framework does ({defects.LP_POOL})"
     return f"{name}={shown} in place of {before}"
 
 

@@ -117,7 +117,7 @@ def transposed_convolution(
 
 
 def pool(x: np.ndarray, kind: str, s: dict[str, Any]) -> np.ndarray:
-    """Maximum or average pooling over any number of spatial axes."""
+    """Pooling by maximum, average or sum over any number of spatial axes."""
     count = x.ndim - 2
     kernel = spread(s["kernel_size"], count)
     stride = spread(s.get("stride") or kernel, count)
@@ -155,7 +155,18 @@ def pool(x: np.ndarray, kind: str, s: dict[str, Any]) -> np.ndarray:
         )
         out = np.maximum(out, padded[window]) if kind == "max" else out + padded[window]
         counted = counted + inside[window]
+    if kind == "sum":
+        return out
     return out if kind == "max" else out / np.maximum(counted, 1)
+
+
+def power_pool(x: np.ndarray, s: dict[str, Any]) -> np.ndarray:
+    """The norm of each window. ``scaled``: that of a window at the edge is the norm of a whole one with its mean."""
+    power = float(s["norm_type"])
+    if not s.get("scaled", False):
+        return pool(x**power, "sum", s) ** (1 / power)
+    whole = float(np.prod(spread(s["kernel_size"], x.ndim - 2)))
+    return (pool(x**power, "avg", s) * whole) ** (1 / power)
 
 
 def adaptive_pool(x: np.ndarray, kind: str, s: dict[str, Any]) -> np.ndarray:

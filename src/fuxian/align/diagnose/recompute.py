@@ -89,6 +89,8 @@ def _kernel(operation: str) -> Callable[[dict[str, np.ndarray], dict[str, Any]],
         return lambda t, s: kernels.transposed_convolution(t["x"], t["weight"], t.get("bias"), s)
     if operation.startswith("conv"):
         return lambda t, s: kernels.convolution(t["x"], t["weight"], t.get("bias"), s)
+    if "lp_pool" in operation:
+        return lambda t, s: kernels.power_pool(t["x"], s)
     if "pool" in operation:
         kind = "max" if "max" in operation else "avg"
         if "adaptive" in operation:

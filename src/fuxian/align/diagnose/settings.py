@@ -41,7 +41,7 @@ NAMES = {
     "log_input": "log_input",
     "swap": "swap", "gamma": "gamma", "hard": "hard", "norm_by_times": "norm_by_times", "max_norm": "max_norm",
     "zero_infinity": "zero_infinity", "shift_ratio": "shift_ratio", "downscale_factor": "upscale_factor",
-    "value": "fill", "lambd": "threshold",
+    "value": "fill", "lambd": "threshold", "norm_type": "norm_type",
     "lower": "low", "upper": "high", "groups_": "groups", "num_heads": "num_heads", "dropout": "p",
 }  # fmt: skip
 
@@ -102,7 +102,8 @@ CAUSES = {
     "log_target": "logits", "full": "loss_form", "log_input": "logits", "swap": "loss_form", "gamma": "loss_form",
     "hard": "activation_form", "norm_by_times": "reduction", "max_norm": "scale_factor", "zero_infinity": "loss_form",
     "shift_ratio": "permutation", "fill": "padding_mode",
-    "class_weight": "class_weight", "pos_weight": "class_weight",
+    "class_weight": "class_weight", "pos_weight": "class_weight", "norm_type": "pool_kind",
+    "scaled": "framework_defect",
 }  # fmt: skip
 """What a differing setting is called."""
 
@@ -155,6 +156,10 @@ def canonical(scene: Scene, call: Call) -> dict[str, Any]:
             found[name] = _even(value)
     if "pool" in operation and "adaptive" not in operation and found.get("stride") is None:
         found["stride"] = found.get("kernel_size")
+    if "lp_pool" in operation and found.get("ceil_mode"):
+        found["scaled"] = scene.framework == "torch"
+    elif "pool" not in operation:
+        found.pop("norm_type", None)
     if "adaptive" in operation:
         found = {k: v for k, v in found.items() if k == "output_size"}
     if operation == "batch_norm":
