@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fuxian.errors import InputError
-from fuxian.verify.export_chain import compare
+from fuxian.verify.export_chain import compare, require_rounding
 from fuxian.verify.numbers import read_numbers
 from fuxian.verify.reasons import Failed, Reason
 
@@ -69,19 +69,37 @@ A = np.linspace(-5, 5, 60).reshape(20, 3)
 
 
 def test_outputs_that_differ_by_rounding_are_the_same():
-    count, beyond, largest = compare({"x": A}, {"x": (A + 1e-6).astype(np.float32)})
-    assert (count, beyond) == (60, 0)
-    assert largest == pytest.approx(1e-6, rel=0.5)
+    found = compare({"x": A}, {"x": (A + 1e-6).astype(np.float32)})
+    assert (found.count, found.beyond) == (60, 0)
+    assert found.largest == pytest.approx(1e-6, rel=0.5)
 
 
 def test_two_in_a_hundred_may_be_tipped_by_rounding_and_are_counted():
     outputs = np.ones((100, 10))
     tipped = outputs.copy()
     tipped[:2] = 5.0
-    assert compare({"x": outputs}, {"x": tipped}) == (1000, 20, 4.0)
+    found = compare({"x": outputs}, {"x": tipped})
+    assert (found.count, found.beyond, found.largest) == (1000, 20, 4.0)
+    require_rounding(found, lambda: pytest.fail("nothing more was to be asked"))
     tipped[2, 0] = 5.0
     with pytest.raises(Failed, match="21 of 1000 numbers"):
-        compare({"x": outputs}, {"x": tipped})
+        require_rounding(compare({"x": outputs}, {"x": tipped}), lambda: 0)
+
+
+@pytest.mark.parametrize(
+    ("beyond", "by_rounding", "passes"),
+    [(60, 20, True), (60, 19, False), (200, 100, True), (201, 900, False), (900, 900, False)],
+)
+def test_more_may_be_tipped_where_rounding_the_weights_tips_a_third_as_many(beyond, by_rounding, passes):
+    outputs = np.ones((100, 10))
+    tipped = outputs.copy()
+    tipped.reshape(-1)[:beyond] = 5.0
+    found = compare({"x": outputs}, {"x": tipped})
+    if passes:
+        require_rounding(found, lambda: by_rounding)
+    else:
+        with pytest.raises(Failed):
+            require_rounding(found, lambda: by_rounding)
 
 
 @pytest.mark.parametrize(
@@ -98,5 +116,5 @@ def test_two_in_a_hundred_may_be_tipped_by_rounding_and_are_counted():
 )
 def test_outputs_that_differ_otherwise_are_not(predicted, inferred):
     with pytest.raises(Failed) as caught:
-        compare(predicted, inferred)
+        require_rounding(compare(predicted, inferred), lambda: 0)
     assert caught.value.reason is Reason.CHAIN_MISMATCH

@@ -1,4 +1,4 @@
-"""Weights for the controls: of no worth (the elements of each tensor shuffled, or drawn anew), or nudged.
+"""Weights for the controls: of no worth (the elements of each tensor shuffled, or drawn anew), nudged, or rounded.
 
 All keep names, shapes, types and the file's format, so that only the numbers differ from the submitted ones. Nudged
 weights are worth as much as the submitted ones, and are another file.
@@ -18,7 +18,7 @@ from fuxian.errors import InputError
 from fuxian.verify.entrant_weights import read_weights
 from fuxian.weights import save_tensors
 
-Kind = Literal["shuffled", "fresh", "nudged"]
+Kind = Literal["shuffled", "fresh", "nudged", "rounded"]
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 PICKLES = (".pkl", ".pickle")
 LARGEST_HEADER = 100_000_000
@@ -33,7 +33,7 @@ def write_control(kind: Kind, weights: Path, out: Path, seed: int) -> None:
 
     Raises InputError where the file cannot be read or written in its format, or holds nothing that would change.
     """
-    change = {"shuffled": _shuffled, "fresh": _fresh, "nudged": _nudged}[kind]
+    change = {"shuffled": _shuffled, "fresh": _fresh, "nudged": _nudged, "rounded": _rounded}[kind]
     random = np.random.default_rng(seed)
     suffix = weights.suffix.lower()
     if suffix == ".safetensors":
@@ -93,10 +93,21 @@ def _fresh(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _nudged(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Each number moved by about a thousandth of itself; integers stay, for tables of them index others."""
+    """Each number moved by about a thousandth of itself."""
+    return _moved(tensor, random, least=NUDGE, digits=2)
+
+
+def _rounded(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Each number moved by about a unit in its last place."""
+    return _moved(tensor, random, least=0, digits=1)
+
+
+def _moved(tensor: np.ndarray, random: np.random.Generator, *, least: float, digits: float) -> np.ndarray:
+    """By about ``least`` of itself, or so many units in the last place; integers stay, for tables of them index
+    others."""
     if tensor.dtype.kind != "f":
         return tensor
-    coarse = max(NUDGE, 2 * float(np.finfo(tensor.dtype).eps))
+    coarse = max(least, digits * float(np.finfo(tensor.dtype).eps))
     with np.errstate(over="ignore", invalid="ignore"):
         return (tensor.astype(np.float64) * (1 + coarse * random.standard_normal(tensor.shape))).astype(
             tensor.dtype
