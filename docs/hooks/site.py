@@ -39,10 +39,12 @@ def _title(readme: Path) -> str:
 
 
 def on_files(files: Files, config: dict) -> Files:
-    """Adds each paper's README as ``papers/ID.md``, and to the Chinese site the pictures that both languages share."""
+    """Adds each paper's README as ``papers/ID.md``, and to the Chinese site the pictures and the style that both languages share."""
     if PICTURES.parent != Path(config["docs_dir"]):
         for picture in sorted(PICTURES.iterdir()):
             files.append(File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture)))
+        style = ROOT / "docs/extra.css"
+        files.append(File.generated(config, style.name, abs_src_path=str(style)))
     for readme in _readmes():
         text = readme.read_text(encoding="utf-8")
         files.append(File.generated(config, f"papers/{readme.parent.name}.md", content=text))

@@ -73,7 +73,7 @@ def growth_plot(alignment: Alignment) -> str:
     axes.set(xlabel="module, in the order of their outputs", ylabel="relative error of the output")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if marked:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower right")
         named = next((i for i in marked if rows[i].mark == "first"), marked[0])
         axes.annotate(rows[named].port or rows[named].reference, (named, errors[named]),
                       textcoords="offset points", xytext=(6, -12))  # fmt: skip
