@@ -10,9 +10,11 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Setting up Fuxian and PaddlePaddle in $(VENV): 1.5 GB, a minute or two."
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Fuxian needs Python 3.11 to 3.13 and found {v[0]}.{v[1]}: run make PYTHON=python3.12 (or another)")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Installing Fuxian and PaddlePaddle into $(VENV), which takes a minute or two and 1.5 GB:"
+	@# The venv's own pip is silent while it unpacks; from 25.1 on it shows how far it is.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
@@ -22,7 +24,7 @@ setup: $(VENV)/.installed
 run: setup
 	@echo "Training seven seeds, about 100 s each on one core. Ctrl-C stops with a checkpoint and says how to go on."
 	@$(BIN)/fuxian reproduce maml/sinusoid-10shot; code=$$?; case $$code in 0|1|3) ;; *) exit $$code;; esac; \
-	echo "Open the report in a browser. To have fuxian on the path: source $(BIN)/activate"
+	echo "Open the report, whose path stands above, in a browser. To have fuxian on the path: source $(BIN)/activate"
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,reference,notebook,contest,cluster,s3,onnx]'

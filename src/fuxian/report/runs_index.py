@@ -112,7 +112,9 @@ def print_rows(console: Console, rows: list[RunRow], lang: str) -> None:
     say = translator(lang)
     names = ("run", "ours", "verdict", "when")
     # A run's name is to be copied: it stays in one line, with the claim below it.
-    heads = (Column(say(f"col_{name}"), overflow="fold", no_wrap=name in ("run", "verdict")) for name in names)
+    heads = (
+        Column(say(f"col_{name}"), overflow="fold", no_wrap=name in ("run", "verdict")) for name in names
+    )
     table = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         verdict = f"{SYMBOLS[row.verdict]} {say(row.verdict)}"

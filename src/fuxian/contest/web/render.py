@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache, lru_cache
@@ -60,6 +61,7 @@ def words(visit: Visit, done: str | None) -> dict[str, Any]:
         "state_word": _pair(visit, said.STATE),
         "reason_word": _pair(visit, said.REASON),
         "word": _pair(visit, said.OTHER),
+        "note": lambda text: _note(visit.language, text),
         "tone": lambda state: said.TONE.get(state, "plain"),
         "icon_of": lambda state: said.ICON.get(state, "dot"),
         "said": None if sentence is None else visit.t(*sentence),
@@ -70,6 +72,15 @@ def words(visit: Visit, done: str | None) -> dict[str, Any]:
 
 def _pair(visit: Visit, table: dict[str, tuple[str, str]]) -> Callable[[str], str]:
     return lambda key: visit.t(*table[key]) if key in table else key
+
+
+def _note(language: str, text: str) -> str:
+    """A note in the page's language; as it is where a person wrote it."""
+    if language == "zh":
+        for pattern, chinese in said.NOTES.items():
+            if found := re.fullmatch(pattern, text):
+                return found.expand(chinese)
+    return text
 
 
 def _both(visit: Visit, text: Both | dict[str, str] | None) -> str:

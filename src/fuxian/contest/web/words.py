@@ -55,6 +55,12 @@ ICON = {
     "void": "minus", "withdrawn": "back", "unranked": "minus", "cancelled": "minus", "not_public": "lock",
     "false_positive": "minus", "declined": "minus",
 }  # fmt: skip
+NOTES = {
+    r"look (\d+) was inconclusive; look (\d+) follows": r"第 \1 次验收无法裁定，将进行第 \2 次",
+    r"pinned at (\w+)": r"代码固定在 \1",
+    r"platform failure; tried again at no cost": "平台故障，不计次数，重新验收",
+}
+"""What the platform writes beside a change of status, and the Chinese for it."""
 REASON = {
     "OK": ("达到精度", "reached the figure"),
     "MALFORMED": ("文件格式无法读取", "its files cannot be read for what they should be"),
@@ -104,6 +110,14 @@ OTHER = {
     "entrant": ("参赛者", "entrant"),
     "judge": ("评委", "judge"),
     "organiser": ("组织方", "organiser"),
+    "repository": ("代码仓库", "repository"),
+    "notebook": ("notebook", "notebook"),
+    "report": ("系统报告", "report"),
+    "members": ("人员名单", "members"),
+    "travel": ("往返路费", "travel"),
+    "lodging": ("住宿", "lodging"),
+    "tickets": ("门票", "tickets"),
+    "settling": ("落户与孵化", "settling"),
     "pin": ("固定代码", "fetching"),
     "verify": ("验收", "verification"),
     "queued": ("等待", "waiting"),

@@ -19,8 +19,8 @@ function localTimes(root) {
     const own = document.createElement("span");
     own.className = "local";
     const word = document.documentElement.lang === "en" ? "yours" : "本地";
-    own.textContent = ` ${word} ${day} ${two(moment.getHours())}:${two(moment.getMinutes())} (${zone})`;
-    time.after(own);
+    own.textContent = `${word} ${day} ${two(moment.getHours())}:${two(moment.getMinutes())} (${zone})`;
+    time.after(" ", own);
   }
 }
 
