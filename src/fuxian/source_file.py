@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from fuxian.errors import InputError
+from fuxian.extras import how_to_install
 
 
 @contextmanager
@@ -24,6 +25,8 @@ def mistakes_in(path: Path) -> Iterator[None]:
     except SyntaxError as error:
         raise InputError(f"{error.filename}:{error.lineno}: {error.msg}; mend the file.") from error
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            raise InputError(f"{path}: PyTorch is not installed: {how_to_install('reference')}.") from error
         lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         place = f"{path}:{lines[-1].lineno}" if lines else str(path)
         said = (str(error).strip().splitlines() or [""])[-1]

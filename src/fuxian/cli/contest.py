@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import logging
 import sys
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from fuxian.cli.options import AsJson, Language, print_json
 from fuxian.errors import InputError
+from fuxian.extras import need
 from fuxian.recipe import leaves
 
 app = typer.Typer(no_args_is_help=True)
@@ -46,10 +46,7 @@ class Engine(StrEnum):
 @app.callback()
 def needs() -> None:
     """Run a challenge, or take part in one."""
-    if importlib.util.find_spec("sqlalchemy") is None or importlib.util.find_spec("fastapi") is None:
-        raise InputError(
-            "fuxian contest needs more packages: type pip install -e '.[contest]' in its folder."
-        )
+    need("contest", ["sqlalchemy", "fastapi"], "fuxian contest")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from fuxian.cli.options import AsJson, Language, LanguageOption, print_json
 from fuxian.errors import InputError
+from fuxian.extras import need
 from fuxian.invocation import command
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ def package(
     from fuxian.submission.package import package as make
     from fuxian.verify.packaging import lite_data_in_sandbox, notebook_in_sandbox
 
+    if execute:
+        need("notebook", ["nbformat", "nbclient", "ipykernel"], "a run of the notebook (--no-execute: none)")
     with Console(stderr=True).status("Packaging; the notebook is being run" if execute else "Packaging"):
         made = make(
             folder,

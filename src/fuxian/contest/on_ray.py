@@ -20,6 +20,7 @@ from typing import Any
 
 from fuxian.contest.evaluation import Evaluate, Progress, Result, Work, by_fuxian, packed
 from fuxian.errors import InputError, PlatformError
+from fuxian.extras import need
 
 TICK = 0.5
 NODE_WAITS = 3600.0
@@ -45,10 +46,9 @@ def on_ray(address: str, room: Room, evaluate: Evaluate = by_fuxian) -> Evaluate
 
     Raises InputError where Ray is not installed or no cluster answers.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("Ray is not installed; install fuxian[cluster], or leave --engine out.") from error
+    need("cluster", ["ray"], "--engine ray")
+    import ray
+
     if not ray.is_initialized():
         try:
             if ":" in address:

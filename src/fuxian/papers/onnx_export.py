@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fuxian.errors import InputError, PlatformError
+from fuxian.errors import PlatformError
+from fuxian.extras import need
 from fuxian.own_process import run_module
 from fuxian.training.inference import NETWORK
 
@@ -50,12 +50,7 @@ NO_OPERATORS = ("data", "feed", "fetch")
 
 def require_packages() -> None:
     """Raises InputError where a package is missing."""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"--onnx needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
-            "pip install 'fuxian[onnx]', with Python 3.11."
-        )
+    need("onnx", PACKAGES, "--onnx, with Python 3.11,")
 
 
 def convert(

@@ -33,24 +33,27 @@ if importlib.util.find_spec("paddle") is None or {needs_fuxian} and importlib.ut
     run("python", "-m", "pip", "install", "-r", {requirements!r})'''
 
 
-def make_notebook(manifest: Manifest, results: list[Result]) -> Any:
-    """The notebook as nbformat's JSON, not executed."""
-    from nbformat import v4
+def make_notebook(manifest: Manifest, results: list[Result]) -> dict[str, Any]:
+    """The notebook in Jupyter's JSON, not executed."""
 
-    def code(*command: str) -> Any:
-        return v4.new_code_cell(f"run({', '.join(map(repr, command))})")
+    def text(source: str) -> dict[str, Any]:
+        return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+    def code(source: str) -> dict[str, Any]:
+        return {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
+
+    def call(command: list[str]) -> dict[str, Any]:
+        return code(f"run({', '.join(map(repr, command))})")
 
     paper = manifest.paper
     requirements = manifest.environment.requirements
     setup = SETUP.format(needs_fuxian=manifest.recipe is not None, requirements=requirements)
     cells = [
-        v4.new_markdown_cell(
-            f"# {paper.title}\n\n{', '.join(paper.authors)}. {paper.venue} {paper.year}. <{paper.url}>"
-        ),
-        v4.new_markdown_cell(results_table(results, "zh") + "\n\n" + results_table(results, "en")),
-        v4.new_markdown_cell("## 环境 / Environment"),
-        v4.new_code_cell(setup),
-        v4.new_markdown_cell("## 训练（少量步数） / Training, a few steps"),
+        text(f"# {paper.title}\n\n{', '.join(paper.authors)}. {paper.venue} {paper.year}. <{paper.url}>"),
+        text(results_table(results, "zh") + "\n\n" + results_table(results, "en")),
+        text("## 环境 / Environment"),
+        code(setup),
+        text("## 训练（少量步数） / Training, a few steps"),
     ]
     if manifest.recipe is not None:
         train = [*shlex.split(USUAL_COMMANDS["train"])[:2], f"--steps={LITE_STEPS}", "--out=output/lite"]
@@ -62,29 +65,31 @@ def make_notebook(manifest: Manifest, results: list[Result]) -> Any:
             else []
         )
         evaluate = manifest.arguments("evaluate", out="output")
-    cells += [code(*train)] if train else []
-    cells += [v4.new_markdown_cell("## 评估 / Evaluation"), code(*evaluate)]
-    for cell in cells:
-        cell["id"] = f"cell-{cells.index(cell)}"
-    return v4.new_notebook(
-        cells=cells,
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
+    cells += [call(train)] if train else []
+    cells += [text("## 评估 / Evaluation"), call(evaluate)]
+    return {
+        "cells": [{"id": f"cell-{number}", **cell} for number, cell in enumerate(cells)],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
 
 
-def execute_notebook(notebook: Any, folder: Path, seconds: float) -> Any:
+def execute_notebook(notebook: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
     """The notebook with what its cells gave, run in ``folder`` with at most ``seconds`` a cell.
 
     Raises InputError where a cell fails or takes longer, PlatformError where no Jupyter kernel is installed.
     """
+    import nbformat
     from jupyter_client.manager import AsyncKernelManager
 
-    name = notebook.metadata.get("kernelspec", {}).get("name", "python3")
+    run = nbformat.from_dict(notebook)
+    name = run.metadata.get("kernelspec", {}).get("name", "python3")
     with tempfile.TemporaryDirectory(prefix="fuxian-kernel-") as sockets:
         # Local sockets: no port of this machine is opened, and a sandbox without a network has them too.
         manager = AsyncKernelManager(kernel_name=name, transport="ipc", ip=f"{sockets}/kernel")
-        _execute(notebook, folder, seconds, manager)
-    return notebook
+        _execute(run, folder, seconds, manager)
+    return dict(run)
 
 
 def _execute(notebook: Any, folder: Path, seconds: float, manager: Any) -> None:
@@ -117,11 +122,9 @@ def write_notebook(notebook: dict[str, Any], file: Path) -> None:
 
 def main() -> None:
     """``python -m fuxian.submission.notebook IN OUT SECONDS``: runs a notebook in the working folder."""
-    import nbformat
-
     source, target, seconds = sys.argv[1:]
     try:
-        made = execute_notebook(nbformat.read(source, as_version=4), Path(), float(seconds))
+        made = execute_notebook(json.loads(Path(source).read_text(encoding="utf-8")), Path(), float(seconds))
     except (InputError, PlatformError) as error:
         print(error, file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 4)
