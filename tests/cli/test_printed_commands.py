@@ -7,14 +7,16 @@ which a newcomer would; words that stand for something (DIR, RUN) are put in, an
 import ast
 import importlib.util
 import json
+import pickle
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 import typer
 
@@ -302,21 +304,19 @@ def test_a_run_without_a_checkpoint(here, place):
     here(f"evaluate {claim} --run {run}", (1, 3))
 
 
-def test_a_pickle_of_weights(here, place, monkeypatch):
-    import paddle
-
-    folder = place / "pickled"
+@pytest.mark.parametrize(("file", "out"), [("a.pdparams", "OUT.safetensors"), ("a.pkl", "OUT.npz")])
+def test_a_pickle_of_weights(here, place, monkeypatch, file, out):
+    folder = place / f"pickled-{out}"
     shutil.copytree(place / "my-paper", folder)
-    paddle.save({"w": paddle.ones([3])}, str(folder / "weights/a.pdparams"))
-    mends = [
-        one["mend"] for one in json.JSONDecoder().raw_decode(here("check pickled --json", 1))[0]["findings"]
-    ]
+    weights = {"w": np.ones((2, 3), np.float32), "made": PurePosixPath("x")}
+    (folder / "weights" / file).write_bytes(pickle.dumps(weights))
+    findings = json.JSONDecoder().raw_decode(here(f"check {folder.name} --json", 1))[0]["findings"]
+    (mend,) = [one["mend"] for one in findings if "weights convert" in one["mend"]]
     monkeypatch.chdir(folder)
-    for mend in mends:
-        if "weights convert" in mend:
-            assert "OUT" in here(printed_command(mend, "weights convert"), 0)
-            return
-    raise AssertionError(mends)
+    line = printed_command(mend, "weights convert")
+    assert line.endswith(f"{file} {out}")
+    assert "1 tensors" in here(line, 0)
+    assert (folder / out).is_file()
 
 
 def test_a_data_set_that_is_not_there(here, tmp_path, data_root, monkeypatch):
