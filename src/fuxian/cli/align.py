@@ -16,6 +16,7 @@ from rich.status import Status
 from fuxian.align.stage_names import STAGES
 from fuxian.cli.options import AsJson, print_json, print_json_line
 from fuxian.errors import InputError
+from fuxian.events import Progress
 from fuxian.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ Dtype = Annotated[
 ]
 
 
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Run the port on so many processes, each on its share of the batch, and REFERENCE (usually the same port) on"
+        " one.",
+    ),
+]
+
+
 @app.callback()
 def align() -> None:
     """Prove that a port equals its reference, or name where and why it does not."""
@@ -84,6 +95,7 @@ def run(
     dtype: Dtype = None,
     oracle: Oracle = True,
     mapping: Map = None,
+    processes: Processes = None,
     mend: MendFile = None,
     report: Report = None,
     as_json: AsJson = False,
@@ -97,6 +109,26 @@ def run(
     from fuxian.align import align
     from fuxian.weights import load_overrides
 
+    if processes is not None:
+        if dtype is not None or mapping is not None or mend is not None or not oracle:
+            raise InputError(
+                "--processes runs one Paddle recipe in float64 on its own weights: leave out --dtype, --map, --mend and"
+                " --no-oracle."
+            )
+        from fuxian.align.processes.alignment import align_processes
+
+        with _waiting("running one process, then several") as waiting:
+            _show(
+                align_processes(
+                    port,
+                    reference or port,
+                    processes,
+                    stages=_stages(stages),
+                    progress=Progress(lambda event: waiting.update(event.command)),
+                ),
+                report,
+                as_json,
+            )
     overrides = load_overrides(mapping) if mapping is not None else None
     ours, theirs = (port, reference) if reference is not None else _of_paper(port)
     if mend is not None and not mend.resolve().parent.is_dir():
