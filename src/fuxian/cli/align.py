@@ -65,8 +65,8 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=2,
-        help="Run the port on so many processes, each on its share of the batch, and REFERENCE (usually the same port) on"
-        " one.",
+        help="Run the port on so many processes, each on its share of the batch, and REFERENCE (usually the same"
+        " port) on one.",
     ),
 ]
 

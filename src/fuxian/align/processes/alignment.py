@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fuxian.align.alignment import Alignment
 from fuxian.align.compare import TensorComparison
@@ -19,6 +20,9 @@ from fuxian.errors import InputError
 from fuxian.events import Progress
 from fuxian.recipe import Recipe, load_recipe
 
+if TYPE_CHECKING:
+    from fuxian.align.processes.run import Given, Run
+
 
 def align_processes(
     port: str,
@@ -30,8 +34,8 @@ def align_processes(
 ) -> Alignment:
     """Compare a Paddle recipe on ``processes`` processes of this machine with one on one process.
 
-    ``reference`` is usually the port itself. Everything runs in float64, by the training step of ``fuxian train``, on the
-    joint batches that one process draws.
+    ``reference`` is usually the port itself. Everything runs in float64, by the training step of ``fuxian train``,
+    on the joint batches that one process draws.
 
     Raises InputError for a bad recipe, one that cannot be trained or is not Paddle's, a joint batch that cannot be
     shared out, and stages that are not compared here.
@@ -104,28 +108,49 @@ def _align(
         alignment.notes.append(
             f"spread over the processes, and not compared where each holds its own part: {', '.join(spread)}"
         )
-    alignment.notes.append(f"not compared on several processes: {', '.join(s for s in STAGES if s not in JUDGES)}")
+    alignment.notes.append(
+        f"not compared on several processes: {', '.join(s for s in STAGES if s not in JUDGES)}"
+    )
     first = next((result for result in results if result.verdict == "diverged"), None)
     if first is not None:
         progress("align", "looking for the cause")
         worst = _place(first)
         place = _layer_of(worst, first)
-        evidence = Evidence(
-            together, lambda way: running.run(theirs, given, size=size, way=way), plain
-        )
+        at = int(first.facts.get("batch", 0))
+        begun = _begun(given, joint, at, theirs.accumulate)
+        evidence = Evidence(together, lambda way: running.run(theirs, begun, size=size, way=way), plain, at)
         try:
             alignment.diagnosis = diagnose(first, place, evidence)
         except Exception:  # A run in another way may fail where the plain one did not.
             alignment.diagnosis = UNKNOWN
         alignment.first = Divergence(
-            first.stage, place, worst.reference_name, "parameter", worst.error, worst.tolerance
+            first.stage,
+            place,
+            worst.reference_name,
+            "parameter",
+            worst.error,
+            worst.tolerance,
+            facts={"step": at},
         )
     return alignment
 
 
+def _begun(given: Given, joint: Run, at: int, accumulate: int) -> Given:
+    """The batch ``at``, with those that are accumulated with it, from the weights that the joint run had there."""
+    first = at // accumulate * accumulate
+    held = joint.steps[first - 1] if first else None
+    weights = given.weights if held is None else {**held.parameters, **held.buffers}
+    part = slice(first, at + 1)
+    from fuxian.align.processes.run import Given
+
+    return Given(given.batches[part], [False] * (at + 1 - first), weights, given.draws[part], first)
+
+
 def _trainable(recipe: Recipe, source: str) -> Recipe:
     if recipe.optimizer is None or recipe.train_data is None or (recipe.loss is None and recipe.step is None):
-        raise InputError(f"{source}: this recipe cannot be trained; give it train_data, optimizer and loss (or step).")
+        raise InputError(
+            f"{source}: this recipe cannot be trained; give it train_data, optimizer and loss (or step)."
+        )
     return recipe
 
 

@@ -4,13 +4,13 @@ what the processes gave, and is proven where it does."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from fuxian.align.divergence import Diagnosis
-from fuxian.align.processes.judge import Together, first_update, mean_losses
+from fuxian.align.processes.judge import Together, mean_losses
 from fuxian.align.processes.run import Arrays, Run, Step, Way
 from fuxian.align.stages import StageResult
 
@@ -20,30 +20,32 @@ CLOSE = 1e-9
 
 @dataclass
 class Evidence:
-    """What the hypotheses look at; ``alone`` runs one process once more in another way."""
+    """What the hypotheses look at, at the first ``batch`` that differs; ``alone`` runs one process on it once more, in
+    another way, from the weights that the joint run had there."""
 
     together: Together
     alone: Callable[[Way], Run]
     plain: Way
     """How the joint run was made."""
-    lines: dict[str, str] = field(default_factory=dict)
+    batch: int = 0
 
     @cached_property
     def apart(self) -> list[Run]:
         """Each share alone on one process: what is done where no code of the port knows of other processes."""
-        return [self.alone(Way(share=rank, steps=self.updated + 1)) for rank in range(self.together.size)]
+        return [self.alone(Way(share=rank)) for rank in range(self.together.size)]
 
     @cached_property
     def raw(self) -> Run:
         """The joint batch, with gradients as they come."""
-        return self.alone(Way(by_shares=self.plain.by_shares, raw=True, steps=self.updated + 1))
+        return self.alone(Way(by_shares=self.plain.by_shares, raw=True))
 
-    @cached_property
-    def updated(self) -> int:
-        return first_update(self.together.joint)
+    @property
+    def joint(self) -> Step:
+        return self.together.joint.steps[self.batch]
 
-    def steps(self, runs: list[Run]) -> list[Step]:
-        return [run.steps[self.updated] for run in runs]
+    @property
+    def shares(self) -> list[Step]:
+        return [run.steps[self.batch] for run in self.together.shares]
 
     def close(self, one: np.ndarray | float, two: np.ndarray | float) -> bool:
         """Whether two tensors agree within what rounding does, as far as the nudge says."""
@@ -108,9 +110,11 @@ def _layer(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     norms = shares[0].norms
     name = next(t.reference_name for t in stage.tensors if t.differs)
     if place in norms or name.rpartition(".")[0] in norms:
-        other = evidence.alone(Way(by_shares=True, steps=1))
+        other = evidence.alone(Way(by_shares=True))
         same = _joins(evidence, other, shares, name)
-        words = "this batch norm takes its own process's statistics, others of the model those of all processes"
+        words = (
+            "this batch norm takes its own process's statistics, others of the model those of all processes"
+        )
         if same:
             words += "; one process that takes them share by share gives the same output"
         return Diagnosis("bn_per_process", words, proven=same)
@@ -139,14 +143,16 @@ def _joins(evidence: Evidence, other: Run, shares: list[Run], name: str) -> bool
 
 def _loss(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     together, size = evidence.together, evidence.together.size
-    joint = together.joint.steps[0].losses[place]
-    own = [run.steps[0].losses[place] for run in together.shares]
-    apart = [run.steps[0].losses[place] for run in evidence.apart]
-    mean = mean_losses(together.shares, 0)[place]
+    joint = evidence.joint.losses[place]
+    own = [step.losses[place] for step in evidence.shares]
+    apart = [run.steps[-1].losses[place] for run in evidence.apart]
+    mean = mean_losses(together.shares, evidence.batch)[place]
     if all(evidence.close(a, b) for a, b in zip(own, apart, strict=True)):
         if evidence.close(sum(apart), joint):
             words = f"the shares' losses add up to the joint batch's ({mean:.6g} is {joint:.6g} / {size}): it sums over"
-            return Diagnosis("loss_summed", f"{words} examples, and the processes' gradients are averaged", proven=True)
+            return Diagnosis(
+                "loss_summed", f"{words} examples, and the processes' gradients are averaged", proven=True
+            )
         found = _normaliser(evidence, joint, apart)
         return found or Diagnosis(
             "examples_coupled",
@@ -162,26 +168,35 @@ def _loss(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
 
 def _normaliser(evidence: Evidence, joint: float, apart: list[float]) -> Diagnosis | None:
     """Shares weighted by what each counts: the weights that give the joint loss must give every joint gradient."""
-    steps, whole = evidence.steps(evidence.apart), evidence.together.joint.steps[evidence.updated]
+    steps, whole = [run.steps[-1] for run in evidence.apart], evidence.joint
     names = [name for name in whole.own if all(name in step.own for step in steps)]
-    columns = np.stack([np.concatenate([step.own[name].ravel() for name in names]) for step in steps], 1) if names else None
+    columns = (
+        np.stack([np.concatenate([step.own[name].ravel() for name in names]) for step in steps], 1)
+        if names
+        else None
+    )
     if columns is None or not columns.size:
         return None
     target = np.concatenate([whole.own[name].ravel() for name in names])
     weights, *_ = np.linalg.lstsq(columns, target, rcond=None)
     fits = evidence.close(columns @ weights, target)
-    adds_up = abs(weights.sum() - 1.0) < 1e-6 and abs(float(np.dot(weights, apart)) - joint) < 1e-6 * abs(joint)
+    adds_up = abs(weights.sum() - 1.0) < 1e-6 and abs(float(np.dot(weights, apart)) - joint) < 1e-6 * abs(
+        joint
+    )
     if not fits or not adds_up or (weights < 0).any():
         return None
     shown = " and ".join(f"{weight:.4g}" for weight in weights)
     words = f"the joint loss and gradients are the shares' weighted by {shown}: each process divides by what its own"
-    return Diagnosis("loss_normaliser", f"{words} share counts (weights, valid targets), in place of the mean count", proven=True)
+    return Diagnosis(
+        "loss_normaliser",
+        f"{words} share counts (weights, valid targets), in place of the mean count",
+        proven=True,
+    )
 
 
 def _gradients(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     size = evidence.together.size
-    joint = evidence.together.joint.steps[evidence.updated].used
-    steps = evidence.steps(evidence.together.shares)
+    joint, steps = evidence.joint.used, evidence.shares
     names = list(dict.fromkeys(t.reference_name for t in stage.differing))
     if not all(name in joint and all(name in step.used for step in steps) for name in names):
         return UNKNOWN
@@ -192,7 +207,7 @@ def _gradients(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     def all_close(pairs: Iterator[tuple[np.ndarray, np.ndarray]]) -> bool:
         return all(evidence.close(one, two) for one, two in pairs)
 
-    averaged = all_close((sum(o[n] for o in own) / size, joint[n]) for n in names)
+    averaged = all_close((np.mean([o[n] for o in own], 0), joint[n]) for n in names)
     kept = all_close((u[n], o[n]) for u, o in zip(used, own, strict=True) for n in names)
     if averaged and kept:
         words = f"each process keeps its own gradient of {shown}; their mean is that of one process"
@@ -208,35 +223,47 @@ def _gradients(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
 
 def _clipped(names: list[str], joint: Arrays, evidence: Evidence) -> Diagnosis | None:
     """Whether the recipe changes gradients before they are averaged."""
-    raw = evidence.raw.steps[evidence.updated].used
+    raw = evidence.raw.steps[-1].used
     if not all(name in raw for name in names) or all(evidence.close(joint[n], raw[n]) for n in names):
         return None
-    smaller = all(float(np.linalg.norm(joint[n])) <= float(np.linalg.norm(raw[n])) * (1 + CLOSE) for n in names)
+    smaller = all(
+        float(np.linalg.norm(joint[n])) <= float(np.linalg.norm(raw[n])) * (1 + CLOSE) for n in names
+    )
     if not smaller:
         return None
     bound = max(float(np.abs(joint[n]).max()) for n in names)
     by_value = all(evidence.close(np.clip(raw[n], -bound, bound), joint[n]) for n in names)
     scaled = all(
-        evidence.close(raw[n] * (np.linalg.norm(joint[n]) / (np.linalg.norm(raw[n]) or 1.0)), joint[n]) for n in names
+        evidence.close(raw[n] * (np.linalg.norm(joint[n]) / (np.linalg.norm(raw[n]) or 1.0)), joint[n])
+        for n in names
     )
-    words = "each process clips its own gradients, and their mean is not the clipped mean: clip after averaging"
+    words = (
+        "each process clips its own gradients, and their mean is not the clipped mean: clip after averaging"
+    )
     if by_value or scaled:
         said = f"at the value {bound:.4g}" if by_value else "by their norm"
-        return Diagnosis("clipping_before_averaging", f"{words} (they are clipped {said} in a hook or by hand)", proven=True)
+        return Diagnosis(
+            "clipping_before_averaging",
+            f"{words} (they are clipped {said} in a hook or by hand)",
+            proven=True,
+        )
     return Diagnosis("clipping_before_averaging", words)
 
 
 def _rate(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     size = evidence.together.size
-    ours, theirs = ([step.rates[place] for step in run.steps] for run in (evidence.together.shares[0], evidence.together.joint))
+    ours, theirs = (
+        [step.rates[place] for step in run.steps]
+        for run in (evidence.together.shares[0], evidence.together.joint)
+    )
     ratio = ours[0] / theirs[0] if theirs[0] else float("nan")
     if all(abs(a - ratio * b) <= CLOSE * abs(a) for a, b in zip(ours, theirs, strict=True)):
         words = f"the rate is {ratio:.6g} times that of one process, and the joint batch is the same"
         if abs(ratio - size) < CLOSE or abs(ratio * size - 1) < CLOSE:
             words += ": it is scaled by the number of processes"
         return Diagnosis("learning_rate", words, proven=True)
-    words = f"the rates are {_series(ours)} in place of {_series(theirs)}: the schedule depends on the number of processes"
-    return Diagnosis("schedule_length", words)
+    words = f"the rates are {_series(ours)} in place of {_series(theirs)}"
+    return Diagnosis("schedule_length", f"{words}: the schedule depends on the number of processes")
 
 
 def _series(rates: list[float]) -> str:
@@ -245,14 +272,17 @@ def _series(rates: list[float]) -> str:
 
 def _step(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     shares = evidence.together.shares
-    first = [run.steps[evidence.updated].parameters for run in shares]
+    updated = next((n for n, step in enumerate(evidence.together.joint.steps) if step.used), 0)
+    first = [run.steps[updated].parameters for run in shares]
     apart = [
         name for name in first[0] if name not in shares[0].spread
         and any(not evidence.close(other[name], first[0][name]) for other in first[1:] if name in other)
     ]  # fmt: skip
     if apart:
-        words = f"after the first step the processes hold different weights ({len(apart)} of {len(first[0])} parameters)"
-        words += ": they are moved by gradients that were not averaged"
+        words = (
+            f"after the first step the processes hold different weights in {len(apart)} of {len(first[0])}"
+        )
+        words += " parameters: they are moved by gradients that were not averaged"
         return Diagnosis("gradients_not_averaged", words)
     ahead = [run.steps[-1].parameters for run in shares]
     if any(not evidence.close(other[name], ahead[0][name]) for other in ahead[1:] for name in other):

@@ -34,7 +34,9 @@ class JointDraws(Draws):
         if count % self.size:
             return super().permutation(count)
         part = count // self.size
-        return np.concatenate([super(JointDraws, self).permutation(part) + i * part for i in range(self.size)])
+        return np.concatenate(
+            [super(JointDraws, self).permutation(part) + i * part for i in range(self.size)]
+        )
 
 
 class SharedDraws(JointDraws):

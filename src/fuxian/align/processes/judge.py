@@ -1,7 +1,7 @@
 """Judges each stage: what the processes did together against what one did on the joint batch. Imports no framework.
 
-How much two faithful runs may differ is measured: one process runs once more with weights and inputs moved by ``nudge``,
-which is far more than rounding; what comes of that is what rounding may at most do.
+How much two faithful runs may differ is measured: one process runs once more with weights and inputs moved by
+``nudge``, which is far more than rounding; what comes of that is what rounding may at most do.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def _numbers(
     together: Together, shares: dict[str, float], joint: dict[str, float], moved: dict[str, float]
 ) -> Iterator[TensorComparison]:
     for name in dict.fromkeys([*joint, *shares]):
-        one, two = (np.asarray(side[name], dtype=np.float64) if name in side else None for side in (shares, joint))
+        one, two = (
+            np.asarray(side[name], dtype=np.float64) if name in side else None for side in (shares, joint)
+        )
         tolerance = 0.0 if two is None else together.allowed(two, moved.get(name))
         yield compare(name, one, two, tolerance, reference_name=name)
 
@@ -125,19 +127,23 @@ def train_data(together: Together) -> StageResult:
             same = all(part == parts[0] for part in parts)
             facts |= {"missing": facts["missing"] + missing, "twice": facts["twice"] + twice}
             facts |= {"other": facts["other"] + other, "same": facts["same"] + same}
-        tensors.append(TensorComparison(f"batch {number}", f"batch {number}", float("inf") if problem else 0.0, 0.0, problem))
+        tensors.append(
+            TensorComparison(
+                f"batch {number}", f"batch {number}", float("inf") if problem else 0.0, 0.0, problem
+            )
+        )
     for rank, run in enumerate(together.shares):
         if run.begins != together.joint.begins:
             problem = "epochs begin at other batches than on one process"
-            tensors.append(TensorComparison(f"epochs in process {rank}", "epochs", float("inf"), 0.0, problem))
+            tensors.append(
+                TensorComparison(f"epochs in process {rank}", "epochs", float("inf"), 0.0, problem)
+            )
     return _result("train_data", tensors, "the recipe has no train_data", **facts)
 
 
 def metric(together: Together) -> StageResult:
     """The figures of the first process, which evaluates for all, at the initial weights."""
-    tensors = _numbers(
-        together, together.shares[0].figures, together.joint.figures, together.moved.figures
-    )
+    tensors = _numbers(together, together.shares[0].figures, together.joint.figures, together.moved.figures)
     return _result("metric", list(tensors), "the recipe has no metric or no eval_data")
 
 
@@ -178,24 +184,48 @@ def mean_losses(runs: list[Run], step: int) -> dict[str, float]:
     return {name: float(np.mean([run.steps[step].losses[name] for run in runs])) for name in first}
 
 
+def begun_alike(together: Together) -> int:
+    """The batches at whose beginning every process held the joint run's weights."""
+    count = 1
+    for step, other in zip(together.joint.steps[:-1], together.moved.steps, strict=False):
+        held = [run.steps[count - 1].parameters for run in together.shares]
+        if any(found.differs for found in _arrays(together, held, step.parameters, other.parameters)):
+            break
+        count += 1
+    return count
+
+
 def loss(together: Together) -> StageResult:
-    """The losses of the first batch, averaged over the processes."""
-    joint, moved = together.joint.steps[0].losses, together.moved.steps[0].losses
-    return _result("loss", list(_numbers(together, mean_losses(together.shares, 0), joint, moved)), "no loss")
-
-
-def first_update(run: Run) -> int:
-    """The first batch after which an optimizer stepped."""
-    return next((number for number, step in enumerate(run.steps) if step.used), 0)
+    """The losses of each batch that all begin with the same weights, averaged over the processes."""
+    tensors = []
+    for number in range(begun_alike(together)):
+        joint, moved = (side.steps[number].losses for side in (together.joint, together.moved))
+        found = [
+            _of_batch(t, number)
+            for t in _numbers(together, mean_losses(together.shares, number), joint, moved)
+        ]
+        tensors += found
+        if any(t.differs for t in found):
+            return _result("loss", tensors, "", batch=number)
+    return _result("loss", tensors, "no loss")
 
 
 def backward(together: Together) -> StageResult:
-    """The gradients that the optimizer takes, after averaging, in every process."""
-    at = first_update(together.joint)
-    used = [run.steps[at].used for run in together.shares]
-    joint, moved = together.joint.steps[at].used, together.moved.steps[at].used
-    tensors = list(_arrays(together, used, joint, moved, absent_is_zero=True))
+    """The gradients that the optimizer takes, after averaging, in every process; of each batch that all begin with the
+    same weights."""
+    tensors = []
+    for number in range(begun_alike(together)):
+        used = [run.steps[number].used for run in together.shares]
+        joint, moved = together.joint.steps[number].used, together.moved.steps[number].used
+        found = [_of_batch(t, number) for t in _arrays(together, used, joint, moved, absent_is_zero=True)]
+        tensors += found
+        if any(t.differs for t in found):
+            return _result("backward", tensors, "", batch=number)
     return _result("backward", tensors, "no optimizer took a gradient")
+
+
+def _of_batch(found: TensorComparison, number: int) -> TensorComparison:
+    return _named(found, f"{found.name} of batch {number}") if number else found
 
 
 def learning_rate(together: Together) -> StageResult:
@@ -218,7 +248,8 @@ def training_steps(together: Together) -> StageResult:
         means = mean_losses(together.shares, number)
         for found in _numbers(together, means, step.losses, moved.steps[number].losses):
             tensors.append(_named(found, f"loss {found.name} of batch {number}"))
-    for number in dict.fromkeys((first_update(joint), len(joint.steps) - 1)):
+    updated = next((number for number, step in enumerate(joint.steps) if step.used), 0)
+    for number in dict.fromkeys((updated, len(joint.steps) - 1)):
         step, other = joint.steps[number], moved.steps[number]
         parameters = [run.steps[number].parameters for run in together.shares]
         buffers = [run.steps[number].buffers for run in together.shares[:1]]

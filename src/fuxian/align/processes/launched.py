@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from fuxian.align.processes.run import Given, Run
-from fuxian.errors import InputError
 from fuxian.training.launching import failing, launch
 
 _SCRIPT = """\
@@ -71,5 +70,3 @@ def run_share(folder: Path) -> None:
         (folder / f"run-{rank}.pickle").write_bytes(pickle.dumps(done))
 
     failing(folder / "processes", watch)
-
-

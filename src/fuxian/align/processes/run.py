@@ -67,12 +67,13 @@ class Run:
 @dataclass(frozen=True)
 class Given:
     """What every process is given: the joint batches with whether each begins an epoch, the weights, what one process
-    drew. ``accumulate``d batches count one by one."""
+    drew. ``accumulate``d batches count one by one. ``first``: the number of the first batch, for the random numbers."""
 
     batches: list[Batch]
     begins: list[bool]
     weights: Arrays
     draws: list[list[Drawn]]
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,13 @@ class Way:
 
     ``by_shares``: plain batch norms take each share's statistics; ``share``: run on this share alone; ``nudge``:
     inputs and weights are moved by about this much, relatively; ``raw``: gradients are left as they come, without
-    hooks and clipping by the recipe; ``steps``: how many batches.
+    hooks and clipping by the recipe.
     """
 
     by_shares: bool = False
     share: int | None = None
     nudge: float = 0.0
     raw: bool = False
-    steps: int | None = None
 
 
 def wanted(recipe: Recipe) -> int:
@@ -134,7 +134,7 @@ def run(
     *,
     size: int,
     rank: int | None = None,
-    way: Way = Way(),  # noqa: B008 - frozen
+    way: Way = Way(),
 ) -> Run:
     """Run a recipe on the joint batch (``rank`` None), or as one of ``size`` processes on its share of it.
 
@@ -204,24 +204,28 @@ def _train(
 ) -> None:
     model.train()
     trainer = _Watched(recipe, model, 1 if rank is None else size)
-    names = {id(t): _plain(name) for name, t, kind in reversed(list(side.tensors(model))) if kind == "parameter"}
+    names = {
+        id(t): _plain(name) for name, t, kind in reversed(list(side.tensors(model))) if kind == "parameter"
+    }
+    outside = _outside(trainer, {id(tensor) for _, tensor, _ in side.tensors(model)})
+    names |= {id(tensor): name for name, tensor in outside.items()}
     done.spread = [names[id(p)] for p in model.parameters() if p.is_distributed and id(p) in names]
     seen = _Outputs(model)
-    for number, whole in enumerate(given.batches[: way.steps]):
+    for number, whole in enumerate(given.batches):
         batch = _in_float64({"inputs": whole["inputs"], "targets": whole.get("targets", ())})
         batch["inputs"] = map_tree(lambda leaf: _nudged(leaf, way.nudge, random), batch["inputs"])
         part = rank if rank is not None else way.share
         if part is None:
-            draws = JointDraws(SEED + number, size)
+            draws = JointDraws(SEED + given.first + number, size)
         else:
             batch = share(batch, part, size, recipe.batch_size)
             joint = given.draws[number] if number < len(given.draws) else []
-            draws = SharedDraws(SEED + number, size, part, joint)
-        seed_everything(SEED, number, of="step")
+            draws = SharedDraws(SEED + given.first + number, size, part, joint)
+        seed_everything(SEED, given.first + number, of="step")
         if number and given.begins[number]:
             trainer.end_epoch()
         rates = {name: float(optimizer.get_lr()) for name, (optimizer, _) in trainer.optimizers.items()}
-        with side.sharing_draws(draws, None), trainer.watched(names):
+        with side.sharing_draws(draws, None), trainer.watched(names, outside):
             losses = {name: float(value) for name, value in trainer.step(batch).items()}
         if not number:
             done.outputs, done.classes = seen.take()
@@ -233,12 +237,23 @@ def _train(
                 trainer.own,
                 trainer.used,
                 rates,
-                {name: array for name, array, kind in held if kind == "parameter"},
+                {name: array for name, array, kind in held if kind == "parameter"}
+                | {name: np.array(side.to_array(tensor)) for name, tensor in outside.items()},
                 {name: array for name, array, kind in held if kind == "buffer"},
             )
         )
     if recipe.average is not None:
         done.evaluated = weights_of(trainer.evaluated)
+
+
+def _outside(trainer: Trainer, inside: set[int]) -> dict[str, Any]:
+    """Parameters that an optimizer has and the model has not: a loss may hold them."""
+    return {
+        f"{name}.parameter{number}": parameter
+        for name, (optimizer, _) in trainer.optimizers.items()
+        for number, parameter in enumerate(p for group in side.groups(optimizer) for p in group["params"])
+        if id(parameter) not in inside
+    }
 
 
 class _Outputs:
@@ -276,10 +291,11 @@ class _Watched(Trainer):
     own: Arrays
     used: Arrays
     names: dict[int, str]
+    outside: dict[str, Any]
 
     @contextlib.contextmanager
-    def watched(self, names: dict[int, str]) -> Iterator[None]:
-        self.own, self.used, self.names = {}, {}, names
+    def watched(self, names: dict[int, str], outside: dict[str, Any]) -> Iterator[None]:
+        self.own, self.used, self.names, self.outside = {}, {}, names, outside
         kinds = [kind for kind in _optimizers(paddle.optimizer.Optimizer) if "step" in vars(kind)]
         with contextlib.ExitStack() as stack:
             for kind in kinds:
@@ -303,13 +319,14 @@ class _Watched(Trainer):
     def _gradients(self) -> Arrays:
         return {
             self.names[id(p)]: np.array(side.to_array(p.grad))
-            for p in self.model.parameters()
+            for p in (*self.model.parameters(), *self.outside.values())
             if p.grad is not None and id(p) in self.names
         }
 
 
 def _optimizers(kind: type) -> list[type]:
-    return [kind, *(one for sub in kind.__subclasses__() for one in _optimizers(sub))]
+    below: list[type] = kind.__subclasses__()
+    return [kind, *(one for sub in below for one in _optimizers(sub))]
 
 
 @contextlib.contextmanager
