@@ -40,7 +40,7 @@ def said(shares, joint=None, apart=None, raw=MEAN):
     alone = apart or [did(OWN[0], OWN[0]), did(OWN[1], OWN[1])]
 
     def run(way: Way) -> Run:
-        return did(raw, raw) if way.raw else alone[way.share]
+        return did(raw, raw) if way.raw else alone[way.loss_of if way.share is None else way.share]
 
     first = next((result for result in judge_all(together, STAGES) if result.verdict == "diverged"), None)
     if first is None:
@@ -133,7 +133,9 @@ def test_processes_draw_parts_of_one_draw(shape):
     parts = []
     for rank in (0, 1):
         share = SharedDraws(1, 2, rank, joint.noted)
-        parts.append(share.uniform([size // 2 if place == axis else size for place, size in enumerate(shape)]))
+        parts.append(
+            share.uniform([size // 2 if place == axis else size for place, size in enumerate(shape)])
+        )
         np.testing.assert_array_equal(share.normal((3,)), fixed)
         np.testing.assert_array_equal(share.permutation(4), order[rank * 4 : rank * 4 + 4] - rank * 4)
     np.testing.assert_array_equal(np.concatenate(parts, axis), whole)

@@ -1,4 +1,4 @@
-"""``fuxian align run PORT PORT --processes 2``: a faithful port is aligned, a mistake is named, bad input is refused."""
+"""``fuxian align run PORT PORT --processes 2``: a faithful port is aligned, a mistake named, bad input refused."""
 
 import json
 

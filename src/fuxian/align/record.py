@@ -478,7 +478,7 @@ def _links(subject: Subject, writer: RecordingWriter, tied: dict[str, str], dtyp
                 if given is not None and given.shape == tuple(tensor.shape):
                     side.assign(tensor, given)
             _set_training(subject, model, False)
-            batch = to_tensors(side.NAME, _in_precision(subject.batches["eval"][0]["inputs"], dtype))
+            batch = to_tensors(side.NAME, in_precision(subject.batches["eval"][0]["inputs"], dtype))
             linking.running(side, lambda: subject.recipe.forward(model, batch), model, tracer)
 
     trees = writer.data["tree"], inputs.data["tree"]
@@ -609,7 +609,7 @@ def _take_batches(subject: Subject) -> None:
             subject.batches[kind] = subject.batches.get(other) or []
 
 
-def _in_precision(tree: Tree, dtype: str) -> Tree:
+def in_precision(tree: Tree, dtype: str) -> Tree:
     """Floating leaves in the precision of the run."""
     return map_tree(
         lambda leaf: leaf.astype(dtype) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" else leaf,
@@ -681,8 +681,8 @@ def _record_pass(
         )
         for name, tensor, _ in reversed(list(side.tensors(model))):
             tracer.tag(tensor, f"parameters.{name}")
-    inputs = to_tensors(side.NAME, _in_precision(batch["inputs"], dtype))
-    targets = to_tensors(side.NAME, _in_precision(batch.get("targets", ()), dtype))
+    inputs = to_tensors(side.NAME, in_precision(batch["inputs"], dtype))
+    targets = to_tensors(side.NAME, in_precision(batch.get("targets", ()), dtype))
     for name, leaf in leaves({"inputs": inputs, "targets": targets}):
         if tracer is not None and side.is_tensor(leaf):
             tracer.tag(leaf, name)
@@ -771,8 +771,8 @@ def _slope(subject: Subject, batch: Batch, dtype: str, model: Any) -> dict[str, 
             if name in gradients:
                 side.assign(tensor, side.to_array(tensor) + sign * length * gradients[name] / norm)
         with side.sharing_draws(Draws(), None):
-            outputs = recipe.forward(moved, to_tensors(side.NAME, _in_precision(batch["inputs"], dtype)))
-            targets = to_tensors(side.NAME, _in_precision(batch.get("targets", ()), dtype))
+            outputs = recipe.forward(moved, to_tensors(side.NAME, in_precision(batch["inputs"], dtype)))
+            targets = to_tensors(side.NAME, in_precision(batch.get("targets", ()), dtype))
             values.append(side.scalar(_total(recipe.loss(outputs, targets))))  # type: ignore[misc]
     differences = (values[0] - values[1]) / (2 * length)
     return {"gradient": norm, "differences": differences, "error": abs(differences - norm) / norm}
@@ -822,7 +822,7 @@ def _reference_outputs(subject: Subject, own: Tree, prefix: str, dtype: str) -> 
     wanted = iter(names)
     return map_tree(
         lambda leaf: (
-            _in_precision(recorded.get(next(wanted)), dtype) if isinstance(leaf, np.ndarray) else leaf
+            in_precision(recorded.get(next(wanted)), dtype) if isinstance(leaf, np.ndarray) else leaf
         ),
         own,
     )
@@ -834,7 +834,7 @@ def _outputs_of(subject: Subject, batch: Batch, dtype: str) -> Tree:
     model = _built(subject, dtype)
     _set_training(subject, model, False)
     with side.sharing_draws(Draws(), None):
-        outputs = subject.recipe.forward(model, to_tensors(side.NAME, _in_precision(batch["inputs"], dtype)))
+        outputs = subject.recipe.forward(model, to_tensors(side.NAME, in_precision(batch["inputs"], dtype)))
     return map_tree(lambda leaf: np.array(side.to_array(leaf)) if side.is_tensor(leaf) else leaf, outputs)
 
 
@@ -854,8 +854,8 @@ def _record_loss(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: s
         lambda name, array: writer.put(f"loss/value_gradients/{name}", array, keep=subject.keeps(name)),
     )
     tracer.section = "loss"
-    given = to_tensors(side.NAME, _in_precision(outputs, dtype))
-    targets = to_tensors(side.NAME, _in_precision(subject.batches["eval"][0].get("targets", ()), dtype))
+    given = to_tensors(side.NAME, in_precision(outputs, dtype))
+    targets = to_tensors(side.NAME, in_precision(subject.batches["eval"][0].get("targets", ()), dtype))
     for name, leaf in leaves({"outputs": given, "targets": targets}):
         if side.is_tensor(leaf):
             tracer.tag(leaf, name)
@@ -1098,7 +1098,7 @@ def _record_steps(subject: Subject, writer: RecordingWriter, sink: Sink, dtype: 
             for series in counts.values():
                 series.append([])
             for batch in itertools.islice(batches, recipe.accumulate):
-                for name, value in trainer.step(_in_precision(batch, dtype)).items():
+                for name, value in trainer.step(in_precision(batch, dtype)).items():
                     losses[name] = losses.get(name, 0.0) + side.scalar(value) / recipe.accumulate
             for name, value in losses.items():
                 sink.put(f"steps/{step}/losses/{name}", np.asarray(value, dtype=np.float64))

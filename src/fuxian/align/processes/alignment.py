@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,94 +46,128 @@ def align_processes(
         raise InputError(
             f"none of these stages is compared on several processes; those that are: {', '.join(JUDGES)}."
         )
-    progress = progress or Progress()
-    with tempfile.TemporaryDirectory(prefix="fuxian-processes-") as folder:
-        return _align(port, reference, processes, chosen, Path(folder), progress)
-
-
-def _align(
-    port: str, reference: str, size: int, stages: tuple[str, ...], folder: Path, progress: Progress
-) -> Alignment:
-    theirs = _trainable(load_recipe(reference), reference)
-    from fuxian.align.processes import run as running
-    from fuxian.align.processes.causes import UNKNOWN, Evidence, diagnose
-    from fuxian.align.processes.judge import NUDGE, NUDGE_FLOAT32, Together, in_float32, judge_all
     from fuxian.align.processes.launched import FailedError, run_on_several
 
-    progress("align", "one process on the joint batches")
-    began = time.monotonic()
-    batches, begins = running.drawn(theirs, 0, 1)
-    given = running.Given(batches, begins, {}, [])
-    running.shares(given, theirs, size)
+    progress = progress or Progress()
+    with tempfile.TemporaryDirectory(prefix="fuxian-processes-") as temporary:
+        folder = Path(temporary)
+        progress("align", "one process on the joint batches")
+        began = time.monotonic()
+        alone = run_alone(reference, processes)
+        progress("align", f"{processes} processes on their shares")
+        sides = sides_of(folder, port, reference, alone.given.dtype)
+        try:
+            (shares,) = run_on_several([(port, alone.given)], processes, folder, time.monotonic() - began)
+        except FailedError as error:
+            return _failed(str(error), sides, processes)
+        progress("align", "comparing, and looking for the cause")
+        return conclude(alone, shares, sides, chosen)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What one process did: with what every process is given, once more moved by ``nudge``, and ``whole`` with the
+    joint batch's statistics where ``joint`` took each share's."""
+
+    recipe: Recipe
+    given: Given
+    joint: Run
+    moved: Run
+    nudge: float
+    whole: Run
+
+
+def run_alone(source: str, size: int) -> Alone:
+    """The reference's side: one process on the joint batches. Raises InputError as ``align_processes`` does."""
+    from fuxian.align.processes.judge import NUDGE, NUDGE_FLOAT32, in_float32
+    from fuxian.align.processes.run import Given, Way, drawn, run, shares
+    from fuxian.align.record import said
+
+    recipe = _trainable(load_recipe(source), source)
+    batches, begins = drawn(recipe, 0, 1)
+    given = Given(batches, begins, {}, [])
+    shares(given, recipe, size)
     try:
-        joint = running.run(theirs, given, size=size, way=running.Way())
-        synchronised = any(joint.norms.values())
-        plain = running.Way(by_shares=bool(joint.norms) and not synchronised)
-        if plain.by_shares:
-            joint_batch = joint
-            joint = running.run(theirs, given, size=size, way=plain)
-            joint.drawn, joint.begins = joint_batch.drawn, joint_batch.begins
-        given = running.Given(batches, begins, joint.initial, joint.draws)
-        nudge = NUDGE_FLOAT32 if in_float32(joint) else NUDGE
-        moved = running.run(theirs, given, size=size, way=running.Way(plain.by_shares, nudge=nudge))
-        moved.drawn, _ = running.drawn(theirs, 0, 1)
+        try:
+            joint = whole = run(recipe, given, size=size)
+        except Exception:  # Some of Paddle's kernels have no float64, as that of ClipGradByNorm.
+            given = replace(given, dtype="float32")
+            joint = whole = run(recipe, given, size=size)
+        by_shares = bool(whole.norms) and not any(whole.norms.values())
+        if by_shares:
+            joint = run(recipe, given, size=size, way=Way(by_shares=True))
+            joint.drawn, joint.begins = whole.drawn, whole.begins
+        given = replace(given, weights=joint.initial, draws=joint.draws)
+        nudge = NUDGE_FLOAT32 if given.dtype == "float32" or in_float32(joint) else NUDGE
+        moved = run(recipe, given, size=size, way=Way(by_shares, nudge=nudge))
+        moved.drawn, _ = drawn(recipe, 0, 1)
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{reference} fails on one process: {type(error).__name__}: {error}") from error
-    progress("align", f"{size} processes on their shares")
-    sides = _sides(folder, port, reference)
-    try:
-        shares = run_on_several(port, given, size, folder, time.monotonic() - began)
-    except FailedError as error:
-        return _failed(str(error), sides, size)
-    together = Together(shares, joint, moved, nudge)
-    results = judge_all(together, stages)
+        raise InputError(f"{source} fails on one process: {type(error).__name__}: {said(error)}") from error
+    return Alone(recipe, given, joint, moved, nudge, whole)
+
+
+def conclude(alone: Alone, shares: list[Run], sides: Pair, stages: Sequence[str]) -> Alignment:
+    """Judge what the processes did with their shares, and find the cause of the first difference."""
+    from fuxian.align.processes.causes import UNKNOWN, Evidence, diagnose
+    from fuxian.align.processes.judge import Together, judge_all
+    from fuxian.align.processes.run import Way, run
+
+    size, joint = len(shares), alone.joint
+    together = Together(shares, joint, alone.moved, alone.nudge)
+    results = judge_all(together, tuple(stages))
     verdicts = {result.verdict for result in results}
     verdict = next((v for v in ("diverged", "inconclusive", "aligned") if v in verdicts), "inconclusive")
-    alignment = Alignment(verdict, results, sides)
-    if plain.by_shares:
-        there = joint_batch.steps[0].losses["total"]
-        alignment.notes.append(
-            f"batch norm's statistics are each process's own ({len(joint.norms)} layers, none synchronised), as the"
-            f" reference's were taken here; of the joint batch, they would make the first loss"
-            f" {there:.6g} in place of {joint.steps[0].losses['total']:.6g}, and the first process's are kept:"
-            " convert to SyncBatchNorm if the paper's batch is the joint one"
-        )
-    if synchronised:
-        alignment.notes.append(
-            "SyncBatchNorm has no kernel on a CPU: its sums over the processes were computed by Fuxian in its place"
-        )
-    spread = shares[0].spread
-    if spread:
-        alignment.notes.append(
-            f"spread over the processes, and not compared where each holds its own part: {', '.join(spread)}"
-        )
-    alignment.notes.append(
-        f"not compared on several processes: {', '.join(s for s in STAGES if s not in JUDGES)}"
-    )
+    alignment = Alignment(verdict, results, sides, notes=_notes(alone, shares))
     first = next((result for result in results if result.verdict == "diverged"), None)
-    if first is not None:
-        progress("align", "looking for the cause")
-        worst = _place(first)
-        place = _layer_of(worst, first)
-        at = int(first.facts.get("batch", 0))
-        begun = _begun(given, joint, at, theirs.accumulate)
-        evidence = Evidence(together, lambda way: running.run(theirs, begun, size=size, way=way), plain, at)
-        try:
-            alignment.diagnosis = diagnose(first, place, evidence)
-        except Exception:  # A run in another way may fail where the plain one did not.
-            alignment.diagnosis = UNKNOWN
-        alignment.first = Divergence(
-            first.stage,
-            place,
-            worst.reference_name,
-            "parameter",
-            worst.error,
-            worst.tolerance,
-            facts={"step": at},
-        )
+    if first is None:
+        return alignment
+    worst = _place(first)
+    place = _layer_of(worst, first)
+    at = int(first.facts.get("batch", 0))
+    begun = _begun(alone.given, joint, at, alone.recipe.accumulate)
+    plain = Way(by_shares=joint is not alone.whole)
+    evidence = Evidence(together, lambda way: run(alone.recipe, begun, size=size, way=way), plain, at)
+    try:
+        alignment.diagnosis = diagnose(first, place, evidence)
+    except Exception:  # A run in another way may fail where the plain one did not.
+        alignment.diagnosis = UNKNOWN
+    alignment.first = Divergence(
+        first.stage,
+        place,
+        worst.reference_name,
+        "parameter",
+        worst.error,
+        worst.tolerance,
+        facts={"step": at},
+    )
     return alignment
+
+
+def _notes(alone: Alone, shares: list[Run]) -> list[str]:
+    notes, joint, whole = [], alone.joint, alone.whole
+    if joint is not whole:
+        here, there = (run.steps[0].losses["total"] for run in (joint, whole))
+        notes.append(
+            f"batch norm's statistics are each process's own ({len(joint.norms)} layers, none synchronised), and were"
+            f" taken so on one process too; those of the joint batch would make the first loss {there:.6g} in place of"
+            f" {here:.6g}: convert to SyncBatchNorm if the paper's batch is the joint one. The first process's running"
+            " statistics are kept"
+        )
+    if alone.given.dtype == "float32":
+        notes.append("compared in float32: the port does not run in float64")
+    if any(joint.norms.values()):
+        notes.append(
+            "SyncBatchNorm has no kernel on a CPU: Fuxian computed it, with sums over the processes, in its place"
+        )
+    if shares[0].spread:
+        names = ", ".join(shares[0].spread)
+        notes.append(
+            f"spread over the processes, and not compared where each holds a part of its own: {names}"
+        )
+    left = ", ".join(stage for stage in STAGES if stage not in JUDGES)
+    return [*notes, f"not compared on several processes: {left}"]
 
 
 def _begun(given: Given, joint: Run, at: int, accumulate: int) -> Given:
@@ -143,7 +178,9 @@ def _begun(given: Given, joint: Run, at: int, accumulate: int) -> Given:
     part = slice(first, at + 1)
     from fuxian.align.processes.run import Given
 
-    return Given(given.batches[part], [False] * (at + 1 - first), weights, given.draws[part], first)
+    return Given(
+        given.batches[part], [False] * (at + 1 - first), weights, given.draws[part], first, given.dtype
+    )
 
 
 def _trainable(recipe: Recipe, source: str) -> Recipe:
@@ -180,7 +217,7 @@ def _failed(message: str, sides: Pair, size: int) -> Alignment:
     return Alignment("diverged", [result], sides, first=first, diagnosis=diagnosis)
 
 
-def _sides(folder: Path, port: str, reference: str) -> Pair:
+def sides_of(folder: Path, port: str, reference: str, dtype: str) -> Pair:
     """Both sides' environments, as a report shows them."""
     from fuxian.align import paddle_side
     from fuxian.align.record import environment
@@ -188,6 +225,6 @@ def _sides(folder: Path, port: str, reference: str) -> Pair:
     recordings = []
     for name, source in (("port", port), ("reference", reference)):
         with RecordingWriter(folder / name, framework="paddle") as writer:
-            writer.data |= {"dtype": "float64", "source": source, "environment": environment(paddle_side)}
+            writer.data |= {"dtype": dtype, "source": source, "environment": environment(paddle_side)}
         recordings.append(Recording(folder / name))
     return Pair(recordings[0], recordings[1], Links([], {}, {}, [], [], []))

@@ -13,6 +13,7 @@ from fuxian.align.divergence import Diagnosis
 from fuxian.align.processes.judge import Together, mean_losses
 from fuxian.align.processes.run import Arrays, Run, Step, Way
 from fuxian.align.stages import StageResult
+from fuxian.errors import InputError
 
 UNKNOWN = Diagnosis("unknown", "none of the known mistakes gives what the processes gave")
 CLOSE = 1e-9
@@ -33,6 +34,16 @@ class Evidence:
     def apart(self) -> list[Run]:
         """Each share alone on one process: what is done where no code of the port knows of other processes."""
         return [self.alone(Way(share=rank)) for rank in range(self.together.size)]
+
+    @cached_property
+    def parts(self) -> list[Run]:
+        """The loss of each share's part of what the joint batch gave; of the share alone where the outputs cannot be
+        shared out, or the recipe has a step of its own."""
+        try:
+            ways = [Way(self.plain.by_shares, loss_of=rank) for rank in range(self.together.size)]
+            return [self.alone(way) for way in ways]
+        except InputError:
+            return self.apart
 
     @cached_property
     def raw(self) -> Run:
@@ -145,7 +156,7 @@ def _loss(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
     together, size = evidence.together, evidence.together.size
     joint = evidence.joint.losses[place]
     own = [step.losses[place] for step in evidence.shares]
-    apart = [run.steps[-1].losses[place] for run in evidence.apart]
+    apart = [run.steps[-1].losses[place] for run in evidence.parts]
     mean = mean_losses(together.shares, evidence.batch)[place]
     if all(evidence.close(a, b) for a, b in zip(own, apart, strict=True)):
         if evidence.close(sum(apart), joint):
@@ -168,7 +179,7 @@ def _loss(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
 
 def _normaliser(evidence: Evidence, joint: float, apart: list[float]) -> Diagnosis | None:
     """Shares weighted by what each counts: the weights that give the joint loss must give every joint gradient."""
-    steps, whole = [run.steps[-1] for run in evidence.apart], evidence.joint
+    steps, whole = [run.steps[-1] for run in evidence.parts], evidence.joint
     names = [name for name in whole.own if all(name in step.own for step in steps)]
     columns = (
         np.stack([np.concatenate([step.own[name].ravel() for name in names]) for step in steps], 1)

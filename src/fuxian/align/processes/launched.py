@@ -26,13 +26,13 @@ class FailedError(Exception):
     """A process raised; the message is its own."""
 
 
-def run_on_several(source: str, given: Given, size: int, folder: Path, alone: float) -> list[Run]:
-    """What each of ``size`` processes did with the recipe that ``source`` names, on its share of the joint batches.
+def run_on_several(plans: list[tuple[str, Given]], size: int, folder: Path, alone: float) -> list[list[Run]]:
+    """What each of ``size`` processes did with each recipe, by its name, on its share of the joint batches.
 
     ``alone``: the seconds that one process took. Raises FailedError where a process raises, or where they wait for each
     other for good.
     """
-    (folder / _PLAN).write_bytes(pickle.dumps((source, given)))
+    (folder / _PLAN).write_bytes(pickle.dumps(plans))
     logs = folder / "processes"
     ends = time.monotonic() + max(SHORTEST, TIMES * alone)
 
@@ -46,8 +46,8 @@ def run_on_several(source: str, given: Given, size: int, folder: Path, alone: fl
     said = launch(_SCRIPT, [str(folder.resolve())], size, logs=logs, device="cpu", tick=tick)
     if said is not None:
         raise FailedError(said)
-    # These very processes wrote them.
-    return [pickle.loads((folder / f"run-{rank}.pickle").read_bytes()) for rank in range(size)]  # noqa: S301
+    ranks = [pickle.loads((folder / f"runs-{rank}.pickle").read_bytes()) for rank in range(size)]  # noqa: S301 - ours
+    return [list(runs) for runs in zip(*ranks, strict=True)]
 
 
 def run_share(folder: Path) -> None:
@@ -65,8 +65,8 @@ def run_share(folder: Path) -> None:
 
         paddle.set_device("cpu")
         rank, size = world()
-        source, given = pickle.loads((folder / _PLAN).read_bytes())  # noqa: S301 - written by the process that launched this
-        done = run(load_recipe(source), given, size=size, rank=rank)
-        (folder / f"run-{rank}.pickle").write_bytes(pickle.dumps(done))
+        plans = pickle.loads((folder / _PLAN).read_bytes())  # noqa: S301 - written by what launched this
+        runs = [run(load_recipe(source), given, size=size, rank=rank) for source, given in plans]
+        (folder / f"runs-{rank}.pickle").write_bytes(pickle.dumps(runs))
 
     failing(folder / "processes", watch)

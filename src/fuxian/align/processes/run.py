@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -16,6 +16,7 @@ from fuxian.align import paddle_side as side
 from fuxian.align.draws import SEED
 from fuxian.align.processes import batch_norms
 from fuxian.align.processes.draws import Drawn, JointDraws, SharedDraws
+from fuxian.align.record import in_precision
 from fuxian.errors import InputError
 from fuxian.recipe import Batch, Recipe, framework_of, leaves, map_tree, to_arrays, to_tensors, update_metric
 from fuxian.training.batches import batches
@@ -67,26 +68,34 @@ class Run:
 @dataclass(frozen=True)
 class Given:
     """What every process is given: the joint batches with whether each begins an epoch, the weights, what one process
-    drew. ``accumulate``d batches count one by one. ``first``: the number of the first batch, for the random numbers."""
+    drew.
+
+    ``accumulate``d batches count one by one. ``first``: the number of the first batch, for the random numbers.
+    ``dtype``: what everything runs in.
+    """
 
     batches: list[Batch]
     begins: list[bool]
     weights: Arrays
     draws: list[list[Drawn]]
     first: int = 0
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True)
 class Way:
     """How a run on one process differs from the plain one.
 
-    ``by_shares``: plain batch norms take each share's statistics; ``share``: run on this share alone; ``nudge``:
-    inputs and weights are moved by about this much, relatively; ``raw``: gradients are left as they come, without
-    hooks and clipping by the recipe.
+    - ``by_shares``: plain batch norms take each share's statistics.
+    - ``share``: run on this share alone.
+    - ``loss_of``: run on the joint batch, and take the loss of this share's outputs.
+    - ``nudge``: inputs and weights are moved by this much, relatively.
+    - ``raw``: gradients are left as they come, without hooks and clipping by the recipe.
     """
 
     by_shares: bool = False
     share: int | None = None
+    loss_of: int | None = None
     nudge: float = 0.0
     raw: bool = False
 
@@ -104,8 +113,8 @@ def drawn(recipe: Recipe, rank: int, processes: int) -> tuple[list[Batch], list[
     return [batch for batch, _ in pairs], [begins for _, begins in pairs]
 
 
-def built(recipe: Recipe) -> Any:
-    """The model as training builds it, in float64."""
+def built(recipe: Recipe, dtype: str) -> Any:
+    """The model as training builds it, in the precision of the run."""
     seed_everything(SEED)
     with paddle.utils.unique_name.guard():
         model = recipe.model()
@@ -114,9 +123,9 @@ def built(recipe: Recipe) -> Any:
     if isinstance(model, paddle.DataParallel):
         # Its buckets are made of the parameters' first element type.
         layers = model._layers
-        side.cast(layers, "float64")
+        side.cast(layers, dtype)
         return paddle.DataParallel(layers, find_unused_parameters=model.find_unused_parameters)
-    side.cast(model, "float64")
+    side.cast(model, dtype)
     return model
 
 
@@ -130,7 +139,7 @@ def _plain(name: str) -> str:
 
 def run(
     recipe: Recipe,
-    given: Given | None,
+    given: Given,
     *,
     size: int,
     rank: int | None = None,
@@ -138,18 +147,18 @@ def run(
 ) -> Run:
     """Run a recipe on the joint batch (``rank`` None), or as one of ``size`` processes on its share of it.
 
-    Without ``given`` the run draws the batches and keeps its own weights. Raises what the recipe raises.
+    A weight that is not given stays the run's own. Raises what the recipe raises.
     """
+    if way.loss_of is not None:
+        recipe = _with_loss_of(recipe, way.loss_of, size)
     done = Run()
     processes = 1 if rank is None else size
-    if way == Way() or given is None:
+    if way == Way():
         done.drawn, done.begins = drawn(recipe, rank or 0, processes)
-    with side.default_dtype("float64"), batch_norms.joint(), side.installed(), _left_alone(way):
-        model = built(recipe)
+    with side.default_dtype(given.dtype), batch_norms.joint(), side.installed(), _left_alone(way):
+        model = built(recipe, given.dtype)
         side.adopt(model)
         done.initial = weights_of(model)
-        if given is None:
-            given = Given(done.drawn, done.begins, done.initial, [])
         random = np.random.default_rng(SEED)
         for name, tensor, _ in side.tensors(model):
             if _plain(name) in given.weights and list(given.weights[_plain(name)].shape) == tensor.shape:
@@ -162,9 +171,21 @@ def run(
         if way.by_shares:
             batch_norms.by_shares(model, size)
         if recipe.metric is not None and recipe.eval_data is not None and way.share is None and not way.raw:
-            done.figures = _figures(recipe, model)
+            done.figures = _figures(recipe, model, given.dtype)
         _train(recipe, model, done, given, size, rank, way, random)
     return done
+
+
+def _with_loss_of(recipe: Recipe, rank: int, size: int) -> Recipe:
+    whole = recipe.loss
+    if whole is None or recipe.step is not None:
+        raise InputError("a step of the recipe's own gives no loss of a part of the outputs.")
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        part = share({"inputs": outputs, "targets": targets}, rank, size)
+        return whole(part["inputs"], part["targets"])
+
+    return replace(recipe, loss=loss)
 
 
 def _nudged(array: np.ndarray, nudge: float, random: np.random.Generator) -> np.ndarray:
@@ -173,7 +194,7 @@ def _nudged(array: np.ndarray, nudge: float, random: np.random.Generator) -> np.
     return array * (1.0 + nudge * random.choice([-1.0, 1.0], array.shape))
 
 
-def _figures(recipe: Recipe, model: Any) -> dict[str, float]:
+def _figures(recipe: Recipe, model: Any, dtype: str) -> dict[str, float]:
     assert recipe.metric is not None and recipe.eval_data is not None  # noqa: S101
     part = recipe.evaluated(model) if recipe.evaluated else model
     part.eval()
@@ -181,15 +202,9 @@ def _figures(recipe: Recipe, model: Any) -> dict[str, float]:
     seed_everything(SEED, of="evaluation")
     with contextlib.nullcontext() if recipe.higher_order else paddle.no_grad():
         for batch in itertools.islice(recipe.eval_data(), METRIC_BATCHES):
-            inputs = to_tensors("paddle", _in_float64(batch["inputs"]))
+            inputs = to_tensors("paddle", in_precision(batch["inputs"], dtype))
             update_metric(metric, to_arrays(recipe.forward(part, inputs)), batch)
     return {name: float(figure) for name, figure in metric.figures().items()}
-
-
-def _in_float64(tree: Any) -> Any:
-    return map_tree(
-        lambda a: a.astype("float64") if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a, tree
-    )
 
 
 def _train(
@@ -212,7 +227,7 @@ def _train(
     done.spread = [names[id(p)] for p in model.parameters() if p.is_distributed and id(p) in names]
     seen = _Outputs(model)
     for number, whole in enumerate(given.batches):
-        batch = _in_float64({"inputs": whole["inputs"], "targets": whole.get("targets", ())})
+        batch = in_precision({"inputs": whole["inputs"], "targets": whole.get("targets", ())}, given.dtype)
         batch["inputs"] = map_tree(lambda leaf: _nudged(leaf, way.nudge, random), batch["inputs"])
         part = rank if rank is not None else way.share
         if part is None:
