@@ -32,6 +32,7 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+    from fuxian.align.processes.run import ready
     from process_bugs.catalogue import BUGS, CASES
 
     unknown = set(arguments.case) - set(CASES)
@@ -42,7 +43,8 @@ def main() -> int:
     # One that raises ends its processes, and theirs alone.
     apart = [name for name in names if name == "fails-on-several"]
     for some in ([name for name in names if name not in apart], *([name] for name in apart)):
-        answers |= ask(some) if some else {}
+        with ready():
+            answers |= ask(some) if some else {}
     if arguments.keep:
         arguments.keep.write_text(json.dumps(answers))
     bugs = [case for case in BUGS if case.name in answers]

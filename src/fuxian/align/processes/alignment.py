@@ -47,9 +47,10 @@ def align_processes(
             f"none of these stages is compared on several processes; those that are: {', '.join(JUDGES)}."
         )
     from fuxian.align.processes.launched import FailedError, run_on_several
+    from fuxian.align.processes.run import ready
 
     progress = progress or Progress()
-    with tempfile.TemporaryDirectory(prefix="fuxian-processes-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="fuxian-processes-") as temporary, ready():
         folder = Path(temporary)
         progress("align", "one process on the joint batches")
         began = time.monotonic()

@@ -59,14 +59,15 @@ def run_share(folder: Path) -> None:
     def watch() -> None:
         import paddle
 
-        from fuxian.align.processes.run import run
+        from fuxian.align.processes.run import ready, run
         from fuxian.recipe import load_recipe
         from fuxian.training.distributed import world
 
         paddle.set_device("cpu")
         rank, size = world()
         plans = pickle.loads((folder / _PLAN).read_bytes())  # noqa: S301 - written by what launched this
-        runs = [run(load_recipe(source), given, size=size, rank=rank) for source, given in plans]
+        with ready():
+            runs = [run(load_recipe(source), given, size=size, rank=rank) for source, given in plans]
         (folder / f"runs-{rank}.pickle").write_bytes(pickle.dumps(runs))
 
     failing(folder / "processes", watch)

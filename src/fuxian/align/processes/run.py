@@ -100,6 +100,24 @@ class Way:
     raw: bool = False
 
 
+_ready: list[bool] = []
+
+
+@contextlib.contextmanager
+def ready() -> Iterator[None]:
+    """While open, recipes can be run. Getting ready takes longer than to run a small network, so that what runs several
+    opens it once; within itself it does nothing."""
+    if _ready:
+        yield
+        return
+    with batch_norms.joint(), side.installed():
+        _ready.append(True)
+        try:
+            yield
+        finally:
+            _ready.clear()
+
+
 def wanted(recipe: Recipe) -> int:
     """The batches that are compared."""
     return STEPS * recipe.accumulate
@@ -155,7 +173,7 @@ def run(
     processes = 1 if rank is None else size
     if way == Way():
         done.drawn, done.begins = drawn(recipe, rank or 0, processes)
-    with side.default_dtype(given.dtype), batch_norms.joint(), side.installed(), _left_alone(way):
+    with side.default_dtype(given.dtype), ready(), _left_alone(way):
         model = built(recipe, given.dtype)
         side.adopt(model)
         done.initial = weights_of(model)
