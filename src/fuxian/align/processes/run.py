@@ -209,7 +209,7 @@ def _with_loss_of(recipe: Recipe, rank: int, size: int) -> Recipe:
 def _nudged(array: np.ndarray, nudge: float, random: np.random.Generator) -> np.ndarray:
     if not nudge or not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         return array
-    return array * (1.0 + nudge * random.choice([-1.0, 1.0], array.shape))
+    return (array * (1.0 + nudge * random.choice([-1.0, 1.0], array.shape))).astype(array.dtype)
 
 
 def _figures(recipe: Recipe, model: Any, dtype: str) -> dict[str, float]:
