@@ -64,7 +64,20 @@ def launch(
             launched.wait()
     if not launched.returncode:
         return None
-    return failed.read_text(encoding="utf-8").rstrip(".") if failed.is_file() else "none of them says why"
+    if failed.is_file():
+        return failed.read_text(encoding="utf-8").rstrip(".")
+    return f"none of them says why{_last_words(logs)}"
+
+
+def _last_words(logs: Path) -> str:
+    """The last line that one of the processes printed."""
+    for log in sorted(logs.glob("workerlog.*")):
+        lines = [
+            line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
+        if lines:
+            return f"; the last line of {log.name} is: {lines[-1].strip()}"
+    return ""
 
 
 def failing(logs: Path, run: Callable[[], None]) -> None:

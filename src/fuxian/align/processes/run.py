@@ -138,11 +138,6 @@ def built(recipe: Recipe, dtype: str) -> Any:
         model = recipe.model()
     if framework_of(model) != "paddle":
         raise InputError("model() returned a torch.nn.Module; several processes are Paddle's, give the port.")
-    if isinstance(model, paddle.DataParallel):
-        # Its buckets are made of the parameters' first element type.
-        layers = model._layers
-        side.cast(layers, dtype)
-        return paddle.DataParallel(layers, find_unused_parameters=model.find_unused_parameters)
     side.cast(model, dtype)
     return model
 
