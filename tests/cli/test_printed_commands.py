@@ -120,7 +120,7 @@ def test_every_printed_command_is_run_or_exempt():
 def place(tmp_path_factory):
     """A newcomer's folder, after ``fuxian new my-paper`` where no extra is installed; new.txt has what it printed."""
     folder = tmp_path_factory.mktemp("newcomer")
-    absent = ("torch", "nbformat", "nbclient", "ipykernel", "fastapi", "sqlalchemy", "ray", "onnx")
+    absent = ("nbformat", "nbclient", "ipykernel", "fastapi", "sqlalchemy", "ray", "onnx")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from fuxian.cli.main import run; run()"
     done = subprocess.run(
         [sys.executable, "-c", code, "new", "my-paper"],
@@ -235,6 +235,7 @@ def _called(tree):
 FOLLOWED = {
     "align run 1 1": "as `new` prints it",
     "check 1": "as `new` prints it",
+    "package 1 --out 1": "as printed in the pages",
     "describe 1": "test_a_folder_without_a_manifest",
     "train --resume 1": "test_a_run_without_a_checkpoint",
     "weights convert 1 OUT.npz": "test_a_pickle_of_weights",

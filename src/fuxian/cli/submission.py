@@ -79,8 +79,13 @@ def new(
     ]
     out = Console()
     blank = any(finding.id == "placeholders" and finding.status == "fail" for finding in made.findings)
-    fill_in = "fill in [team] of fuxian.toml, then " if blank else ""
-    verify = [f"Next: {fill_in}{command('verify', folder)}"]
+    verify = [f"Next: {command('verify', folder)}"]
+    if blank:
+        packaged = f"{folder}-package"
+        verify = [
+            f"Next: fill in [team] of fuxian.toml, then {command('package', folder, '--out', packaged)}",
+            f"      {command('verify', packaged)}",
+        ]
     for line in (f"Written: {folder}", *(verify if reproduced else replace)):
         out.print(line, markup=False, soft_wrap=True)
 
