@@ -50,8 +50,8 @@ def main() -> int:
     bugs = [case for case in BUGS if case.name in answers]
     right = {
         case.name: (
-            answers[case.name]["stage"] == case.stage
-            and (answers[case.name]["place"] or "").replace(" ", "_") in (case.places or {""}),
+            answers[case.name]["stage"] in case.stages
+            and (answers[case.name]["place"] or "model").replace(" ", "_") in case.places,
             answers[case.name]["cause"] in case.causes,
         )
         for case in bugs

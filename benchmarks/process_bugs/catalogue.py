@@ -15,18 +15,20 @@ from process_bugs.ports import port
 
 @dataclass(frozen=True)
 class Bug:
-    """A wrong port: what is wrong, the recipe, the stage and the places that a tool should name, and the causes."""
+    """A wrong port: what is wrong, the recipe, the stages, places and causes of which a tool should name one each.
+
+    A place is written without blanks; the model itself is ``model``."""
 
     name: str
     mistake: str
     recipe: Callable[[], Recipe]
-    stage: str
+    stages: frozenset[str]
     places: frozenset[str]
     causes: frozenset[str]
 
 
-def bug(name: str, mistake: str, recipe: Callable[[], Recipe], stage: str, places: str, causes: str) -> Bug:
-    return Bug(name, mistake, recipe, stage, frozenset(places.split()), frozenset(causes.split()))
+def bug(name: str, mistake: str, recipe: Callable[[], Recipe], stages: str, places: str, causes: str) -> Bug:
+    return Bug(name, mistake, recipe, *(frozenset(words.split()) for words in (stages, places, causes)))
 
 
 EVERY = "conv.weight conv.bias norm.weight norm.bias head.weight head.bias"
@@ -57,7 +59,7 @@ BUGS = [
     bug("moved-by-hand", "a parameter is moved by hand, by a share's examples", ports.by_hand,
         "training_steps", "centre", "gradients_not_averaged"),
     bug("held-by-the-loss", "parameters that the loss holds are not averaged", ports.held_by_the_loss,
-        "training_steps", EVERY + " total", "gradients_not_averaged"),
+        "backward", "main.parameter8", "gradients_not_averaged"),
     bug("clip-by-value-in-a-hook", "each process clips its gradients by value", partial(
         port, lambda: ports.on_each(ports.Net(), lambda g: g.clip(-0.01, 0.01))),
         "backward", EVERY, "clipping_before_averaging"),
@@ -88,6 +90,9 @@ BUGS = [
         port, lambda: ports.Net(ports.HandWrittenNorm)), "training_mode", "norm", "bn_per_process"),
     bug("deviation-of-a-share", "a layer's deviation over the batch is its own share's", partial(
         port, lambda: ports.Net(last=ports.MinibatchDeviation())), "training_mode", "last", "examples_coupled"),
+    bug("routed-by-the-first", "the first example of a share decides for all of it", partial(
+        port, lambda: ports.Routed(first=True)),
+        "training_mode loss", "model total", "examples_coupled"),
     bug("scaled-rate", "the rate is multiplied by the number of processes", partial(
         port, optimizer=lambda model: ports.momentum(model, 0.05 * ports.world())),
         "learning_rate", "main", "learning_rate"),
@@ -96,7 +101,7 @@ BUGS = [
     bug("part-of-the-evaluation", "each process evaluates a part, and the first one's figure is taken", partial(
         port, eval_data=ports.in_part), "metric", "top1", "metric_per_process"),
     bug("fails-on-several", "the port raises on several processes", partial(port, loss=ports.fails),
-        "training_steps", "", "error"),
+        "training_steps", "model", "error"),
 ]  # fmt: skip
 
 FAITHFUL: dict[str, Callable[[], Recipe]] = {

@@ -170,6 +170,13 @@ def _loss(stage: StageResult, place: str, evidence: Evidence) -> Diagnosis:
             f"the shares' losses, {' and '.join(f'{one:.6g}' for one in apart)}, do not make up the joint batch's"
             f" {joint:.6g}: an example's loss depends on its process's other examples",
         )
+    if all(
+        evidence.close(a, run.steps[-1].losses[place]) for a, run in zip(own, evidence.apart, strict=True)
+    ):
+        words = "the share alone on one process gives the same loss, and its part of the joint batch another"
+        return Diagnosis(
+            "examples_coupled", f"{words}: what an example gives depends on the others", proven=True
+        )
     for factor, words in ((1.0 / size, "divided"), (float(size), "multiplied")):
         if all(evidence.close(a, b * factor) for a, b in zip(own, apart, strict=True)):
             said = f"the loss is {words} by the number of processes, over which the gradients are averaged besides"
