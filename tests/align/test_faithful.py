@@ -550,3 +550,24 @@ def test_a_loss_that_training_drives_beyond_what_cross_entropy_computes():
     assert [stage.verdict for stage in found.stages] == ["aligned", "aligned", "diverged"]
     assert found.diagnosis.cause == "framework_defect"
     assert "the loss alone differs" in found.diagnosis.evidence
+
+
+def test_a_table_of_indices_that_the_port_alone_registers():
+    class Port(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.head = paddle.nn.Linear(8, 3)
+            self.register_buffer("order", paddle.to_tensor([2, 0, 1]))
+
+        def forward(self, x):
+            return paddle.index_select(self.head(x), self.order, axis=1)
+
+    class Reference(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(x)[:, [2, 0, 1]]
+
+    assert compared(Port, Reference, inputs=SEQUENCES[:, 0]).verdict == "aligned"

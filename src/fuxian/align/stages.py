@@ -278,7 +278,7 @@ def configuration(both: Pair) -> StageResult:
         tensors.append(TensorComparison(name, reference_name, float("inf"), 0.0, problem))
 
     shapes = [{p["name"]: tuple(p["shape"]) for p in side["parameters"]} for side in (port, reference)]
-    unused = _unused_statistics(both.port) | _made_unasked(both.port)
+    unused = _unused_statistics(both.port) | _made_unasked(both.port) | _index_tables(both.port)
     resized = [name for name in links.reference_left if name in links.port_left]
     for name in resized:
         differ(name, f"shape {shapes[0][name]} instead of {shapes[1][name]}", name)
@@ -346,6 +346,17 @@ def _made_unasked(port: Recording) -> set[str]:
         if not entry["trainable"] and settings.get(path, {}).get(f"_{leaf}_attr") is False:
             found.add(entry["name"])
     return found
+
+
+def _index_tables(port: Recording) -> set[str]:
+    """Buffers of integers: the other side may make its table where it needs it; another one shows in the outputs."""
+    return {
+        entry["name"]
+        for entry in port.data["parameters"]
+        if entry["kind"] == "buffer"
+        and (full := f"initial_buffers/{entry['name']}") in port
+        and port.dtype(full).startswith(("int", "uint"))
+    }
 
 
 def _idle(both: Pair) -> set[str]:
