@@ -42,6 +42,49 @@ def recipe(claim, **named):
     )
 """
 
+INPUTS_WITHOUT_NAMES = """
+import numpy as np
+import paddle
+
+from fuxian import Recipe
+from fuxian.metrics import Mean
+
+
+class Network(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = paddle.nn.Linear(5, 1), paddle.nn.Linear(3, 2)
+
+    def forward(self, *inputs):
+        x, only_in_training, z = inputs
+        made = {"second": self.other(z), "first": self.one(x)}
+        if self.training:
+            made["third"] = only_in_training.sum()
+        return made
+
+
+def batches(*sizes):
+    draws = np.random.default_rng(0)
+    return [
+        {
+            "inputs": tuple(draws.standard_normal((size, width)).astype("float32") for width in (5, 4, 3)),
+            "targets": np.zeros(size, "float32"),
+        }
+        for size in sizes
+    ]
+
+
+def recipe(claim, **named):
+    return Recipe(
+        model=Network,
+        train_data=lambda: batches(4),
+        eval_data=lambda: batches(4, 3),
+        loss=lambda outputs, targets: outputs["first"].square().mean() + outputs["third"],
+        optimizer=lambda model: paddle.optimizer.SGD(0.1, parameters=model.parameters()),
+        metric=lambda: Mean(lambda outputs, targets, meta: {"mse_after_1": outputs["first"][:, 0] ** 2}),
+    )
+"""
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
@@ -98,3 +141,19 @@ def test_a_smaller_last_batch_goes_through_a_network_of_one_size(tmp_path):
     assert predicted.keys() == inferred.keys()
     for name, outputs in predicted.items():
         np.testing.assert_allclose(inferred[name], outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_without_names_of_which_one_is_only_for_training_are_exported(tmp_path):
+    (tmp_path / "fuxian.toml").write_text(MANIFEST)
+    (tmp_path / "recipe.py").write_text(INPUTS_WITHOUT_NAMES)
+    run_recipe_command(tmp_path, "train", "--steps=1", "--out=output")
+    weights = "--checkpoint=output/model.safetensors"
+    run_recipe_command(tmp_path, "predict", weights, "--out=predicted")
+    run_recipe_command(tmp_path, "export", weights, "--out=exported")
+    run_recipe_command(tmp_path, "infer", "--exported=exported", "--out=inferred")
+    predicted, inferred = (
+        load_tensors(tmp_path / f"{name}/predictions.npz") for name in ("predicted", "inferred")
+    )
+    assert predicted.keys() == inferred.keys() == {"0000.0", "0000.1", "0001.0", "0001.1"}
+    for name, outputs in predicted.items():
+        np.testing.assert_allclose(inferred[name], outputs, atol=1e-5)

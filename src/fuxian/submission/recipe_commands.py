@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import json
 import os
 import shutil
@@ -46,6 +47,8 @@ PURPOSES = {
 LITE_EXAMPLES = 8
 NETWORK = "model"
 """The name of the exported network's files, without their ending."""
+INPUT, DATA = "input_", "pd_op.data"
+"""What the name of an exported input begins with that has none of its own; Paddle's operator for an input."""
 
 
 def make_recipe(
@@ -214,22 +217,67 @@ def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> 
     made = make_recipe(manifest, claim)
     network = load_evaluated(made, checkpoint)
     inputs = next(iter(_test_data(made)))["inputs"]
+    examples = [leaf for _, leaf in leaves(inputs)]
+    used = list(range(len(examples)))
 
     def spec(leaf: np.ndarray, size: int | None) -> Any:
         return paddle.static.InputSpec([size, *leaf.shape[1:]], str(leaf.dtype))
 
     if made.forward is call_model:
-        specs = [spec(leaf, None) for _, leaf in leaves(inputs)]
+        specs = [spec(leaf, None) for leaf in examples]
+        if _takes_any_number(network.forward):
+            network, named = _with_named_inputs(network, examples, specs)
+            used, specs = network.places, [named]
     else:
         network = _with_forward(network, made.forward)
         specs = [map_tree(lambda leaf: spec(leaf, len(leaf)), inputs)]
     network.eval()
     out.mkdir(parents=True, exist_ok=True)
     paddle.jit.save(network, str(out / NETWORK), input_spec=specs)
-    found = describe_export(out, [leaf for _, leaf in leaves(inputs)])
+    found = describe_export(out, [examples[place] for place in used])
     if not found["onednn"]:
         print(f"exported to be run without oneDNN: {found['why']}.", file=sys.stderr)
     return out
+
+
+def _takes_any_number(forward: Callable[..., Any]) -> bool:
+    """Whether its inputs have no names, ``forward(*inputs)``, which Paddle does not export."""
+    return any(one.kind is one.VAR_POSITIONAL for one in inspect.signature(forward).parameters.values())
+
+
+def _with_named_inputs(model: Any, examples: list[np.ndarray], specs: list[Any]) -> tuple[Any, Any]:
+    """A network of those inputs that ``forward(*inputs)`` uses, and their specifications, each named by its place: for
+    Paddle exports none that it leaves out."""
+    import paddle
+
+    constants = [paddle.to_tensor(one) for one in examples]
+
+    class Network(paddle.nn.Layer):
+        def __init__(self, places):
+            super().__init__()
+            self.model, self.places = model, places
+
+        def forward(self, inputs):
+            given = list(constants)
+            for number, place in enumerate(self.places):
+                given[place] = inputs[number]
+            made = self.model(*given)
+            # Paddle would sort a dict by its keys, and predict does not.
+            return list(made.values()) if isinstance(made, dict) else made
+
+    named = [
+        paddle.static.InputSpec(one.shape, one.dtype, f"{INPUT}{place}") for place, one in enumerate(specs)
+    ]
+    whole = paddle.jit.to_static(Network(range(len(named))), input_spec=[named], full_graph=True)
+    whole.eval()
+    program = whole.forward.concrete_program.main_program
+    used = {
+        op.attrs()["name"]
+        for op in program.global_block().ops
+        if op.name() == DATA and not op.result(0).use_empty()
+    }
+    places = [place for place, one in enumerate(named) if one.name in used]
+    return Network(places), [named[place] for place in places]
 
 
 def _with_forward(model: Any, forward: Callable[[Any, Any], Any]) -> Any:
@@ -254,7 +302,11 @@ def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Pat
     from fuxian.training.inference import predictor as predictor_of
 
     predictor = predictor_of(exported)
-    handles = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
+    names = predictor.get_input_names()
+    handles = [predictor.get_input_handle(name) for name in names]
+    places = [
+        int(name.removeprefix(INPUT)) if name.startswith(INPUT) else at for at, name in enumerate(names)
+    ]
     sizes = [handle.shape()[0] for handle in handles]  # 0 or less where it was left open
 
     def run(given: list[np.ndarray], missing: list[int]) -> list[np.ndarray]:
@@ -266,7 +318,8 @@ def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Pat
 
     def outputs() -> Iterable[Any]:
         for batch in _test_data(make_recipe(manifest, claim)):
-            given = [np.ascontiguousarray(leaf) for _, leaf in leaves(batch["inputs"])]
+            found = [leaf for _, leaf in leaves(batch["inputs"])]
+            given = [np.ascontiguousarray(found[place]) for place in places]
             missing = [size - len(array) if size > 0 else 0 for size, array in zip(sizes, given, strict=True)]
             too_many = min(missing, default=0) < 0
             made = [] if too_many else run(given, missing)
