@@ -42,7 +42,7 @@ def recipe(claim, **named):
     )
 """
 
-INPUTS_WITHOUT_NAMES = """
+SEVERAL_OUTPUTS = """
 import numpy as np
 import paddle
 
@@ -55,8 +55,7 @@ class Network(paddle.nn.Layer):
         super().__init__()
         self.one, self.other = paddle.nn.Linear(5, 1), paddle.nn.Linear(3, 2)
 
-    def forward(self, *inputs):
-        x, only_in_training, z = inputs
+    def forward(self, SIGNATURE):
         made = {"second": self.other(z), "first": self.one(x)}
         if self.training:
             made["third"] = only_in_training.sum()
@@ -143,9 +142,14 @@ def test_a_smaller_last_batch_goes_through_a_network_of_one_size(tmp_path):
         np.testing.assert_allclose(inferred[name], outputs, rtol=1e-5, atol=1e-6)
 
 
-def test_inputs_without_names_of_which_one_is_only_for_training_are_exported(tmp_path):
+@pytest.mark.parametrize(
+    "signature",
+    ["*inputs):\n        x, only_in_training, z = inputs", "x, only_in_training, z):"],
+    ids=["inputs without names", "with names"],
+)
+def test_a_dict_of_outputs_and_an_input_that_only_training_uses_are_exported(signature, tmp_path):
     (tmp_path / "fuxian.toml").write_text(MANIFEST)
-    (tmp_path / "recipe.py").write_text(INPUTS_WITHOUT_NAMES)
+    (tmp_path / "recipe.py").write_text(SEVERAL_OUTPUTS.replace("SIGNATURE):", signature))
     run_recipe_command(tmp_path, "train", "--steps=1", "--out=output")
     weights = "--checkpoint=output/model.safetensors"
     run_recipe_command(tmp_path, "predict", weights, "--out=predicted")

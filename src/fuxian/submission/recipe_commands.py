@@ -212,6 +212,7 @@ def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> 
     import paddle
 
     from fuxian.training.checkpoints import load_evaluated
+    from fuxian.training.evaluate import outputs_of
     from fuxian.training.inference import describe_export
 
     made = make_recipe(manifest, claim)
@@ -225,7 +226,8 @@ def export(manifest: Manifest, claim: Claim, *, checkpoint: Path, out: Path) -> 
 
     if made.forward is call_model:
         specs = [spec(leaf, None) for leaf in examples]
-        if _takes_any_number(network.forward):
+        network.eval()
+        if _takes_any_number(network.forward) or isinstance(outputs_of(made, network, inputs), dict):
             network, named = _with_named_inputs(network, examples, specs)
             used, specs = network.places, [named]
     else:
@@ -246,8 +248,8 @@ def _takes_any_number(forward: Callable[..., Any]) -> bool:
 
 
 def _with_named_inputs(model: Any, examples: list[np.ndarray], specs: list[Any]) -> tuple[Any, Any]:
-    """A network of those inputs that ``forward(*inputs)`` uses, and their specifications, each named by its place: for
-    Paddle exports none that it leaves out."""
+    """A network of those inputs that the model uses, and their specifications, each named by its place: Paddle exports
+    neither ``forward(*inputs)`` nor an input that is left out."""
     import paddle
 
     constants = [paddle.to_tensor(one) for one in examples]
@@ -261,9 +263,7 @@ def _with_named_inputs(model: Any, examples: list[np.ndarray], specs: list[Any])
             given = list(constants)
             for number, place in enumerate(self.places):
                 given[place] = inputs[number]
-            made = self.model(*given)
-            # Paddle would sort a dict by its keys, and predict does not.
-            return list(made.values()) if isinstance(made, dict) else made
+            return _in_order(self.model(*given))
 
     named = [
         paddle.static.InputSpec(one.shape, one.dtype, f"{INPUT}{place}") for place, one in enumerate(specs)
@@ -292,9 +292,14 @@ def _with_forward(model: Any, forward: Callable[[Any, Any], Any]) -> Any:
             self.model = model
 
         def forward(self, inputs):
-            return traced(self.model, inputs)
+            return _in_order(traced(self.model, inputs))
 
     return Network()
+
+
+def _in_order(outputs: Any) -> Any:
+    """Paddle would sort a dict by its keys, and predict does not."""
+    return list(outputs.values()) if isinstance(outputs, dict) else outputs
 
 
 def infer(manifest: Manifest, claim: Claim, *, exported: Path, out: Path) -> Path:
