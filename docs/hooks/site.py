@@ -39,7 +39,7 @@ def _title(readme: Path) -> str:
 
 
 def on_files(files: Files, config: dict) -> Files:
-    """Adds each paper's README as ``papers/ID.md``, and to the Chinese site the pictures and the style that both share."""
+    """Adds each paper's README as ``papers/ID.md``, and to the Chinese site the pictures and style of both."""
     if PICTURES.parent != Path(config["docs_dir"]):
         for picture in sorted(PICTURES.iterdir()):
             files.append(File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture)))
