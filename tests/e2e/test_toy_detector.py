@@ -65,6 +65,12 @@ def test_from_new_to_package(tmp_path):
         made.unlink()
     shutil.copytree(FILES, detector, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     (detector / "fuxian.toml").write_text(MANIFEST)
+    of_the_reference = detector / "reference" / "run.py"
+    of_the_reference.write_text(
+        of_the_reference.read_text().replace(
+            "https://example.org: the repository of the reference", "none: a toy"
+        )
+    )
 
     trained = fuxian("train", detector, "--processes", 2, folder=tmp_path)
     run = Path(trained["run"])
