@@ -80,7 +80,7 @@ def other_bits(chain: Chain) -> str:
     return ""
 
 
-def as_logged(chain: Chain) -> dict[str, str]:
+def logged_variables(chain: Chain) -> dict[str, str]:
     """The variables of the environment that the log's training ran with, so that its bits may be had again."""
     return PORTABLE if chain.numeric_mode == "portable" else {**FAST, **chain.variables}
 
@@ -284,7 +284,7 @@ def _replay(at: Workspace, chain: Chain, begin: Path | None, end: int, wanted: s
         seed=chain.seed,
         until=end,
         resume=begin,
-        variables=as_logged(chain),
+        variables=logged_variables(chain),
     )
     if _state(made, end) != wanted:
         where = "from the seed" if begin is None else f"from {begin.name}"

@@ -20,8 +20,8 @@ from fuxian.verify.entrant_weights import load_weights
 from fuxian.verify.intervals import (
     MODEL,
     Training,
-    as_logged,
     check_chain,
+    logged_variables,
     own_training,
     read_log_chain,
     replay_intervals,
@@ -115,7 +115,7 @@ def _trained_again(at: Workspace, chain: Chain, standard: Standard, why: str) ->
             f" {AGAIN_SECONDS / 60:.0f}: rule on it on a processor like its own",
         )
     made = own_training(
-        at, f"again-{len(at.done) + 1:02d}", seed=chain.seed, until=step, variables=as_logged(chain)
+        at, f"again-{len(at.done) + 1:02d}", seed=chain.seed, until=step, variables=logged_variables(chain)
     )
     place = made / "checkpoints" / f"step_{step:08d}"
     evaluated = place / EVALUATED
