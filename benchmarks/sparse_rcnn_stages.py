@@ -5,6 +5,7 @@
 
 WEIGHTS are of sparse-rcnn/bccd, trained with `fuxian train sparse-rcnn/bccd`; those of the ablation with
 `--set stages=1`. Intervals (95 %) are jackknives over 20 groups of pictures, the same groups for gains.
+``--draws N`` prints the AP on N drawn tests of the split in place of the table.
 ``--overfit STEPS`` trains the small network on four pictures of coco128, in the official form, and prints its
 first and last losses, and AP on these four.
 """
@@ -25,6 +26,7 @@ from fuxian.datasets import coco
 from fuxian.datasets.detection import DetectionSet
 from fuxian.metrics import Units
 from fuxian.papers.sparse_rcnn import data
+from fuxian.papers.sparse_rcnn.draw import drawn as drawn_test
 from fuxian.papers.sparse_rcnn.loss import loss
 from fuxian.papers.sparse_rcnn.model import SparseRCNN
 from fuxian.papers.sparse_rcnn.recipe import metric, optimizer, recipe
@@ -34,15 +36,20 @@ from fuxian.training.checkpoints import load_into
 GROUPS = 20
 
 
-def by_stage(weights: Path, stages: int, split: str) -> list[Units]:
-    """What each picture contributed to each stage's AP."""
+def by_stage(weights: Path, stages: int, split: str, seed: int | None = None) -> list[Units]:
+    """What each picture contributed to each stage's AP; of the drawn test of a seed, where one is given."""
     parts: Any = recipe("bccd", eval_split=split, stages=stages)  # type: ignore[arg-type]
     model = parts.model()
     load_into(model, weights)
     model.eval()
     metrics = [metric(stage) for stage in range(stages)]
     with paddle.no_grad():
-        for batch in parts.eval_data():
+        whole = (
+            parts.eval_data()
+            if seed is None
+            else drawn_test(SETTINGS["bccd"], data.load(SETTINGS["bccd"], split), seed)
+        )
+        for batch in whole:
             outputs = [one.numpy() for one in model(*map(paddle.to_tensor, batch["inputs"]))]
             for one in metrics:
                 one.update(outputs, batch["targets"])
@@ -104,6 +111,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path, nargs="?")
     parser.add_argument("--one-stage", type=Path)
     parser.add_argument("--split", choices=["test", "validation"], default="test")
+    parser.add_argument("--draws", type=int)
     parser.add_argument("--overfit", type=int)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -112,6 +120,11 @@ def main() -> None:
         return
     if asked.weights is None:
         parser.error("give WEIGHTS, or --overfit STEPS")
+    if asked.draws:
+        stages = SETTINGS["bccd"].network.stages
+        for seed in range(asked.draws):
+            print(f"draw {seed}: AP {by_stage(asked.weights, stages, asked.split, seed)[-1].figure():.4f}")
+        return
     named = {
         f"stage {number}": units
         for number, units in enumerate(
